@@ -1,0 +1,94 @@
+/**
+ * Brings what Knarr needs to run at all: the right Node, and in a clone the npm packages and the bundle. Plain
+ * JavaScript for any Node from 18 on.
+ */
+"use strict";
+const { spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
+
+const root = path.dirname(__dirname);
+const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
+const nodeVersion = manifest.knarr.node;
+/** A clone has sources and builds itself; an installed package has only the bundle. */
+const isClone = fs.existsSync(path.join(root, "src"));
+
+/** Ends with one sentence and its mend. */
+function fail(message, mend) {
+  process.stderr.write(`knarr: ${message}\n${mend ? `  → ${mend}\n` : ""}`);
+  process.exit(1);
+}
+
+function cacheDir() {
+  return path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "knarr");
+}
+
+/** Runs npm with as little noise as it allows; its words are shown only when it fails. */
+function npm(args, cwd, what) {
+  const result = spawnSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd,
+    encoding: "utf8",
+  });
+  if (result.error) fail(`npm could not be started (${result.error.message})`, "install npm: apt-get install npm");
+  if (result.status !== 0) {
+    process.stderr.write(result.stderr || result.stdout || "");
+    fail(`${what} could not be installed`, "check the npm registry settings (npm config get registry) and try again");
+  }
+}
+
+/** The path of the Node that runs Knarr: this one where it is new enough, else one brought once from npm. */
+function ensureNode() {
+  const wanted = Number(nodeVersion.split(".")[0]);
+  if (Number(process.versions.node.split(".")[0]) >= wanted) return process.execPath;
+  const name = `node-${process.platform}-${process.arch}`;
+  const dir = path.join(cacheDir(), `node-${nodeVersion}`);
+  const node = path.join(dir, "node_modules", name, "bin", "node");
+  if (fs.existsSync(node)) return node;
+  process.stderr.write(`✦ bringing Node ${nodeVersion} (once; this machine has ${process.versions.node})\n`);
+  // Two launchers may come at once: each fills a folder of its own, and the first rename wins.
+  const fresh = `${dir}.${process.pid}`;
+  fs.mkdirSync(fresh, { recursive: true });
+  fs.writeFileSync(path.join(fresh, "package.json"), "{}");
+  npm(["install", "--prefix", fresh, `${name}@${nodeVersion}`], fresh, `Node ${nodeVersion}`);
+  try {
+    fs.renameSync(fresh, dir);
+  } catch (error) {
+    if (!fs.existsSync(node)) throw error;
+    fs.rmSync(fresh, { recursive: true, force: true });
+  }
+  return node;
+}
+
+/** npm packages of a clone, once for each state of the lock file. */
+function ensurePackages() {
+  if (!isClone) return;
+  const lock = fs.readFileSync(path.join(root, "package-lock.json"), "utf8");
+  const stamp = path.join(root, "node_modules", ".knarr-lock");
+  if (fs.existsSync(stamp) && fs.readFileSync(stamp, "utf8") === lock) return;
+  process.stderr.write("✦ installing npm packages (once)\n");
+  npm(["ci"], root, "the npm packages");
+  fs.writeFileSync(stamp, lock);
+}
+
+/** The newest modification time of any source file, in milliseconds. */
+function newestSource(dir) {
+  let newest = 0;
+  for (const entry of fs.readdirSync(dir, { withFileTypes: true })) {
+    const full = path.join(dir, entry.name);
+    newest = Math.max(newest, entry.isDirectory() ? newestSource(full) : fs.statSync(full).mtimeMs);
+  }
+  return newest;
+}
+
+/** The bundle in `dist/`, built again in a clone when a source is newer. */
+function ensureBuild(node) {
+  if (!isClone) return;
+  const stamp = path.join(root, "dist", ".built");
+  const builtAt = fs.existsSync(stamp) ? fs.statSync(stamp).mtimeMs : 0;
+  if (builtAt > newestSource(path.join(root, "src"))) return;
+  const result = spawnSync(node, [path.join(root, "scripts", "build.ts")], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  if (result.status !== 0) fail("the bundle could not be built", "see the messages above");
+}
+
+module.exports = { root, manifest, isClone, fail, ensureNode, ensurePackages, ensureBuild };

@@ -1,0 +1,9 @@
+export { type Clock, systemClock, type Timer, VirtualClock } from "./clock.ts";
+export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./errors.ts";
+export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
+export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
+export { type Counter, type Gauge, type Histogram, Metrics } from "./metric.ts";
+export { run, runOk, type RunOptions, type RunResult } from "./process.ts";
+export { Channel } from "./queue.ts";
+export { type Random, seededRandom, systemRandom } from "./random.ts";
+export { createWorld, forComponent, type World } from "./world.ts";

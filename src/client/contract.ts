@@ -1,0 +1,87 @@
+/**
+ * The client every component uses. Inside the server's process its transport calls the API server directly; from a
+ * node it is HTTPS. Errors are `StatusError` from `#api`; a broken connection is any other error.
+ */
+import type { Draft, KubernetesList, KubernetesObject, metav1, ResourceType } from "#api";
+
+/** One request as the API server takes it, wherever it runs. */
+export interface TransportRequest {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** With the query string. */
+  path: string;
+  headers?: Record<string, string>;
+  body?: Uint8Array;
+  signal?: AbortSignal;
+}
+
+export interface TransportResponse {
+  status: number;
+  headers: Record<string, string>;
+  body: AsyncIterable<Uint8Array>;
+}
+
+export interface Transport {
+  send(request: TransportRequest): Promise<TransportResponse>;
+  close(): Promise<void>;
+}
+
+export interface ObjectRef {
+  namespace?: string | undefined;
+  name: string;
+}
+
+export interface ListOptions {
+  namespace?: string | undefined;
+  labelSelector?: string;
+  fieldSelector?: string;
+  limit?: number;
+  continue?: string;
+  resourceVersion?: string;
+  resourceVersionMatch?: "Exact" | "NotOlderThan";
+  signal?: AbortSignal;
+}
+
+export interface WatchOptions {
+  namespace?: string | undefined;
+  labelSelector?: string;
+  fieldSelector?: string;
+  resourceVersion?: string;
+  allowWatchBookmarks?: boolean;
+  timeoutSeconds?: number;
+  signal?: AbortSignal;
+}
+
+export interface WriteOptions {
+  subresource?: string;
+  dryRun?: boolean;
+  fieldManager?: string;
+  signal?: AbortSignal;
+}
+
+export type PatchType = "json" | "merge" | "strategic" | "apply";
+
+export type WatchEvent<T> =
+  | { type: "ADDED" | "MODIFIED" | "DELETED"; object: T }
+  /** Only `metadata.resourceVersion` of the object means anything. */
+  | { type: "BOOKMARK"; object: KubernetesObject };
+
+export interface Client {
+  readonly transport: Transport;
+  get<T extends KubernetesObject>(type: ResourceType<T>, ref: ObjectRef, options?: WriteOptions): Promise<T>;
+  list<T extends KubernetesObject>(type: ResourceType<T>, options?: ListOptions): Promise<KubernetesList<T>>;
+  /** Ends when the server ends it; an `ERROR` event is thrown as `StatusError`. */
+  watch<T extends KubernetesObject>(type: ResourceType<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  create<T extends KubernetesObject>(type: ResourceType<T>, object: Draft<T>, options?: WriteOptions): Promise<T>;
+  update<T extends KubernetesObject>(type: ResourceType<T>, object: Draft<T>, options?: WriteOptions): Promise<T>;
+  patch<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    ref: ObjectRef,
+    patchType: PatchType,
+    patch: unknown,
+    options?: WriteOptions,
+  ): Promise<T>;
+  delete(type: ResourceType, ref: ObjectRef, options?: Draft<metav1.DeleteOptions>): Promise<void>;
+  deleteCollection(type: ResourceType, options?: ListOptions): Promise<void>;
+  /** POST to a subresource whose body and answer are of other kinds: `binding`, `token`, `eviction`. */
+  post<R = unknown>(type: ResourceType, ref: ObjectRef, subresource: string, body: unknown): Promise<R>;
+}
