@@ -3,7 +3,8 @@ export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./e
 export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { type Counter, type Gauge, type Histogram, Metrics } from "./metric.ts";
-export { run, runOk, type RunOptions, type RunResult } from "./process.ts";
+export { applyNftRules, deleteNftTable, hasNftTable } from "./nft.ts";
+export { type RunOptions, type RunResult, run, runOk } from "./process.ts";
 export { Channel } from "./queue.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export { createWorld, forComponent, type World } from "./world.ts";

@@ -41,13 +41,19 @@ export function run(command: string, args: readonly string[], options: RunOption
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code: code ?? (signal ? 128 : 1), stdout: stdout(), stderr: stderr() }));
+    child.on("close", (code, signal) =>
+      resolve({ code: code ?? (signal ? 128 : 1), stdout: stdout(), stderr: stderr() }),
+    );
     if (options.input !== undefined) child.stdin?.on("error", () => {}).end(options.input);
   });
 }
 
 /** `run` that throws an `Error` with the program's own words when it fails; answers standard output. */
-export async function runOk(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+export async function runOk(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
   const result = await run(command, args, options);
   if (result.code !== 0) {
     const words = (result.stderr || result.stdout).trim() || `exit code ${result.code}`;

@@ -1,0 +1,129 @@
+import dnsPacket from "dns-packet";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { corev1, discoveryv1 } from "#api";
+import { answer } from "./answer.ts";
+import type { ZoneSource } from "./records.ts";
+import { responder } from "./server.ts";
+import { nameserversOf } from "./upstream.ts";
+
+const domain = "cluster.local";
+
+function service(name: string, spec: object): corev1.Service {
+  return { metadata: { name, namespace: "default" }, spec } as corev1.Service;
+}
+
+const all = [
+  service("web", { clusterIP: "10.96.0.7", clusterIPs: ["10.96.0.7"], ports: [{ name: "http", port: 80 }] }),
+  service("db", { clusterIP: "None", ports: [{ name: "sql", port: 5432 }] }),
+  service("empty", { clusterIP: "None" }),
+  service("ext", { type: "ExternalName", externalName: "example.org" }),
+];
+const dbSlice = {
+  addressType: "IPv4",
+  metadata: { name: "db-1", namespace: "default", labels: { "kubernetes.io/service-name": "db" } },
+  ports: [{ name: "sql", port: 5432, protocol: "TCP" }],
+  endpoints: [
+    { addresses: ["10.244.0.5"], hostname: "db-0" },
+    { addresses: ["10.244.0.6"] },
+    { addresses: ["10.244.0.7"], conditions: { ready: false } },
+  ],
+} as unknown as discoveryv1.EndpointSlice;
+
+const zone: ZoneSource = {
+  service: (namespace, name) =>
+    all.find((s) => s.metadata.namespace === namespace && s.metadata.name === name),
+  slices: (_, name) => (name === "db" ? [dbSlice] : []),
+  hasNamespace: (namespace) => namespace === "default",
+  serviceByAddress: (address) => all.find((s) => s.spec.clusterIP === address),
+  slicesByAddress: (address) =>
+    dbSlice.endpoints?.some((e) => e.addresses.includes(address)) ? [dbSlice] : [],
+};
+
+function ask(name: string, type: "A" | "AAAA" | "SRV" | "PTR" = "A") {
+  const verdict = answer(zone, domain, { name, type }, 0);
+  return verdict.kind === "answer"
+    ? verdict.answers.map((a) => ("data" in a ? a.data : undefined))
+    : verdict.kind;
+}
+
+test("a Service answers with its cluster address, whatever the case of the question", () => {
+  expect(ask("web.default.svc.cluster.local")).toEqual(["10.96.0.7"]);
+  expect(ask("WEB.Default.svc.CLUSTER.local")).toEqual(["10.96.0.7"]);
+  expect(ask("web.default.svc.cluster.local", "AAAA")).toEqual([]);
+});
+
+test("a headless Service answers with its ready endpoints and their own names", () => {
+  expect(ask("db.default.svc.cluster.local")).toEqual(["10.244.0.5", "10.244.0.6"]);
+  expect(ask("db-0.db.default.svc.cluster.local")).toEqual(["10.244.0.5"]);
+  expect(ask("10-244-0-6.db.default.svc.cluster.local")).toEqual(["10.244.0.6"]);
+  expect(ask("empty.default.svc.cluster.local")).toBe("nxdomain");
+});
+
+test("SRV names ports", () => {
+  expect(ask("_http._tcp.web.default.svc.cluster.local", "SRV")).toEqual([
+    { target: "web.default.svc.cluster.local", port: 80, priority: 0, weight: 100 },
+  ]);
+  expect(ask("_sql._tcp.db.default.svc.cluster.local", "SRV")).toHaveLength(2);
+  expect(ask("_nope._tcp.web.default.svc.cluster.local", "SRV")).toBe("nxdomain");
+});
+
+test("PTR, ExternalName, pods, and names that are not ours", () => {
+  expect(ask("7.0.96.10.in-addr.arpa", "PTR")).toEqual(["web.default.svc.cluster.local"]);
+  expect(ask("5.0.244.10.in-addr.arpa", "PTR")).toEqual(["db-0.db.default.svc.cluster.local"]);
+  expect(ask("1.1.1.1.in-addr.arpa", "PTR")).toBe("forward");
+  expect(ask("ext.default.svc.cluster.local")).toEqual(["example.org"]);
+  expect(ask("10-1-2-3.default.pod.cluster.local")).toEqual(["10.1.2.3"]);
+  expect(ask("10-1-2-300.default.pod.cluster.local")).toBe("nxdomain");
+  expect(ask("nope.default.svc.cluster.local")).toBe("nxdomain");
+  expect(ask("nope.svc.cluster.local")).toBe("nxdomain");
+  expect(ask("example.org")).toBe("forward");
+});
+
+const silent = { ask: () => Promise.resolve(undefined) };
+const respond = responder(
+  zone,
+  silent,
+  domain,
+  () => 0,
+  () => {},
+);
+
+test("an unreachable upstream is a server failure, not silence", async () => {
+  const query = dnsPacket.encode({ type: "query", id: 7, questions: [{ name: "example.org", type: "A" }] });
+  const reply = dnsPacket.decode((await respond(query, false))!);
+  expect(reply).toMatchObject({ id: 7, rcode: "SERVFAIL" });
+});
+
+test("an answer too long for UDP is truncated, and whole over TCP", async () => {
+  const endpoints = Array.from({ length: 100 }, (_, i) => ({ addresses: [`10.244.1.${i}`] }));
+  const big: ZoneSource = { ...zone, slices: () => [{ ...dbSlice, endpoints }] };
+  const answerBig = responder(
+    big,
+    silent,
+    domain,
+    () => 0,
+    () => {},
+  );
+  const query = dnsPacket.encode({
+    type: "query",
+    id: 1,
+    questions: [{ name: "db.default.svc.cluster.local", type: "A" }],
+  });
+  expect(dnsPacket.decode((await answerBig(query, false))!)).toMatchObject({ flag_tc: true, answers: [] });
+  expect(dnsPacket.decode((await answerBig(query, true))!).answers).toHaveLength(100);
+});
+
+test("property: hostile bytes never crash the server", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {
+      const reply = await respond(Buffer.from(bytes), false);
+      expect(reply === undefined || reply.length >= 12).toBe(true);
+    }),
+  );
+});
+
+test("resolv.conf: at most three nameservers, never our own address", () => {
+  const text = "search a\nnameserver 10.0.0.1\n# nameserver 9.9.9.9\nnameserver 192.0.2.2\n nameserver ::1\n";
+  expect(nameserversOf(text, ["192.0.2.2"])).toEqual(["10.0.0.1", "::1"]);
+});

@@ -1,0 +1,2 @@
+export { type DnsOptions, type DnsServer, startDns } from "./server.ts";
+export { nameserversOf } from "./upstream.ts";

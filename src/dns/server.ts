@@ -1,0 +1,194 @@
+/** Cluster DNS: answers for the cluster's own names, passes the rest upstream, over UDP and TCP. */
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, type Server, type Socket } from "node:net";
+import dnsPacket, { type DecodedPacket, type Packet } from "dns-packet";
+import { codeOf, forComponent, UserError, type World } from "#base";
+import type { Informers } from "#client";
+import { answer } from "./answer.ts";
+import type { ZoneSource } from "./records.ts";
+import { createUpstream, framed, type Upstream } from "./upstream.ts";
+import { openZone } from "./zone.ts";
+
+export interface DnsOptions {
+  world: World;
+  informers: Informers;
+  clusterDomain: string;
+  listen: { host: string; port: number };
+  /** Where questions about the outside go; empty: they fail at once. */
+  nameservers: readonly string[];
+}
+
+export interface DnsServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** RFC 1035 without EDNS. */
+const plainUdpBytes = 512;
+/** What DNS flag day 2020 agreed on: no fragments. */
+const ednsUdpBytes = 1232;
+const tcpClientsMax = 256;
+/** A client that says nothing for this long is let go. */
+const tcpIdleMs = 10_000;
+/** Questions being asked upstream at one time; more are refused. */
+const forwardsMax = 1024;
+
+const serverFailure = 2;
+const nameError = 3;
+const notImplemented = 4;
+const refused = 5;
+
+export async function startDns(options: DnsOptions): Promise<DnsServer> {
+  const { log, clock } = forComponent(options.world, "dns");
+  const counter = options.world.metrics.counter("knarr_dns_requests_total", "Questions by verdict.", [
+    "verdict",
+  ]);
+  const zone = await openZone(options.informers);
+  const upstream = createUpstream(options.nameservers, clock);
+  const respond = responder(
+    zone,
+    upstream,
+    options.clusterDomain,
+    () => clock.now(),
+    (v) => counter.inc({ verdict: v }),
+  );
+  const udp = await listenUdp(options.listen.host, options.listen.port, respond);
+  const tcp = await listenTcp(options.listen.host, udp.address().port, respond);
+  log.info({ host: options.listen.host, port: udp.address().port }, "answering");
+  return {
+    port: udp.address().port,
+    async stop() {
+      udp.close();
+      for (const socket of tcp.sockets) socket.destroy();
+      await new Promise<void>((resolve) => tcp.server.close(() => resolve()));
+    },
+  };
+}
+
+type Respond = (query: Buffer, overTcp: boolean) => Promise<Buffer | undefined>;
+
+/** Turns the bytes of a query into the bytes of its answer; undefined for what is no query at all. */
+export function responder(
+  zone: ZoneSource,
+  upstream: Upstream,
+  domain: string,
+  nowMs: () => number,
+  count: (verdict: string) => void,
+): Respond {
+  let forwards = 0;
+  return async (query, overTcp) => {
+    const packet = decodeQuery(query);
+    if (!packet) return undefined;
+    const question = packet.questions?.[0];
+    if (!question || packet.questions?.length !== 1 || opcodeOf(query) !== 0) {
+      return encode(packet, { rcode: notImplemented }, overTcp);
+    }
+    const verdict = answer(zone, domain, question, nowMs());
+    count(verdict.kind);
+    if (verdict.kind === "answer") return encode(packet, { ...verdict, authoritative: true }, overTcp);
+    if (verdict.kind === "nxdomain")
+      return encode(packet, { ...verdict, rcode: nameError, authoritative: true }, overTcp);
+    if (forwards >= forwardsMax) return encode(packet, { rcode: refused }, overTcp);
+    forwards++;
+    try {
+      return (await upstream.ask(query, overTcp)) ?? encode(packet, { rcode: serverFailure }, overTcp);
+    } finally {
+      forwards--;
+    }
+  };
+}
+
+/** 0 is a plain query (RFC 1035, 4.1.1). */
+function opcodeOf(query: Buffer): number {
+  return (query.readUInt16BE(2) >> 11) & 0xf;
+}
+
+function decodeQuery(query: Buffer): DecodedPacket | undefined {
+  try {
+    const packet = dnsPacket.decode(query);
+    return packet.type === "query" ? packet : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+interface Reply extends Pick<Packet, "answers" | "additionals" | "authorities"> {
+  rcode?: number;
+  authoritative?: boolean;
+}
+
+/** dns-packet keeps the answer code in the low bits of `flags`. */
+function encode(query: DecodedPacket, reply: Reply, overTcp: boolean): Buffer {
+  const flags =
+    dnsPacket.RECURSION_AVAILABLE |
+    (query.flag_rd ? dnsPacket.RECURSION_DESIRED : 0) |
+    (reply.authoritative ? dnsPacket.AUTHORITATIVE_ANSWER : 0) |
+    (reply.rcode ?? 0);
+  const packet: Packet = { type: "response", id: query.id, flags, questions: query.questions };
+  const full = dnsPacket.encode({
+    ...packet,
+    answers: reply.answers ?? [],
+    additionals: reply.additionals ?? [],
+    authorities: reply.authorities ?? [],
+  });
+  const edns = query.additionals?.some((a) => a.type === "OPT");
+  if (overTcp || full.length <= (edns ? ednsUdpBytes : plainUdpBytes)) return full;
+  return dnsPacket.encode({ ...packet, flags: flags | dnsPacket.TRUNCATED_RESPONSE });
+}
+
+async function listenUdp(host: string, port: number, respond: Respond): Promise<UdpSocket> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve, reject) => {
+    socket.once("error", (error) => reject(listenError(error, host, port)));
+    socket.bind(port, host, () => resolve());
+  });
+  socket.removeAllListeners("error");
+  // A client that has gone answers with ICMP errors: they concern nobody else.
+  socket.on("error", () => {});
+  socket.on("message", (query, from) => {
+    void respond(query, false).then((reply) => reply && socket.send(reply, from.port, from.address));
+  });
+  return socket;
+}
+
+function listenError(error: Error, host: string, port: number): Error {
+  if (codeOf(error) !== "EADDRINUSE") return error;
+  return new UserError(
+    `DNS cannot listen on ${host}:${port}: the port is in use`,
+    "stop the program that uses it, or choose another DNS port",
+  );
+}
+
+async function listenTcp(
+  host: string,
+  port: number,
+  respond: Respond,
+): Promise<{ server: Server; sockets: Set<Socket> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.setTimeout(tcpIdleMs, () => socket.destroy());
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    serveTcp(socket, respond);
+  });
+  server.maxConnections = tcpClientsMax;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(listenError(error, host, port)));
+    server.listen(port, host, () => resolve());
+  });
+  return { server, sockets };
+}
+
+/** Several questions may come over one connection, each with its length before it. */
+function serveTcp(socket: Socket, respond: Respond): void {
+  let pending = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    pending = Buffer.concat([pending, chunk]);
+    while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
+      const query = pending.subarray(2, 2 + pending.readUInt16BE(0));
+      pending = pending.subarray(2 + query.length);
+      void respond(query, true).then((reply) => (reply ? socket.write(framed(reply)) : socket.destroy()));
+    }
+  });
+}

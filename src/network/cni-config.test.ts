@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { cniConfig } from "./cni-config.ts";
+import { masqueradeRules } from "./masquerade.ts";
+import { networkTable } from "./pod-network.ts";
+
+test("the CNI list names the plugins, the range and the default route", () => {
+  const config = cniConfig({ podCidr: "10.244.3.0/24", leaseDir: "/state", mtu: 1450 });
+  expect(config).toMatchObject({
+    cniVersion: "1.0.0",
+    plugins: [
+      {
+        type: "ptp",
+        mtu: 1450,
+        ipam: { type: "host-local", ranges: [[{ subnet: "10.244.3.0/24" }]], dataDir: "/state" },
+      },
+    ],
+  });
+});
+
+test("the kernel's own MTU is left when none is asked for", () => {
+  const config = cniConfig({ podCidr: "10.244.3.0/24", leaseDir: "/state", mtu: 0 }) as { plugins: object[] };
+  expect(config.plugins[0]).not.toHaveProperty("mtu");
+});
+
+test("table names hold only what nft takes", () => {
+  expect(networkTable("my-cluster.1")).toBe("knarr_my_cluster_1_network");
+});
+
+test("only traffic that leaves the cluster is masqueraded", () => {
+  const rules = masqueradeRules({ table: "t", clusterCidr: "10.244.0.0/16", podCidr: "10.244.0.0/24" });
+  expect(rules).toContain("ip saddr 10.244.0.0/24 ip daddr != 10.244.0.0/16 masquerade");
+});

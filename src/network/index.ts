@@ -1,0 +1,7 @@
+export {
+  networkTable,
+  type PodNetwork,
+  type PodNetworkOptions,
+  removePodNetwork,
+  startPodNetwork,
+} from "./pod-network.ts";

@@ -1,0 +1,55 @@
+/** The pod network of this node: kernel settings, the CNI configuration and the masquerading of outward traffic. */
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { applyNftRules, deleteNftTable } from "#base";
+import { cniConfig } from "./cni-config.ts";
+import { masqueradeRules } from "./masquerade.ts";
+
+export interface PodNetworkOptions {
+  clusterName: string;
+  clusterCidr: string;
+  podCidr: string;
+  /** containerd's CNI `conf_dir`; nothing else may write there. */
+  confDir: string;
+  /** Private state: address leases. Goes with the node. */
+  stateDir: string;
+  mtu?: number;
+}
+
+export interface PodNetwork {
+  stop(): Promise<void>;
+}
+
+const forwarding = "/proc/sys/net/ipv4/ip_forward";
+
+/** The table of cluster `name`; letters and digits only, as nft wants them. */
+export function networkTable(clusterName: string): string {
+  return `knarr_${clusterName.replace(/[^a-z0-9]/g, "_")}_network`;
+}
+
+/** Idempotent: a restarted agent calls it again and running pods keep their addresses. */
+export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNetwork> {
+  await enableForwarding();
+  await mkdir(options.confDir, { recursive: true });
+  await mkdir(options.stateDir, { recursive: true });
+  const config = cniConfig({ podCidr: options.podCidr, leaseDir: options.stateDir, mtu: options.mtu ?? 0 });
+  const file = join(options.confDir, "10-knarr.conflist");
+  await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
+  await rename(`${file}.new`, file);
+  const table = networkTable(options.clusterName);
+  await applyNftRules(masqueradeRules({ table, clusterCidr: options.clusterCidr, podCidr: options.podCidr }));
+  return { stop: async () => {} };
+}
+
+/** Removes rules, leases and configuration; the pods' links have gone with their namespaces. */
+export async function removePodNetwork(
+  options: Pick<PodNetworkOptions, "clusterName" | "confDir" | "stateDir">,
+): Promise<void> {
+  await deleteNftTable(networkTable(options.clusterName));
+  await rm(options.stateDir, { recursive: true, force: true });
+  await rm(options.confDir, { recursive: true, force: true });
+}
+
+async function enableForwarding(): Promise<void> {
+  if ((await readFile(forwarding, "utf8")).trim() !== "1") await writeFile(forwarding, "1");
+}

@@ -1,0 +1,1 @@
+export { type Proxy, type ProxyOptions, proxyTable, removeProxy, startProxy } from "./proxy.ts";
