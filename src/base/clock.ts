@@ -112,6 +112,8 @@ export class VirtualClock implements Clock {
   /** Moves time on by `durationMs`, firing what falls due and letting promises settle after each timer. */
   async advance(durationMs: number): Promise<void> {
     const until = this.#nowMs + durationMs;
+    // Timers that promises under way are about to set belong to this time too.
+    await settle();
     for (let next = this.#next(until); next; next = this.#next(until)) {
       this.#pending.delete(next);
       this.#nowMs = next.at;

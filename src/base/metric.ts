@@ -10,16 +10,26 @@ export class Metrics {
   readonly #registry = new Registry();
 
   counter<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+    return (
+      this.#known<Counter<L>>(name) ?? new Counter({ name, help, labelNames, registers: [this.#registry] })
+    );
   }
 
   gauge<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> {
-    return new Gauge({ name, help, labelNames, registers: [this.#registry] });
+    return this.#known<Gauge<L>>(name) ?? new Gauge({ name, help, labelNames, registers: [this.#registry] });
   }
 
   /** A histogram of seconds. */
   latency<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets: latencyBuckets, registers: [this.#registry] });
+    return (
+      this.#known<Histogram<L>>(name) ??
+      new Histogram({ name, help, labelNames, buckets: latencyBuckets, registers: [this.#registry] })
+    );
+  }
+
+  /** Components that run several times in one process (queues, informers) share a metric by its name. */
+  #known<M>(name: string): M | undefined {
+    return this.#registry.getSingleMetric(name) as M | undefined;
   }
 
   /** The Prometheus text format. */

@@ -70,9 +70,20 @@ export interface Client {
   get<T extends KubernetesObject>(type: ResourceType<T>, ref: ObjectRef, options?: WriteOptions): Promise<T>;
   list<T extends KubernetesObject>(type: ResourceType<T>, options?: ListOptions): Promise<KubernetesList<T>>;
   /** Ends when the server ends it; an `ERROR` event is thrown as `StatusError`. */
-  watch<T extends KubernetesObject>(type: ResourceType<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
-  create<T extends KubernetesObject>(type: ResourceType<T>, object: Draft<T>, options?: WriteOptions): Promise<T>;
-  update<T extends KubernetesObject>(type: ResourceType<T>, object: Draft<T>, options?: WriteOptions): Promise<T>;
+  watch<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    options?: WatchOptions,
+  ): AsyncIterable<WatchEvent<T>>;
+  create<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    object: Draft<T>,
+    options?: WriteOptions,
+  ): Promise<T>;
+  update<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    object: Draft<T>,
+    options?: WriteOptions,
+  ): Promise<T>;
   patch<T extends KubernetesObject>(
     type: ResourceType<T>,
     ref: ObjectRef,

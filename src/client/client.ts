@@ -1,0 +1,233 @@
+/** The typed client over any transport: paths, bodies and errors of the Kubernetes API conventions. */
+import {
+  apiVersionOf,
+  type Draft,
+  type KubernetesList,
+  type KubernetesObject,
+  type metav1,
+  pathOf,
+  type ResourceType,
+  StatusError,
+  type StatusReason,
+} from "#api";
+import type {
+  Client,
+  ListOptions,
+  ObjectRef,
+  PatchType,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+  WatchEvent,
+  WatchOptions,
+  WriteOptions,
+} from "./contract.ts";
+import { decodeFrames } from "./frames.ts";
+
+/** Answers longer than this are refused: a list that big must be read in pages. */
+const answerMaxBytes = 1024 * 1024 * 1024;
+
+const patchContentTypes: Record<PatchType, string> = {
+  json: "application/json-patch+json",
+  merge: "application/merge-patch+json",
+  strategic: "application/strategic-merge-patch+json",
+  apply: "application/apply-patch+yaml",
+};
+
+const reasonByCode: Record<number, StatusReason> = {
+  400: "BadRequest",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "NotFound",
+  405: "MethodNotAllowed",
+  406: "NotAcceptable",
+  409: "Conflict",
+  410: "Expired",
+  413: "RequestEntityTooLarge",
+  415: "UnsupportedMediaType",
+  422: "Invalid",
+  429: "TooManyRequests",
+  503: "ServiceUnavailable",
+  504: "Timeout",
+};
+
+export function createClient(transport: Transport): Client {
+  return new TransportClient(transport);
+}
+
+type Query = Record<string, string | number | boolean | undefined>;
+
+function withQuery(path: string, query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") parameters.set(name, String(value));
+  }
+  const text = parameters.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+function writeQuery(options: WriteOptions): Query {
+  return { dryRun: options.dryRun ? "All" : undefined, fieldManager: options.fieldManager };
+}
+
+/** The whole body as text. */
+export async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > answerMaxBytes) throw new Error(`an answer of more than ${answerMaxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** What an answer that is no success means; the body is the server's `Status`, or anything at all from a proxy. */
+export function errorOf(status: number, text: string): StatusError {
+  try {
+    const value = JSON.parse(text) as metav1.Status;
+    if (value?.kind === "Status") return new StatusError({ ...value, code: value.code ?? status });
+  } catch {
+    // Not JSON: the text itself is the message.
+  }
+  const message = text.trim().slice(0, 1024) || `the server answered ${status}`;
+  return StatusError.of(status, reasonByCode[status] ?? "InternalError", message);
+}
+
+class TransportClient implements Client {
+  readonly transport: Transport;
+
+  constructor(transport: Transport) {
+    this.transport = transport;
+  }
+
+  get<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    ref: ObjectRef,
+    options: WriteOptions = {},
+  ): Promise<T> {
+    const path = pathOf(type, { ...ref, subresource: options.subresource });
+    return this.#call<T>({ method: "GET", path }, options.signal);
+  }
+
+  async list<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    options: ListOptions = {},
+  ): Promise<KubernetesList<T>> {
+    const { namespace, signal, ...query } = options;
+    const path = withQuery(pathOf(type, { namespace }), query);
+    const list = await this.#call<KubernetesList<T>>({ method: "GET", path }, signal);
+    const apiVersion = apiVersionOf(type);
+    list.items ??= [];
+    // Items of a list may leave out what the list says for all of them.
+    for (const item of list.items) {
+      item.apiVersion ??= apiVersion;
+      item.kind ??= type.kind;
+    }
+    return list;
+  }
+
+  async *watch<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    options: WatchOptions = {},
+  ): AsyncGenerator<WatchEvent<T>> {
+    const { namespace, signal, ...query } = options;
+    const path = withQuery(pathOf(type, { namespace }), { watch: true, ...query });
+    const stop = new AbortController();
+    const abort = () => stop.abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    if (signal?.aborted) abort();
+    try {
+      const request: TransportRequest = { method: "GET", path, headers: { accept: "application/json" } };
+      const response = await this.transport.send({ ...request, signal: stop.signal });
+      if (response.status !== 200) throw errorOf(response.status, await readText(response.body));
+      for await (const frame of decodeFrames(response.body)) {
+        const event = frame as WatchEvent<T> | { type: "ERROR"; object: metav1.Status };
+        if (event.type === "ERROR") throw new StatusError(event.object);
+        yield event;
+      }
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      stop.abort();
+    }
+  }
+
+  create<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    object: Draft<T>,
+    options: WriteOptions = {},
+  ): Promise<T> {
+    const whole = identified(type, object);
+    const path = withQuery(pathOf(type, { namespace: whole.metadata?.namespace }), writeQuery(options));
+    return this.#call<T>(withBody("POST", path, whole), options.signal);
+  }
+
+  update<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    object: Draft<T>,
+    options: WriteOptions = {},
+  ): Promise<T> {
+    const whole = identified(type, object);
+    const ref = { namespace: whole.metadata?.namespace, name: whole.metadata?.name ?? "" };
+    const path = withQuery(pathOf(type, { ...ref, subresource: options.subresource }), writeQuery(options));
+    return this.#call<T>(withBody("PUT", path, whole), options.signal);
+  }
+
+  patch<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    ref: ObjectRef,
+    patchType: PatchType,
+    patch: unknown,
+    options: WriteOptions = {},
+  ): Promise<T> {
+    const path = withQuery(pathOf(type, { ...ref, subresource: options.subresource }), writeQuery(options));
+    return this.#call<T>(withBody("PATCH", path, patch, patchContentTypes[patchType]), options.signal);
+  }
+
+  async delete(type: ResourceType, ref: ObjectRef, options: Draft<metav1.DeleteOptions> = {}): Promise<void> {
+    const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
+    await this.#call(withBody("DELETE", pathOf(type, ref), body), undefined);
+  }
+
+  async deleteCollection(type: ResourceType, options: ListOptions = {}): Promise<void> {
+    const { namespace, signal, ...query } = options;
+    await this.#call({ method: "DELETE", path: withQuery(pathOf(type, { namespace }), query) }, signal);
+  }
+
+  post<R = unknown>(type: ResourceType, ref: ObjectRef, subresource: string, body: unknown): Promise<R> {
+    return this.#call<R>(withBody("POST", pathOf(type, { ...ref, subresource }), body), undefined);
+  }
+
+  async #call<R>(request: TransportRequest, signal: AbortSignal | undefined): Promise<R> {
+    const headers = { accept: "application/json", ...request.headers };
+    const response: TransportResponse = await this.transport.send({
+      ...request,
+      headers,
+      ...(signal ? { signal } : {}),
+    });
+    const text = await readText(response.body);
+    if (response.status < 200 || response.status > 299) throw errorOf(response.status, text);
+    return JSON.parse(text) as R;
+  }
+}
+
+type Identified = { metadata?: { namespace?: string; name?: string } };
+
+/** The object with the kind that belongs to the resource: drafts leave it out. */
+function identified<T extends KubernetesObject>(
+  type: ResourceType<T>,
+  object: Draft<T>,
+): Draft<T> & Identified {
+  return { apiVersion: apiVersionOf(type), kind: type.kind, ...object } as Draft<T> & Identified;
+}
+
+function withBody(
+  method: TransportRequest["method"],
+  path: string,
+  body: unknown,
+  contentType = "application/json",
+): TransportRequest {
+  return { method, path, headers: { "content-type": contentType }, body: Buffer.from(JSON.stringify(body)) };
+}

@@ -1,0 +1,58 @@
+/** Newline-delimited JSON, as watches send it: one document a line, cut anywhere into chunks. */
+
+/** An object is at most 3 MiB when it is written; a watch frame adds a small head and its status. */
+const frameMaxBytes = 16 * 1024 * 1024;
+
+const newline = 0x0a;
+
+export function encodeFrame(value: unknown): Buffer {
+  return Buffer.from(`${JSON.stringify(value)}\n`);
+}
+
+/** Cuts chunks into lines. `push` answers the lines that are complete, `rest` what is left when the stream ends. */
+export class LineSplitter {
+  #parts: Uint8Array[] = [];
+  #size = 0;
+
+  push(chunk: Uint8Array): string[] {
+    const lines: string[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
+      lines.push(this.#take(chunk.subarray(start, end)));
+      start = end + 1;
+    }
+    if (start < chunk.length) this.#keep(chunk.subarray(start));
+    return lines;
+  }
+
+  rest(): string {
+    return this.#take(new Uint8Array(0));
+  }
+
+  #keep(part: Uint8Array): void {
+    this.#size += part.length;
+    if (this.#size > frameMaxBytes) throw new Error(`a frame of more than ${frameMaxBytes} bytes`);
+    this.#parts.push(part);
+  }
+
+  #take(tail: Uint8Array): string {
+    if (this.#parts.length === 0)
+      return Buffer.from(tail.buffer, tail.byteOffset, tail.length).toString("utf8");
+    const whole = Buffer.concat([...this.#parts, tail]);
+    this.#parts = [];
+    this.#size = 0;
+    return whole.toString("utf8");
+  }
+}
+
+/** The documents of a stream, in order; blank lines are skipped, a torn last document is an error. */
+export async function* decodeFrames(body: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {
+  const splitter = new LineSplitter();
+  for await (const chunk of body) {
+    for (const line of splitter.push(chunk)) {
+      if (line.trim() !== "") yield JSON.parse(line);
+    }
+  }
+  const rest = splitter.rest();
+  if (rest.trim() !== "") yield JSON.parse(rest);
+}
