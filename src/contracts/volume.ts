@@ -1,0 +1,108 @@
+/**
+ * `defineVolumePlugin`: everything that is special about one kind of volume. `plan` is pure and says what the volume
+ * shall hold; the other functions bring the machine there, are idempotent, and touch it only through `VolumeHost`.
+ * https://kubernetes.io/docs/concepts/storage/volumes/
+ */
+import type { corev1 } from "#api";
+
+/** One file of a volume that is written from the API; `path` is relative, without `..`. */
+export interface VolumeFile {
+  path: string;
+  content: Uint8Array;
+  mode: number;
+}
+
+/** What a plugin may read of the cluster while it plans. Values are gathered before `plan` is called. */
+export interface VolumeSources {
+  configMaps: ReadonlyMap<string, corev1.ConfigMap>;
+  secrets: ReadonlyMap<string, corev1.Secret>;
+  /** Token by volume source, in the order of the volume's projected sources. */
+  tokens: readonly string[];
+}
+
+/** The API objects a volume of this kind is made from. */
+export interface VolumeNeeds {
+  configMaps: { name: string; optional: boolean }[];
+  secrets: { name: string; optional: boolean }[];
+  tokens: { audience?: string; expirationSeconds: number }[];
+}
+
+export interface VolumeContext {
+  pod: Readonly<corev1.Pod>;
+  nodeName: string;
+  /** Allocatable of the node, for resource fields without a limit. */
+  allocatable: Readonly<Record<string, string>>;
+}
+
+/** What the volume shall be. */
+export type VolumePlan =
+  /** A folder of the kubelet's own; `sizeLimitBytes` bounds a memory-backed one. */
+  | { kind: "directory"; medium: "disk" | "memory"; sizeLimitBytes?: number; mode: number }
+  /** Files replaced together, atomically, when they change. */
+  | { kind: "files"; files: VolumeFile[] }
+  /** A path of the host, checked or made first. */
+  | { kind: "host"; path: string; type: string };
+
+/** The machine as a plugin sees it. */
+export interface VolumeHost {
+  ensureDirectory(path: string, mode: number): Promise<void>;
+  /** Replaces the content of `dir` as one step: readers see all of the old or all of the new. True when changed. */
+  writeFiles(dir: string, files: readonly VolumeFile[]): Promise<boolean>;
+  mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>;
+  isMounted(path: string): Promise<boolean>;
+  unmount(path: string): Promise<void>;
+  removeDirectory(path: string): Promise<void>;
+  /** What is at a path of the host. */
+  pathType(path: string): Promise<HostPathType>;
+  createFile(path: string, mode: number): Promise<void>;
+  /** Gives a folder to a group, with the set-group-id bit, recursively. */
+  setGroup(path: string, gid: number): Promise<void>;
+  usageBytes(path: string): Promise<number>;
+}
+
+export type HostPathType =
+  | "absent"
+  | "directory"
+  | "file"
+  | "socket"
+  | "charDevice"
+  | "blockDevice"
+  | "other";
+
+export interface MountRequest {
+  plan: VolumePlan;
+  /** Folder of this volume under the pod's own; the plugin may use it or not. */
+  dir: string;
+  fsGroup?: number;
+}
+
+export interface VolumePlugin {
+  /** The key of `VolumeSource` that selects it: `emptyDir`. */
+  readonly name: string;
+  /** `kubernetes.io~empty-dir`: the folder under the pod's volumes. */
+  readonly directoryName: string;
+  /** Its content follows the API while the pod runs. */
+  readonly live: boolean;
+  needs(volume: Readonly<corev1.Volume>, pod: Readonly<corev1.Pod>): VolumeNeeds;
+  plan(volume: Readonly<corev1.Volume>, sources: VolumeSources, context: VolumeContext): VolumePlan;
+  inspect(request: MountRequest, host: VolumeHost): Promise<{ mounted: boolean }>;
+  /** Answers the path that containers mount. Calling it again brings the content up to date. */
+  mount(request: MountRequest, host: VolumeHost): Promise<string>;
+  unmount(dir: string, host: VolumeHost): Promise<void>;
+  /** What can be known of a volume found on disk after a restart: the path that was mounted. */
+  rebuild(dir: string, host: VolumeHost): Promise<{ path: string; mounted: boolean }>;
+  usage(dir: string, host: VolumeHost): Promise<{ usedBytes: number }>;
+}
+
+/** Checks the shape once and gives the plugin its type. */
+export function defineVolumePlugin(plugin: VolumePlugin): VolumePlugin {
+  return Object.freeze(plugin);
+}
+
+/** A volume that needs nothing of the API. */
+export const noNeeds: VolumeNeeds = { configMaps: [], secrets: [], tokens: [] };
+
+/** The volume cannot be mounted now; the message becomes the event's. */
+export class VolumeError extends Error {
+  override name = "VolumeError";
+}

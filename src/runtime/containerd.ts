@@ -1,0 +1,259 @@
+/**
+ * A private containerd: its own root, state, socket and configuration, never the host's. It and its containers go on
+ * running when the agent ends, and are adopted by the next one.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { run, UserError, type World } from "#base";
+import type { ContainerRuntime } from "#contracts";
+import { containerdConfig, parseVersion } from "./containerd-config.ts";
+import { connectRuntime } from "./cri-client.ts";
+import { type Daemon, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
+import { type ImageStore, imageStore } from "./images.ts";
+import { pauseImage, pauseImageName } from "./pause-image.ts";
+
+export interface ContainerdOptions {
+  /** Everything of this containerd lies below: root, state, socket, configuration, log. */
+  dir: string;
+  world: World;
+  cniConfDir: string;
+  cniBinDirs?: readonly string[];
+  /** Folder with `<host:port>/hosts.toml`; default below `dir`. */
+  registryConfigDir?: string;
+  sandboxImage?: string;
+  /** Default: crun where the machine allows it, else runc. */
+  runtimeBinary?: "crun" | "runc";
+  /** Where the runtime's streaming server listens; only the kubelet speaks to it. */
+  streamAddress?: string;
+  /** Words before `containerd`, such as `nsenter --net=…`. */
+  commandPrefix?: readonly string[];
+  readyTimeoutMs?: number;
+}
+
+export interface Containerd {
+  readonly runtime: ContainerRuntime;
+  readonly images: ImageStore;
+  readonly socketPath: string;
+  readonly sandboxImage: string;
+  readonly adopted: boolean;
+  readonly pid: number;
+  /** Stops supervising and closes the connection; containerd and its containers go on. */
+  release(): Promise<void>;
+  /** Stops containerd. Containers must have been removed before, or they go on without it. */
+  stop(): Promise<void>;
+}
+
+const defaultCniBinDirs = ["/usr/lib/cni", "/opt/cni/bin"];
+
+/** Where things lie under a containerd's folder. */
+export function containerdPaths(dir: string) {
+  return {
+    root: join(dir, "root"),
+    state: join(dir, "state"),
+    socket: join(dir, "containerd.sock"),
+    config: join(dir, "config.toml"),
+    log: join(dir, "containerd.log"),
+    pidFile: join(dir, "containerd.pid"),
+    registries: join(dir, "registries"),
+    scratch: join(dir, "tmp"),
+  };
+}
+
+/** crun refuses a host whose cgroup controllers are still v1, so there runc is taken. */
+function chooseRuntime(): "crun" | "runc" {
+  const unifiedOnly = existsSync("/sys/fs/cgroup/cgroup.controllers");
+  const found = (name: string) =>
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin", "/usr/local/sbin"].some((d) =>
+      existsSync(join(d, name)),
+    );
+  if (unifiedOnly && found("crun")) return "crun";
+  if (found("runc")) return "runc";
+  throw new UserError("no OCI runtime was found (runc)", "install it: apt-get install runc");
+}
+
+async function versionOf(command: readonly string[]): Promise<[number, number]> {
+  const result = await run(command[0]!, [...command.slice(1), "--version"]).catch(() => undefined);
+  if (!result) throw new UserError("containerd was not found", "install it: apt-get install containerd");
+  const version = parseVersion(result.stdout);
+  if (!version)
+    throw new UserError(`containerd does not say its version: ${(result.stdout + result.stderr).trim()}`);
+  if (version[0] < 1 || (version[0] === 1 && version[1] < 6)) {
+    throw new UserError(`containerd ${version.join(".")} is too old`, "install containerd 1.6 or newer");
+  }
+  return version;
+}
+
+/** Socket paths of the kernel end at 107 bytes. */
+function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > 107) {
+    throw new UserError(
+      `the path of containerd's socket is too long: ${path}`,
+      "use a shorter data directory (--data-dir)",
+    );
+  }
+}
+
+function writeConfig(options: ContainerdOptions, version: [number, number]): string {
+  const paths = containerdPaths(options.dir);
+  const cniBinDirs = options.cniBinDirs ?? defaultCniBinDirs.filter((d) => existsSync(join(d, "loopback")));
+  const registryConfigDir = options.registryConfigDir ?? paths.registries;
+  for (const d of [paths.root, paths.state, paths.scratch, registryConfigDir, options.cniConfDir]) {
+    mkdirSync(d, { recursive: true, mode: 0o711 });
+  }
+  const text = containerdConfig({
+    version,
+    rootDir: paths.root,
+    stateDir: paths.state,
+    socketPath: paths.socket,
+    sandboxImage: options.sandboxImage ?? pauseImageName,
+    cniConfDir: options.cniConfDir,
+    cniBinDirs,
+    registryConfigDir,
+    runtimeBinary: options.runtimeBinary ?? chooseRuntime(),
+    streamAddress: options.streamAddress ?? "127.0.0.1",
+    hasAppArmor: existsSync("/sys/kernel/security/apparmor"),
+  });
+  writeFileSync(paths.config, text, { mode: 0o600 });
+  return text;
+}
+
+/** The last words of containerd, for the error that says it did not come up. */
+function lastWords(logFile: string): string {
+  try {
+    return readFileSync(logFile, "utf8").trim().split("\n").slice(-3).join("\n");
+  } catch {
+    return "";
+  }
+}
+
+async function waitUntilReady(runtime: ContainerRuntime, options: ContainerdOptions): Promise<void> {
+  const { clock } = options.world;
+  const deadlineMs = clock.monotonic() + (options.readyTimeoutMs ?? 30_000);
+  for (;;) {
+    const ready = await runtime
+      .status()
+      .then((conditions) => conditions.some((c) => c.type === "RuntimeReady" && c.status))
+      .catch(() => false);
+    if (ready) return;
+    if (clock.monotonic() > deadlineMs) {
+      const words = lastWords(containerdPaths(options.dir).log);
+      throw new UserError(
+        `containerd does not answer. Its last words:\n${words}`,
+        `see ${containerdPaths(options.dir).log}`,
+      );
+    }
+    await clock.sleep(25);
+  }
+}
+
+/** Starts (or adopts) containerd and waits until CRI answers and the sandbox image is there. */
+export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
+  const { world } = options;
+  const paths = containerdPaths(options.dir);
+  checkSocketPath(paths.socket);
+  const command = [...(options.commandPrefix ?? []), "containerd"];
+  const config = writeConfig(options, await versionOf(command));
+  const daemon = await startDaemon({
+    command: command[0]!,
+    args: [...command.slice(1), "--config", paths.config],
+    pidFile: paths.pidFile,
+    logFile: paths.log,
+    clock: world.clock,
+    log: world.log,
+    fingerprint: createHash("sha256").update(config).update(command.join(delimiter)).digest("hex"),
+  });
+  const runtime = connectRuntime({ socketPath: paths.socket, clock: world.clock });
+  const images = imageStore({
+    socketPath: paths.socket,
+    runtime,
+    clock: world.clock,
+    scratchDir: paths.scratch,
+  });
+  const release = async () => {
+    daemon.release();
+    runtime.close();
+  };
+  try {
+    await waitUntilReady(runtime, options);
+    await ensureSandboxImage(runtime, images, options.sandboxImage ?? pauseImageName);
+  } catch (error) {
+    runtime.close();
+    if (daemon.adopted) daemon.release();
+    else await daemon.stop();
+    throw error;
+  }
+  return handle(daemon, {
+    runtime,
+    images,
+    socketPath: paths.socket,
+    sandboxImage: options.sandboxImage ?? pauseImageName,
+    release,
+  });
+}
+
+function handle(daemon: Daemon, parts: Omit<Containerd, "stop" | "adopted" | "pid">): Containerd {
+  return {
+    ...parts,
+    adopted: daemon.adopted,
+    get pid() {
+      return daemon.pid;
+    },
+    async stop() {
+      await parts.release();
+      await daemon.stop();
+    },
+  };
+}
+
+/** Our own sandbox image is brought from memory; another is pulled when the first pod needs it. */
+async function ensureSandboxImage(
+  runtime: ContainerRuntime,
+  images: ImageStore,
+  name: string,
+): Promise<void> {
+  if (name !== pauseImageName || (await runtime.imageStatus(name))) return;
+  const image = await pauseImage();
+  if (!image)
+    throw new UserError("there is no sandbox image for this architecture", "name one: sandboxImage");
+  await images.import(image);
+}
+
+/** The pid of the containerd under `dir`, where one runs. */
+export function findContainerd(dir: string): number | undefined {
+  return findDaemon(containerdPaths(dir).pidFile)?.pid;
+}
+
+/**
+ * Removes every pod of the containerd under `dir`, stops it, and removes its files. For the end of a cluster, when no
+ * agent runs any more.
+ */
+export async function removeContainerd(dir: string, world: World): Promise<void> {
+  const paths = containerdPaths(dir);
+  if (findDaemon(paths.pidFile)) {
+    const runtime = connectRuntime({ socketPath: paths.socket, clock: world.clock });
+    const sandboxes = await runtime.listPodSandboxes().catch(() => []);
+    for (const sandbox of sandboxes) {
+      await runtime
+        .stopPodSandbox(sandbox.id)
+        .catch((error: unknown) => world.log.warn({ err: error }, "a pod could not be stopped"));
+      await runtime
+        .removePodSandbox(sandbox.id)
+        .catch((error: unknown) => world.log.warn({ err: error }, "a pod could not be removed"));
+    }
+    runtime.close();
+  }
+  await stopDaemon(paths.pidFile, world.clock);
+  await unmountBelow(dir);
+  await rm(dir, { recursive: true, force: true });
+}
+
+/** Unmounts everything under `dir`, the innermost first. */
+export async function unmountBelow(dir: string): Promise<void> {
+  const points = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1]?.replaceAll("\\040", " ") ?? "")
+    .filter((point) => point === dir || point.startsWith(`${dir}/`));
+  for (const point of points.reverse()) await run("umount", ["-l", point]);
+}

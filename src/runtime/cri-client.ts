@@ -1,0 +1,233 @@
+/**
+ * `ContainerRuntime` over gRPC on a unix socket. Every call has a deadline; the channel reconnects by itself, and a
+ * runtime that is still starting is waited for within the deadline.
+ * https://github.com/kubernetes/cri-api
+ */
+import {
+  type ChannelCredentials,
+  Client,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
+import protobuf from "protobufjs";
+import { Channel, type Clock } from "#base";
+import {
+  type Container,
+  type ContainerEvent,
+  type ContainerRuntime,
+  type ContainerStats,
+  type ContainerStatus,
+  type ExecSyncResult,
+  type FilesystemUsage,
+  type Image,
+  type PodSandbox,
+  type PodSandboxStatus,
+  type RuntimeCondition,
+  RuntimeError,
+  type RuntimeVersion,
+} from "#contracts";
+import { criMessages, criMethods } from "./generated/cri.ts";
+
+type Method = keyof typeof criMethods;
+
+export interface RuntimeConnection extends ContainerRuntime {
+  close(): void;
+}
+
+const messageMaxBytes = 16 * 1024 * 1024;
+/** Upstream's `--runtime-request-timeout`. */
+const callTimeoutMs = 2 * 60_000;
+/** A pull ends by containerd's own progress timeout; this only bounds a runtime that hangs. */
+const pullTimeoutMs = 60 * 60_000;
+/** How many events may wait for a slow reader; then the stream ends and the reader relists. */
+const eventsMax = 4096;
+
+const types = new protobuf.Root().addJSON({ runtime: { nested: { v1: { nested: criMessages } } } });
+
+const decoding = { longs: Number, enums: String, defaults: true, arrays: true, objects: true };
+
+interface Codec {
+  path: string;
+  encode(request: object): Buffer;
+  decode(bytes: Buffer): object;
+}
+
+function makeCodec(method: Method): Codec {
+  const [path, requestName, responseName] = criMethods[method];
+  const request = types.lookupType(`runtime.v1.${requestName}`);
+  const response = types.lookupType(`runtime.v1.${responseName}`);
+  return {
+    path,
+    encode: (value) => Buffer.from(request.encode(request.fromObject(value)).finish()),
+    decode: (bytes) => response.toObject(response.decode(bytes), decoding),
+  };
+}
+
+/** containerd answers this while its CRI plugin still starts. */
+const isStarting = (error: ServiceError) =>
+  /server is not initialized yet|not.*initialized/i.test(error.details ?? "");
+
+/** One connection to the runtime behind `socketPath`. */
+export function connectRuntime(options: { socketPath: string; clock: Clock }): RuntimeConnection {
+  const { clock } = options;
+  const insecure: ChannelCredentials = credentials.createInsecure();
+  const client = new Client(`unix://${options.socketPath}`, insecure, {
+    "grpc.default_authority": "localhost",
+    "grpc.max_receive_message_length": messageMaxBytes,
+    "grpc.max_send_message_length": messageMaxBytes,
+    "grpc.initial_reconnect_backoff_ms": 50,
+    "grpc.min_reconnect_backoff_ms": 50,
+    "grpc.max_reconnect_backoff_ms": 1000,
+  });
+  const codecs = new Map<Method, Codec>();
+  const codecOf = (method: Method): Codec => {
+    const known = codecs.get(method);
+    if (known) return known;
+    const made = makeCodec(method);
+    codecs.set(method, made);
+    return made;
+  };
+
+  const once = (method: Method, request: object, deadlineMs: number): Promise<object> => {
+    const codec = codecOf(method);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        codec.path,
+        codec.encode,
+        codec.decode,
+        request,
+        new Metadata({ waitForReady: true }),
+        { deadline: deadlineMs },
+        (error, answer) => (error ? reject(error) : resolve(answer ?? {})),
+      );
+    });
+  };
+
+  async function call<R>(method: Method, request: object, timeoutMs = callTimeoutMs): Promise<R> {
+    const deadlineMs = clock.now() + timeoutMs;
+    for (;;) {
+      try {
+        return (await once(method, request, deadlineMs)) as R;
+      } catch (error) {
+        const failure = error as ServiceError;
+        if (!isStarting(failure) || clock.now() > deadlineMs - 200) {
+          throw new RuntimeError(status[failure.code] ?? "UNKNOWN", failure.details || failure.message);
+        }
+        await clock.sleep(100);
+      }
+    }
+  }
+
+  return {
+    ...sandboxCalls(call),
+    ...containerCalls(call),
+    ...imageCalls(call),
+    containerEvents,
+    close: () => client.close(),
+  };
+
+  async function* containerEvents(signal: AbortSignal): AsyncGenerator<ContainerEvent> {
+    const codec = codecOf("GetContainerEvents");
+    const queue = new Channel<ContainerEvent>(eventsMax);
+    const stream = client.makeServerStreamRequest(codec.path, codec.encode, codec.decode, {}, new Metadata());
+    const stop = () => stream.cancel();
+    signal.addEventListener("abort", stop, { once: true });
+    stream.on("data", (event: ContainerEvent) => {
+      if (!queue.push(event)) stream.cancel();
+    });
+    stream.on("end", () => queue.close());
+    stream.on("error", (error: ServiceError) => {
+      queue.close(
+        signal.aborted ? undefined : new RuntimeError(status[error.code] ?? "UNKNOWN", error.details),
+      );
+    });
+    try {
+      yield* queue;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      stream.cancel();
+    }
+  }
+}
+
+type Call = <R>(method: Method, request: object, timeoutMs?: number) => Promise<R>;
+
+function sandboxCalls(call: Call) {
+  return {
+    version: () => call<RuntimeVersion>("Version", { version: "v1" }),
+    status: async () =>
+      (await call<{ status?: { conditions: RuntimeCondition[] } }>("Status", {}, 10_000)).status
+        ?.conditions ?? [],
+    updatePodCidr: async (podCidr: string) => {
+      await call("UpdateRuntimeConfig", { runtimeConfig: { networkConfig: { podCidr } } });
+    },
+    runPodSandbox: async (config: object, runtimeHandler = "") =>
+      (await call<{ podSandboxId: string }>("RunPodSandbox", { config, runtimeHandler }, 2 * callTimeoutMs))
+        .podSandboxId,
+    stopPodSandbox: async (podSandboxId: string) => void (await call("StopPodSandbox", { podSandboxId })),
+    removePodSandbox: async (podSandboxId: string) => void (await call("RemovePodSandbox", { podSandboxId })),
+    podSandboxStatus: async (podSandboxId: string) =>
+      (await call<{ status: PodSandboxStatus }>("PodSandboxStatus", { podSandboxId })).status,
+    listPodSandboxes: async (labels?: Record<string, string>) => {
+      const filter = labels ? { labelSelector: labels } : undefined;
+      return (await call<{ items: PodSandbox[] }>("ListPodSandbox", { filter })).items;
+    },
+    portForward: async (podSandboxId: string, port: number[]) =>
+      (await call<{ url: string }>("PortForward", { podSandboxId, port })).url,
+  };
+}
+
+function containerCalls(call: Call) {
+  return {
+    createContainer: async (podSandboxId: string, config: object, sandboxConfig: object) =>
+      (await call<{ containerId: string }>("CreateContainer", { podSandboxId, config, sandboxConfig }))
+        .containerId,
+    startContainer: async (containerId: string) => void (await call("StartContainer", { containerId })),
+    stopContainer: async (containerId: string, timeout: number) =>
+      void (await call("StopContainer", { containerId, timeout }, callTimeoutMs + timeout * 1000)),
+    removeContainer: async (containerId: string) => void (await call("RemoveContainer", { containerId })),
+    listContainers: async (labels?: Record<string, string>) => {
+      const filter = labels ? { labelSelector: labels } : undefined;
+      return (await call<{ containers: Container[] }>("ListContainers", { filter })).containers;
+    },
+    containerStatus: async (containerId: string) =>
+      (await call<{ status: ContainerStatus }>("ContainerStatus", { containerId })).status,
+    updateContainerResources: async (containerId: string, linux: object) =>
+      void (await call("UpdateContainerResources", { containerId, linux })),
+    reopenContainerLog: async (containerId: string) =>
+      void (await call("ReopenContainerLog", { containerId })),
+    execSync: (containerId: string, cmd: string[], timeout: number) =>
+      call<ExecSyncResult>(
+        "ExecSync",
+        { containerId, cmd, timeout },
+        timeout > 0 ? timeout * 1000 + 5000 : pullTimeoutMs,
+      ),
+    exec: async (containerId: string, cmd: string[], options: object) =>
+      (await call<{ url: string }>("Exec", { containerId, cmd, ...options })).url,
+    attach: async (containerId: string, options: object) =>
+      (await call<{ url: string }>("Attach", { containerId, ...options })).url,
+    listContainerStats: async () =>
+      (await call<{ stats: ContainerStats[] }>("ListContainerStats", { filter: {} })).stats,
+  };
+}
+
+function imageCalls(call: Call) {
+  return {
+    listImages: async () => (await call<{ images: Image[] }>("ListImages", {})).images,
+    imageStatus: async (image: string) =>
+      (await call<{ image?: Image | null }>("ImageStatus", { image: { image } })).image ?? undefined,
+    pullImage: async (image: string, auth?: object, sandboxConfig?: object) =>
+      (
+        await call<{ imageRef: string }>(
+          "PullImage",
+          { image: { image }, auth, sandboxConfig },
+          pullTimeoutMs,
+        )
+      ).imageRef,
+    removeImage: async (image: string) => void (await call("RemoveImage", { image: { image } })),
+    imageFsInfo: async () =>
+      (await call<{ imageFilesystems: FilesystemUsage[] }>("ImageFsInfo", {})).imageFilesystems,
+  };
+}

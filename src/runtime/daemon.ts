@@ -1,0 +1,175 @@
+/**
+ * A program that outlives its supervisor: in a process group of its own, found again through a file with its pid and
+ * start time, started anew with back-off when it dies.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type Clock, type Logger, UserError } from "#base";
+
+export interface DaemonOptions {
+  command: string;
+  args: readonly string[];
+  pidFile: string;
+  logFile: string;
+  clock: Clock;
+  log: Logger;
+  /** A running one is adopted only when it was started with the same fingerprint. */
+  fingerprint: string;
+}
+
+export interface Daemon {
+  /** The process it is now; changes when it had to be started anew. */
+  readonly pid: number;
+  /** True when it was running already. */
+  readonly adopted: boolean;
+  /** Ends supervision only: the process keeps running. */
+  release(): void;
+  /** Ends the process too. */
+  stop(): Promise<void>;
+}
+
+interface PidRecord {
+  pid: number;
+  /** In clock ticks since boot, from `/proc/<pid>/stat`: a pid used again by another process has another. */
+  startTime: string;
+  bootId: string;
+  fingerprint: string;
+}
+
+const pollMs = 500;
+const backoffMaxMs = 30_000;
+/** After this long up, the next death is not a crash loop. */
+const healthyAfterMs = 60_000;
+const stopTimeoutMs = 10_000;
+
+/** Field 22 of `/proc/<pid>/stat`, counted after the name, which may hold anything; undefined when it is gone. */
+export function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+/** The process a pid file speaks of, if it still runs. */
+export function findDaemon(pidFile: string): PidRecord | undefined {
+  try {
+    const record = JSON.parse(readFileSync(pidFile, "utf8")) as PidRecord;
+    const same = record.bootId === bootId() && startTimeOf(record.pid) === record.startTime;
+    return same && Number.isInteger(record.pid) && record.pid > 1 ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** TERM, then KILL; resolves when the process is gone. Only ever touches the process the file speaks of. */
+export async function stopDaemon(pidFile: string, clock: Clock): Promise<void> {
+  const record = findDaemon(pidFile);
+  if (record) {
+    signal(record.pid, "SIGTERM");
+    const deadlineMs = clock.monotonic() + stopTimeoutMs;
+    let killed = false;
+    while (startTimeOf(record.pid) === record.startTime) {
+      if (!killed && clock.monotonic() > deadlineMs) {
+        signal(record.pid, "SIGKILL");
+        killed = true;
+      }
+      await clock.sleep(20);
+    }
+  }
+  rmSync(pidFile, { force: true });
+}
+
+function launch(options: DaemonOptions): Promise<PidRecord> {
+  const logFd = openSync(options.logFile, "a", 0o600);
+  const child = spawn(options.command, options.args, {
+    detached: true,
+    stdio: ["ignore", logFd, logFd],
+    cwd: "/",
+  });
+  closeSync(logFd);
+  return new Promise((resolve, reject) => {
+    child.once("error", (error) =>
+      reject(
+        new UserError(
+          `${options.command} could not be started: ${error.message}`,
+          "install containerd: apt-get install containerd",
+        ),
+      ),
+    );
+    child.once("spawn", () => {
+      child.unref();
+      const pid = child.pid!;
+      const record = {
+        pid,
+        startTime: startTimeOf(pid) ?? "",
+        bootId: bootId(),
+        fingerprint: options.fingerprint,
+      };
+      writeFileSync(`${options.pidFile}.new`, JSON.stringify(record), { mode: 0o600 });
+      renameSync(`${options.pidFile}.new`, options.pidFile);
+      resolve(record);
+    });
+  });
+}
+
+/** Adopts the running one or starts it, and keeps it running until released or stopped. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { clock, log } = options;
+  const ending = new AbortController();
+  const found = findDaemon(options.pidFile);
+  const adopted = found !== undefined && found.fingerprint === options.fingerprint;
+  if (found && !adopted) await stopDaemon(options.pidFile, clock);
+  let current = adopted ? found : await launch(options);
+
+  async function supervise(): Promise<void> {
+    let backoffMs = 100;
+    let upSinceMs = clock.monotonic();
+    while (!ending.signal.aborted) {
+      await clock.sleep(pollMs, ending.signal);
+      if (ending.signal.aborted || startTimeOf(current.pid) === current.startTime) continue;
+      if (clock.monotonic() - upSinceMs > healthyAfterMs) backoffMs = 100;
+      log.warn({ pid: current.pid, backoffMs }, `${options.command} ended and is started again`);
+      await clock.sleep(backoffMs, ending.signal);
+      backoffMs = Math.min(backoffMs * 2, backoffMaxMs);
+      if (ending.signal.aborted) return;
+      current = await launch(options).catch((error: unknown) => {
+        log.error({ err: error }, `${options.command} could not be started`);
+        return current;
+      });
+      upSinceMs = clock.monotonic();
+    }
+  }
+  const supervision = supervise();
+
+  return {
+    get pid() {
+      return current.pid;
+    },
+    adopted,
+    release: () => ending.abort(),
+    async stop() {
+      ending.abort();
+      await supervision;
+      await stopDaemon(options.pidFile, clock);
+    },
+  };
+}

@@ -1,0 +1,21 @@
+export {
+  type Containerd,
+  type ContainerdOptions,
+  containerdPaths,
+  findContainerd,
+  removeContainerd,
+  startContainerd,
+  unmountBelow,
+} from "./containerd.ts";
+export { connectRuntime, type RuntimeConnection } from "./cri-client.ts";
+export { type Daemon, type DaemonOptions, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
+export {
+  buildImage,
+  busyboxLayer,
+  type ImageConfig,
+  type ImageSource,
+  type LayerFile,
+} from "./image-builder.ts";
+export type { ImageStore } from "./images.ts";
+export { pauseImage, pauseImageName } from "./pause-image.ts";
+export { isReference, normalizeReference } from "./reference.ts";

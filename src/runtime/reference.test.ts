@@ -1,0 +1,38 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { isReference, normalizeReference } from "./reference.ts";
+
+test.each([
+  ["web", "docker.io/library/web:latest"],
+  ["web:1", "docker.io/library/web:1"],
+  ["team/web", "docker.io/team/web:latest"],
+  ["localhost/web", "localhost/web:latest"],
+  ["localhost:5000/web:2", "localhost:5000/web:2"],
+  ["quay.io/a/b", "quay.io/a/b:latest"],
+  ["index.docker.io/web", "docker.io/library/web:latest"],
+  [`quay.io/a/b@sha256:${"0".repeat(64)}`, `quay.io/a/b@sha256:${"0".repeat(64)}`],
+])("%s is %s", (name, whole) => {
+  expect(normalizeReference(name)).toBe(whole);
+  expect(isReference(name)).toBe(true);
+});
+
+test.each(["", "Web", "a b", "web:", "/web", "web//x", "a:b:c", "web@sha256:12", "x".repeat(600)])(
+  "%s is refused",
+  (name) => {
+    expect(isReference(name)).toBe(false);
+  },
+);
+
+test("normalizing a name that is a reference is idempotent", () => {
+  const part = fc.stringMatching(/^[a-z0-9]{1,8}$/);
+  const name = fc
+    .tuple(fc.array(part, { minLength: 1, maxLength: 3 }), fc.option(fc.stringMatching(/^[a-z0-9.]{1,6}$/)))
+    .map(([parts, tag]) => parts.join("/") + (tag ? `:${tag}` : ""))
+    .filter(isReference);
+  fc.assert(
+    fc.property(name, (n) => {
+      const whole = normalizeReference(n);
+      return isReference(whole) && normalizeReference(whole) === whole;
+    }),
+  );
+});
