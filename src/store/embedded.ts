@@ -1,0 +1,299 @@
+/**
+ * The embedded store. All live state is in memory; the journal makes writes durable. A write is compared with the
+ * pending state (what will be visible once the writes before it are durable), joins the batch that goes to the journal
+ * next, and is published – visible, then told to watches, then acknowledged – when its batch is durable.
+ */
+import { assert, failpoint, messageOf, type World } from "#base";
+import {
+  CompactedError,
+  CompareError,
+  type Store,
+  type StoreEntry,
+  type StoreEvent,
+  type StoreSnapshot,
+  StoreUnavailableError,
+  type StoreWatch,
+  type StoreWrite,
+} from "./contract.ts";
+import { History } from "./history.ts";
+import { type Journal, type JournalContent, memoryJournal, type Row } from "./journal.ts";
+import { SortedKeys } from "./sorted-keys.ts";
+import { openSqliteJournal } from "./sqlite-journal.ts";
+
+export interface EmbeddedStoreOptions {
+  world: World;
+  /** The database file; its folder is made. Not needed in memory. */
+  path?: string;
+  /** Keep nothing on disk. */
+  memory?: boolean;
+  /** Changes kept for watches; older ones are compacted away by themselves. */
+  historyMaxEvents?: number;
+  /** Bytes of superseded values kept in memory for watches. */
+  historyMaxBytes?: number;
+  /** The database file may not grow beyond this; 0 (the default) leaves it to the disk. */
+  quotaBytes?: number;
+}
+
+/** A batch that is larger waits for the next commit: bounds the memory and the time of one transaction. */
+const batchMaxWrites = 4096;
+/** Writes that may wait for the disk; more are refused. */
+const queueMaxWrites = 65_536;
+/** Rows deleted in one step of a compaction, between two batches. */
+const trimStepRows = 256;
+
+export function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<Store> {
+  if (options.memory)
+    return Promise.resolve(new EmbeddedStore(memoryJournal, { rows: [], compactedRevision: 1 }, options));
+  const { path } = options;
+  assert(path !== undefined, "a store that is not in memory needs a path");
+  try {
+    const { journal, content } = openSqliteJournal({ path, quotaBytes: options.quotaBytes ?? 0 });
+    return Promise.resolve(new EmbeddedStore(journal, content, options));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+interface PendingWrite {
+  event: StoreEvent;
+  row: Row;
+  result: StoreEntry | undefined;
+  resolve: (entry: StoreEntry | undefined) => void;
+  reject: (error: Error) => void;
+}
+
+interface Watcher {
+  prefix: string;
+  onEvent: (event: StoreEvent) => void;
+  /** The newest revision it has been told of. */
+  seen: number;
+}
+
+class EmbeddedStore implements Store {
+  readonly #journal: Journal;
+  readonly #world: World;
+  readonly #entries = new Map<string, StoreEntry>();
+  readonly #keys = new SortedKeys();
+  readonly #history = new History();
+  readonly #watchers = new Set<Watcher>();
+  readonly #historyMaxEvents: number;
+  readonly #historyMaxBytes: number;
+  /** The newest state of keys with writes that are not durable yet. */
+  readonly #pending = new Map<string, StoreEntry | undefined>();
+  #queue: PendingWrite[] = [];
+  #pendingRevision = 1;
+  #revision = 1;
+  #compacted: number;
+  #committing = false;
+  #garbage: number[] = [];
+  #trimmedTo: number;
+  #trimming: Promise<void> | undefined;
+  #idle: (() => void)[] = [];
+  #closed = false;
+
+  constructor(journal: Journal, content: JournalContent, options: EmbeddedStoreOptions) {
+    this.#journal = journal;
+    this.#world = options.world;
+    this.#historyMaxEvents = options.historyMaxEvents ?? 20_000;
+    this.#historyMaxBytes = options.historyMaxBytes ?? 64 * 1024 * 1024;
+    this.#compacted = content.compactedRevision;
+    this.#trimmedTo = content.compactedRevision;
+    for (const row of content.rows) this.#replay(row);
+    this.#revision = Math.max(this.#compacted, content.rows.at(-1)?.revision ?? 1);
+    this.#pendingRevision = this.#revision;
+    this.#garbage = this.#history.dropUpTo(this.#compacted);
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get compactedRevision(): number {
+    return this.#compacted;
+  }
+
+  get(key: string): Promise<StoreEntry | undefined> {
+    return Promise.resolve(this.#entries.get(key));
+  }
+
+  list(prefix: string): Promise<StoreSnapshot> {
+    const entries: StoreEntry[] = [];
+    for (const key of this.#keys.scan(prefix)) entries.push(this.#entries.get(key)!);
+    return Promise.resolve({ revision: this.#revision, entries });
+  }
+
+  write(write: StoreWrite): Promise<StoreEntry | undefined> {
+    if (this.#closed) return Promise.reject(new StoreUnavailableError("the store is closed"));
+    if (this.#queue.length >= queueMaxWrites)
+      return Promise.reject(new StoreUnavailableError("too many writes wait"));
+    const { key } = write;
+    const current = this.#pending.has(key) ? this.#pending.get(key) : this.#entries.get(key);
+    if (write.expect !== undefined && write.expect !== (current?.modRevision ?? 0)) {
+      return Promise.reject(new CompareError(key, current));
+    }
+    if (!write.value && !current) return Promise.resolve(undefined);
+    const revision = this.#pendingRevision + 1;
+    let entry: StoreEntry | undefined;
+    try {
+      const value = write.value && ownBuffer(write.value(revision));
+      entry = value && {
+        key,
+        value,
+        createRevision: current?.createRevision ?? revision,
+        modRevision: revision,
+      };
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#pendingRevision = revision;
+    this.#pending.set(key, entry);
+    const row = { revision, key, createRevision: entry?.createRevision ?? 0, value: entry?.value };
+    const event = { revision, key, entry, previous: current };
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ event, row, result: entry ?? current, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  watch(prefix: string, afterRevision: number, onEvent: (event: StoreEvent) => void): StoreWatch {
+    if (afterRevision < this.#compacted) throw new CompactedError(this.#compacted);
+    const watcher: Watcher = { prefix, onEvent, seen: this.#revision };
+    for (const event of this.#history.after(afterRevision)) if (event.key.startsWith(prefix)) onEvent(event);
+    this.#watchers.add(watcher);
+    return { stop: () => void this.#watchers.delete(watcher) };
+  }
+
+  compact(revision: number): Promise<void> {
+    const target = Math.min(revision, this.#revision);
+    if (target > this.#compacted) {
+      this.#compacted = target;
+      for (const row of this.#history.dropUpTo(target)) this.#garbage.push(row);
+    }
+    return this.#trim();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#committing) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#watchers.clear();
+    await this.#trimming?.catch(() => {});
+    await this.#journal.close();
+  }
+
+  /** A row read at start; history before the compacted revision is dropped afterwards. */
+  #replay(row: Row): void {
+    const { key, revision } = row;
+    const previous = this.#entries.get(key);
+    const entry = row.value && {
+      key,
+      value: row.value,
+      createRevision: row.createRevision,
+      modRevision: revision,
+    };
+    this.#apply({ revision, key, entry, previous });
+  }
+
+  #apply(event: StoreEvent): void {
+    if (event.entry) {
+      this.#entries.set(event.key, event.entry);
+      if (!event.previous) this.#keys.add(event.key);
+    } else {
+      this.#entries.delete(event.key);
+      this.#keys.delete(event.key);
+    }
+    this.#history.push(event);
+    this.#revision = event.revision;
+  }
+
+  /** Writes made in one turn of the event loop go together. */
+  #schedule(): void {
+    if (this.#committing) return;
+    this.#committing = true;
+    queueMicrotask(() => void this.#commitAll());
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.length > batchMaxWrites ? this.#queue.splice(0, batchMaxWrites) : this.#queue;
+      if (batch === this.#queue) this.#queue = [];
+      try {
+        failpoint("store/append");
+        await this.#journal.append(batch.map((write) => write.row));
+        failpoint("store/appended");
+      } catch (error) {
+        this.#rollBack(batch, error);
+        continue;
+      }
+      this.#publish(batch);
+    }
+    this.#committing = false;
+    for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  #publish(batch: readonly PendingWrite[]): void {
+    for (const { event } of batch) {
+      this.#apply(event);
+      if (this.#pending.get(event.key) === event.entry) this.#pending.delete(event.key);
+      for (const watcher of this.#watchers) {
+        if (watcher.seen >= event.revision || !event.key.startsWith(watcher.prefix)) continue;
+        watcher.seen = event.revision;
+        watcher.onEvent(event);
+      }
+    }
+    for (const write of batch) write.resolve(write.result);
+    this.#boundHistory();
+  }
+
+  /** Everything behind a failed batch was compared with state that never came to be: it fails too. */
+  #rollBack(batch: readonly PendingWrite[], cause: unknown): void {
+    const failed = [...batch, ...this.#queue];
+    this.#queue = [];
+    this.#pending.clear();
+    this.#pendingRevision = this.#revision;
+    this.#world.log.error({ err: cause, writes: failed.length }, "the store cannot take writes");
+    for (const write of failed) {
+      write.reject(new StoreUnavailableError(`the store cannot take writes: ${messageOf(cause)}`, { cause }));
+    }
+    // Space may be had by forgetting what is only kept for old watches.
+    this.compact(this.#revision).catch(() => {});
+  }
+
+  #boundHistory(): void {
+    if (this.#history.length <= this.#historyMaxEvents && this.#history.bytes <= this.#historyMaxBytes)
+      return;
+    const keep = Math.floor(Math.min(this.#history.length, this.#historyMaxEvents) * 0.75);
+    this.compact(this.#history.revisionKeeping(keep)).catch((error) => {
+      this.#world.log.warn(
+        { err: error },
+        "history could not be compacted; it is tried again with the next compaction",
+      );
+    });
+  }
+
+  #trim(): Promise<void> {
+    this.#trimming ??= this.#trimSteps().finally(() => {
+      this.#trimming = undefined;
+    });
+    return this.#trimming;
+  }
+
+  async #trimSteps(): Promise<void> {
+    while (this.#trimmedTo < this.#compacted || this.#garbage.length > 0) {
+      const step = this.#garbage.slice(0, trimStepRows);
+      const compacted = this.#compacted;
+      await this.#journal.trim(compacted, step);
+      this.#garbage.splice(0, step.length);
+      this.#trimmedTo = compacted;
+      if (this.#closed) return;
+    }
+  }
+}
+
+/** Small buffers share a slab that would be kept alive as a whole; a stored value owns its bytes. */
+function ownBuffer(value: Buffer): Buffer {
+  if (value.buffer.byteLength === value.length) return value;
+  const own = Buffer.allocUnsafeSlow(value.length);
+  value.copy(own);
+  return own;
+}

@@ -1,0 +1,2 @@
+export * from "./contract.ts";
+export { type EmbeddedStoreOptions, openEmbeddedStore } from "./embedded.ts";
