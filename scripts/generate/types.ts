@@ -5,12 +5,23 @@ export interface SpecField {
   type?: string;
   tag?: number;
   repeated?: boolean;
-  required?: boolean;
+  required?: boolean | undefined;
   inline?: boolean;
   enum?: string[];
   protoName?: string;
+  format?: string;
+  default?: unknown;
+  listType?: string | undefined;
+  listMapKeys?: string[] | undefined;
+  mapType?: string;
+  patchStrategy?: string | undefined;
+  patchMergeKey?: string | undefined;
   items?: { $ref?: string; type?: string };
   $ref?: string;
+  "x-kubernetes-list-type"?: string;
+  "x-kubernetes-list-map-keys"?: string[];
+  "x-kubernetes-patch-merge-key"?: string;
+  "x-kubernetes-patch-strategy"?: string;
 }
 
 /** One type as `types.json` states it; `json` overrides how it looks on the wire (times, quantities). */
@@ -19,7 +30,9 @@ export interface SpecType {
   proto?: string;
   gvk?: { group: string; version: string; kind: string }[];
   json?: { type?: string; format?: string };
+  openapi?: boolean;
   openapiOnly?: boolean;
+  mapType?: string;
   required?: string[];
 }
 
@@ -141,7 +154,8 @@ function fieldsOf(
     const raw = field.type ?? field.$ref?.replace("#/definitions/", "") ?? "string";
     if (field.inline) {
       const target = resolve(raw, fullName, known);
-      if (target && !target.endsWith("TypeMeta")) out.push(...fieldsOf(target, types, known, module, imports));
+      if (target && !target.endsWith("TypeMeta"))
+        out.push(...fieldsOf(target, types, known, module, imports));
       continue;
     }
     const required = field.required || type.required?.includes(key) || set?.has(key);
@@ -171,7 +185,8 @@ function typeText(
   if (field.enum && !field.repeated) return field.enum.map((v) => JSON.stringify(v)).join(" | ");
   const map = /^map<string, (.*)>$/.exec(raw);
   if (map) return `{ [key: string]: ${one(map[1]!)} }`;
-  if (raw === "array") return `${one((field.items?.$ref ?? "").replace("#/definitions/", "") || field.items?.type || "string")}[]`;
+  if (raw === "array")
+    return `${one((field.items?.$ref ?? "").replace("#/definitions/", "") || field.items?.type || "string")}[]`;
   if (raw === "object") return "{ [key: string]: unknown }";
   const text = one(raw);
   return field.repeated ? (/[ |]/.test(text) ? `(${text})[]` : `${text}[]`) : text;
@@ -182,11 +197,15 @@ export function resolve(raw: string, from: string, known: Set<string>): string |
   if (known.has(raw)) return raw;
   const dotted = raw.startsWith("k8s.io.") ? `io.k8s.${raw.slice(7)}` : raw;
   if (known.has(dotted)) return dotted;
-  const hyphen = dotted.replace("apiextensions_apiserver", "apiextensions-apiserver").replace("kube_aggregator", "kube-aggregator");
+  const hyphen = dotted
+    .replace("apiextensions_apiserver", "apiextensions-apiserver")
+    .replace("kube_aggregator", "kube-aggregator");
   if (known.has(hyphen)) return hyphen;
   const prefix = from.slice(0, from.lastIndexOf("."));
   for (let scope = prefix; scope; scope = scope.slice(0, Math.max(0, scope.lastIndexOf(".")))) {
     if (known.has(`${scope}.${raw}`)) return `${scope}.${raw}`;
   }
-  return undefined;
+  // Beta versions leave out embedded types that equal those of v1.
+  const stable = `${prefix.replace(/\.v\d+(alpha|beta)\d+$/, ".v1")}.${raw}`;
+  return known.has(stable) ? stable : undefined;
 }

@@ -17,15 +17,7 @@ export interface Column<T> {
 }
 
 /** How the verbs of discovery are served. */
-export type Verb =
-  | "create"
-  | "delete"
-  | "deletecollection"
-  | "get"
-  | "list"
-  | "patch"
-  | "update"
-  | "watch";
+export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
 
 /** What a strategy may ask of the world while it prepares an object. */
 export interface StrategyContext {
@@ -40,6 +32,9 @@ export interface SubresourceDefinition {
   version?: string;
   verbs: readonly string[];
 }
+
+/** Reads one selectable field. A method's type, so that definitions of one kind fit where any kind is asked for. */
+export type FieldGetter<T> = { get(object: Readonly<T>): string }["get"];
 
 export interface ResourceDefinition<T extends KubernetesObject = KubernetesObject> extends ResourceType<T> {
   /** Key of the object's type in the schema tables: `io.k8s.api.core.v1.Pod`. */
@@ -69,6 +64,6 @@ export interface ResourceDefinition<T extends KubernetesObject = KubernetesObjec
   validateUpdate(object: Readonly<T>, old: Readonly<T>): FieldError[];
   validateStatusUpdate(object: Readonly<T>, old: Readonly<T>): FieldError[];
   /** Field selectors beside `metadata.name` and `metadata.namespace`. */
-  readonly selectableFields: Readonly<Record<string, (object: Readonly<T>) => string>>;
+  readonly selectableFields: Readonly<Record<string, FieldGetter<T>>>;
   readonly columns: readonly Column<T>[];
 }

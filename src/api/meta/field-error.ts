@@ -27,11 +27,17 @@ export interface FieldError {
 
 /** As Go prints the value in such messages: strings quoted, objects as JSON. */
 function printed(value: unknown): string {
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : JSON.stringify(value ?? null);
+  return typeof value === "number" || typeof value === "boolean"
+    ? String(value)
+    : JSON.stringify(value ?? null);
 }
 
 export function required(field: string, detail = ""): FieldError {
-  return { type: "FieldValueRequired", field, message: detail ? `Required value: ${detail}` : "Required value" };
+  return {
+    type: "FieldValueRequired",
+    field,
+    message: detail ? `Required value: ${detail}` : "Required value",
+  };
 }
 
 export function invalid(field: string, value: unknown, detail: string): FieldError {
@@ -64,8 +70,16 @@ export function fieldNotFound(field: string, value: unknown): FieldError {
 }
 
 /** The 422 that carries all of them. */
-export function invalidObject(kind: { group: string; kind: string }, name: string, errors: readonly FieldError[]): StatusError {
-  const causes: metav1.StatusCause[] = errors.map((e) => ({ reason: e.type, message: e.message, field: e.field }));
+export function invalidObject(
+  kind: { group: string; kind: string },
+  name: string,
+  errors: readonly FieldError[],
+): StatusError {
+  const causes: metav1.StatusCause[] = errors.map((e) => ({
+    reason: e.type,
+    message: e.message,
+    field: e.field,
+  }));
   const lines = errors.map((e) => `${e.field}: ${e.message}`);
   const list = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;
   const qualified = kind.group ? `${kind.kind}.${kind.group}` : kind.kind;

@@ -38,7 +38,12 @@ export class StatusError extends Error {
     this.status = status;
   }
 
-  static of(code: number, reason: StatusReason, message: string, details?: metav1.StatusDetails): StatusError {
+  static of(
+    code: number,
+    reason: StatusReason,
+    message: string,
+    details?: metav1.StatusDetails,
+  ): StatusError {
     return new StatusError({
       kind: "Status",
       apiVersion: "v1",
@@ -72,15 +77,29 @@ function qualified(subject: Subject): string {
 }
 
 function detailsOf(subject: Subject, name: string): metav1.StatusDetails {
-  return { ...(name ? { name } : {}), ...(subject.group ? { group: subject.group } : {}), kind: subject.resource };
+  return {
+    ...(name ? { name } : {}),
+    ...(subject.group ? { group: subject.group } : {}),
+    kind: subject.resource,
+  };
 }
 
 export function notFound(subject: Subject, name: string): StatusError {
-  return StatusError.of(404, "NotFound", `${qualified(subject)} "${name}" not found`, detailsOf(subject, name));
+  return StatusError.of(
+    404,
+    "NotFound",
+    `${qualified(subject)} "${name}" not found`,
+    detailsOf(subject, name),
+  );
 }
 
 export function alreadyExists(subject: Subject, name: string): StatusError {
-  return StatusError.of(409, "AlreadyExists", `${qualified(subject)} "${name}" already exists`, detailsOf(subject, name));
+  return StatusError.of(
+    409,
+    "AlreadyExists",
+    `${qualified(subject)} "${name}" already exists`,
+    detailsOf(subject, name),
+  );
 }
 
 export function conflict(subject: Subject, name: string, why: string): StatusError {
@@ -116,7 +135,9 @@ export function tooManyRequests(message: string, retryAfterSeconds: number): Sta
 }
 
 export function internalError(message: string): StatusError {
-  return StatusError.of(500, "InternalError", `Internal error occurred: ${message}`, { causes: [{ message }] });
+  return StatusError.of(500, "InternalError", `Internal error occurred: ${message}`, {
+    causes: [{ message }],
+  });
 }
 
 export function serviceUnavailable(message: string): StatusError {

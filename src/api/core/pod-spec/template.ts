@@ -1,0 +1,90 @@
+/** Rules of pod templates inside workloads. */
+import type { corev1, metav1 } from "../../generated/types/index.ts";
+import { type FieldError, forbiddenField, invalid, notSupported, required } from "../../meta/field-error.ts";
+import { isEmptySelector, selectorMatches, validateLabelSelector } from "../../meta/label-selector.ts";
+import { validateAnnotations, validateLabels } from "../../validation/names.ts";
+import { defaultPodSpec } from "./defaults.ts";
+import { validatePodSpec } from "./validate-spec.ts";
+
+export function defaultPodTemplate(holder: { template: corev1.PodTemplateSpec }): void {
+  holder.template ??= {} as corev1.PodTemplateSpec;
+  holder.template.metadata ??= {} as metav1.ObjectMeta;
+  holder.template.spec ??= {} as corev1.PodSpec;
+  defaultPodSpec(holder.template.spec);
+}
+
+export function validatePodTemplate(template: Readonly<corev1.PodTemplateSpec>, path: string): FieldError[] {
+  const errors = [
+    ...validateLabels(template.metadata?.labels, `${path}.labels`),
+    ...validateAnnotations(template.metadata?.annotations, `${path}.annotations`),
+    ...validatePodSpec(template.spec!, `${path}.spec`),
+  ];
+  if (template.spec?.ephemeralContainers?.length) {
+    errors.push(
+      forbiddenField(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template"),
+    );
+  }
+  return errors;
+}
+
+interface Workload {
+  selector: metav1.LabelSelector;
+  template?: corev1.PodTemplateSpec;
+}
+
+/** Selector and template of what keeps pods running for ever: they must fit, and pods always restart. */
+export function validateRunningWorkload(
+  spec: Readonly<Workload>,
+  kind: "Deployment" | "ReplicaSet",
+): FieldError[] {
+  const errors: FieldError[] = [];
+  const path = "spec.template";
+  const template = spec.template ?? ({} as corev1.PodTemplateSpec);
+  if (!spec.selector) errors.push(required("spec.selector"));
+  else {
+    errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
+    if (isEmptySelector(spec.selector)) {
+      errors.push(
+        invalid("spec.selector", spec.selector, `empty selector is invalid for ${kind.toLowerCase()}`),
+      );
+    } else if (!selectorMatches(spec.selector, template.metadata?.labels)) {
+      const detail = "`selector` does not match template `labels`";
+      errors.push(invalid(`${path}.metadata.labels`, template.metadata?.labels ?? null, detail));
+    }
+  }
+  errors.push(...validatePodTemplate(template, path));
+  const policy = template.spec?.restartPolicy;
+  if (policy !== "Always") errors.push(notSupported(`${path}.spec.restartPolicy`, policy, ["Always"]));
+  if (template.spec?.activeDeadlineSeconds !== undefined) {
+    errors.push(
+      forbiddenField(
+        `${path}.spec.activeDeadlineSeconds`,
+        `activeDeadlineSeconds in ${kind} is not Supported`,
+      ),
+    );
+  }
+  return errors;
+}
+
+export function nonNegative(value: number | undefined, field: string): FieldError[] {
+  return value !== undefined && value < 0
+    ? [invalid(field, value, "must be greater than or equal to 0")]
+    : [];
+}
+
+/** Deep equality of plain JSON, whatever the order of keys; absent equals undefined. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const left = a as Record<string, unknown>;
+  const right = b as Record<string, unknown>;
+  for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+    if (!sameJson(left[key], right[key])) return false;
+  }
+  return true;
+}
+
+export function immutable(value: unknown, old: unknown, field: string): FieldError[] {
+  return sameJson(value, old) ? [] : [invalid(field, value, "field is immutable")];
+}

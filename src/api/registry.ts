@@ -1,0 +1,50 @@
+/** Every resource this project serves: one line each. Discovery, OpenAPI and the API server read nothing else. */
+import { deployments } from "./apps/deployment.ts";
+import { replicaSets } from "./apps/replica-set.ts";
+import { jobs } from "./batch/job.ts";
+import { leases } from "./coordination/lease.ts";
+import { configMaps } from "./core/config-map.ts";
+import { endpoints } from "./core/endpoints.ts";
+import { events } from "./core/event.ts";
+import { namespaces } from "./core/namespace.ts";
+import { nodes } from "./core/node.ts";
+import { pods } from "./core/pod.ts";
+import { secrets } from "./core/secret.ts";
+import { services } from "./core/service.ts";
+import { serviceAccounts } from "./core/service-account.ts";
+import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import type { ResourceDefinition } from "./meta/definition.ts";
+import type { GroupVersionKind } from "./meta/schema.ts";
+
+export const resourceDefinitions: readonly ResourceDefinition[] = [
+  configMaps,
+  endpoints,
+  events,
+  namespaces,
+  nodes,
+  pods,
+  secrets,
+  serviceAccounts,
+  services,
+  deployments,
+  replicaSets,
+  jobs,
+  leases,
+  endpointSlices,
+];
+
+const byResource = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));
+const byKind = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.kind}`, d]));
+
+/** By the plural in paths. */
+export function definitionOf(
+  group: string,
+  version: string,
+  resource: string,
+): ResourceDefinition | undefined {
+  return byResource.get(`${group}/${version}/${resource}`);
+}
+
+export function definitionOfKind(gvk: GroupVersionKind): ResourceDefinition | undefined {
+  return byKind.get(`${gvk.group}/${gvk.version}/${gvk.kind}`);
+}
