@@ -2,6 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNftRules, deleteNftTable } from "#base";
+import type { PodNetwork } from "#contracts";
 import { cniConfig } from "./cni-config.ts";
 import { masqueradeRules } from "./masquerade.ts";
 
@@ -14,10 +15,6 @@ export interface PodNetworkOptions {
   /** Private state: address leases. Goes with the node. */
   stateDir: string;
   mtu?: number;
-}
-
-export interface PodNetwork {
-  stop(): Promise<void>;
 }
 
 const forwarding = "/proc/sys/net/ipv4/ip_forward";
@@ -38,7 +35,11 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNe
   await rename(`${file}.new`, file);
   const table = networkTable(options.clusterName);
   await applyNftRules(masqueradeRules({ table, clusterCidr: options.clusterCidr, podCidr: options.podCidr }));
-  return { stop: async () => {} };
+  return {
+    podCidrs: [options.podCidr],
+    status: () => ({ ready: true, message: "" }),
+    stop: async () => {},
+  };
 }
 
 /** Removes rules, leases and configuration; the pods' links have gone with their namespaces. */

@@ -17,5 +17,6 @@ export {
   type LayerFile,
 } from "./image-builder.ts";
 export type { ImageStore } from "./images.ts";
+export { openImages } from "./open-images.ts";
 export { pauseImage, pauseImageName } from "./pause-image.ts";
 export { isReference, normalizeReference } from "./reference.ts";

@@ -1,0 +1,35 @@
+/** `knarr server`: control plane and node in the foreground, until TERM or INT. */
+import { rm, writeFile } from "node:fs/promises";
+import { createLogger, createWorld, type LogLevel, messageOf, UserError } from "#base";
+import { pathsOf, readConfig, startServer } from "#distro";
+import { type ClusterRequest, prepareCluster } from "../prepare.ts";
+
+interface ServerOptions extends ClusterRequest {
+  logLevel: LogLevel;
+}
+
+export async function server(options: ServerOptions): Promise<void> {
+  const world = createWorld({ log: createLogger({ level: options.logLevel }) });
+  const { log } = world;
+  const paths = pathsOf(options.name, options.dataDir);
+  const stop = new Promise<NodeJS.Signals>((resolve) => {
+    process.once("SIGTERM", resolve);
+    process.once("SIGINT", resolve);
+  });
+  try {
+    const config =
+      options.simulate || !readConfig(paths) ? await prepareCluster(options) : readConfig(paths)!;
+    await rm(paths.failure, { force: true });
+    const running = await startServer({ world, config, paths });
+    log.info({ name: config.name, port: config.apiPort }, "the cluster runs");
+    const signal = await stop;
+    log.info({ signal }, "stopping");
+    await running.stop();
+  } catch (error) {
+    // `knarr up` waits for this process and shows the reason.
+    const reason = { message: messageOf(error), mend: error instanceof UserError ? error.mend : undefined };
+    await writeFile(paths.failure, JSON.stringify(reason)).catch(() => {});
+    throw error;
+  }
+  process.exit(0);
+}

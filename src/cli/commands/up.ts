@@ -1,0 +1,192 @@
+/** `knarr up`: from nothing to a Ready cluster that the user's kubectl speaks to. */
+import { spawn } from "node:child_process";
+import { Resolver } from "node:dns/promises";
+import { openSync, readFileSync } from "node:fs";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { nodes } from "#api";
+import { systemClock as clock, UserError } from "#base";
+import {
+  type ClusterConfig,
+  type ClusterConnection,
+  type ClusterPaths,
+  checkName,
+  clusterDomain,
+  connectCluster,
+  contextName,
+  installPackages,
+  pathsOf,
+  preflight,
+  readConfig,
+  runningInstance,
+} from "#distro";
+import { bold, dim, print, step } from "../output.ts";
+import { type ClusterRequest, prepareCluster } from "../prepare.ts";
+import { mergeIntoUserKubeconfig } from "../user-kubeconfig.ts";
+
+interface UpOptions extends ClusterRequest {
+  install: boolean;
+}
+
+const apiPatienceMs = 60_000;
+const nodePatienceMs = 120_000;
+const dnsPatienceMs = 30_000;
+const pollMs = 25;
+
+export async function up(options: UpOptions): Promise<void> {
+  checkName(options.name);
+  const paths = pathsOf(options.name, options.dataDir);
+  const known = readConfig(paths);
+  if (known && runningInstance(paths.pid)) {
+    await mergeIntoUserKubeconfig(paths);
+    print(`the cluster ${bold(known.name)} runs already`);
+    return printNextSteps(known);
+  }
+  const startMs = clock.monotonic();
+  if (!options.simulate) await prepareMachine(paths, options.install);
+  const config = await prepareCluster(options);
+  await step(clock, "starting the control plane", "control plane", () => startServerProcess(config, paths));
+  const connection = await connectCluster(config, paths);
+  try {
+    await step(clock, "waiting for the node", nodesLabel(config), () =>
+      waitForNodes(connection, config, paths),
+    );
+    if (config.simulatedNodes === 0) {
+      await step(clock, "waiting for cluster DNS", "cluster DNS answers", () => waitForDns(config, paths));
+    }
+  } finally {
+    await connection.close();
+  }
+  const file = await mergeIntoUserKubeconfig(paths);
+  const seconds = ((clock.monotonic() - startMs) / 1000).toFixed(1);
+  print(
+    `\n${bold(config.name)} is ready in ${seconds} s. ${dim(`Context ${contextName(config.name)} is current in ${file}`)}`,
+  );
+  printNextSteps(config);
+}
+
+function nodesLabel(config: ClusterConfig): string {
+  return config.simulatedNodes > 0
+    ? `${config.simulatedNodes} simulated nodes are Ready`
+    : `node ${config.nodeName} is Ready`;
+}
+
+function printNextSteps(config: ClusterConfig): void {
+  const name = config.name === "knarr" ? "" : ` --name ${config.name}`;
+  print(`
+  kubectl get nodes
+  kubectl apply -f examples/guestbook.yaml
+  ./knarr status        ${dim("what runs on this machine")}
+  ./knarr down${name} --purge  ${dim("remove everything again")}`);
+}
+
+/** Looks at the machine, installs what is missing if that is allowed, and says the mend for all else at once. */
+async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise<void> {
+  let findings = await preflight(paths.dir);
+  const packages = findings.flatMap((finding) => finding.packages ?? []);
+  if (packages.length > 0 && mayInstall) {
+    const list = packages.join(", ");
+    await step(clock, `installing ${list}`, `installed ${list}`, () => installPackages(packages));
+    findings = await preflight(paths.dir);
+  }
+  if (findings.length === 0) return;
+  const [only] = findings;
+  if (findings.length === 1) throw new UserError(only!.problem, only!.mend);
+  const lines = findings.map((finding) => `  ${finding.problem}\n    → ${finding.mend}`);
+  throw new UserError(
+    `this machine is not ready:\n${lines.join("\n")}`,
+    "mend these, then run knarr up again",
+  );
+}
+
+/** Starts `knarr server` in a session of its own and waits until the API server says it is ready. */
+async function startServerProcess(config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+  await mkdir(paths.dir, { recursive: true, mode: 0o711 });
+  await rm(paths.failure, { force: true });
+  await rm(paths.kubeconfig, { force: true });
+  const log = openSync(paths.log, "a", 0o600);
+  const args = [
+    ...process.execArgv,
+    process.argv[1]!,
+    "server",
+    "--name",
+    config.name,
+    "--data-dir",
+    paths.dir,
+  ];
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log] });
+  child.unref();
+  let ended = false;
+  child.once("exit", () => {
+    ended = true;
+  });
+  await waitFor(apiPatienceMs, "the API server did not become ready", paths, async () => {
+    if (ended) throw serverFailure(paths);
+    return isReady(config, paths);
+  });
+}
+
+async function isReady(config: ClusterConfig, paths: ClusterPaths): Promise<boolean> {
+  // The server writes the kubeconfig when it listens: before that there is nobody, or somebody else, at the port.
+  if (!(await readFile(paths.kubeconfig).catch(() => undefined))) return false;
+  const connection = await connectCluster(config, paths);
+  try {
+    return (await connection.client.transport.send({ method: "GET", path: "/readyz" })).status === 200;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Why the server ended, in its own words. */
+function serverFailure(paths: ClusterPaths): UserError {
+  try {
+    const { message, mend } = JSON.parse(readFileSync(paths.failure, "utf8")) as {
+      message: string;
+      mend?: string;
+    };
+    return new UserError(message, mend ?? `see ${paths.log}`);
+  } catch {
+    return new UserError("the server ended without a word", `see ${paths.log}`);
+  }
+}
+
+async function waitForNodes(
+  connection: ClusterConnection,
+  config: ClusterConfig,
+  paths: ClusterPaths,
+): Promise<void> {
+  const wanted = Math.max(1, config.simulatedNodes);
+  await waitFor(nodePatienceMs, "the node did not become Ready", paths, async () => {
+    const { items } = await connection.client.list(nodes);
+    const ready = items.filter((n) =>
+      n.status.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+    );
+    return ready.length >= wanted;
+  });
+}
+
+/** Asks through the Service's address, the way a pod does: it proves the proxy's rules too. */
+async function waitForDns(config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+  const resolver = new Resolver({ timeout: 300, tries: 1 });
+  resolver.setServers([config.dnsAddress]);
+  await waitFor(dnsPatienceMs, "cluster DNS does not answer", paths, async () => {
+    const addresses: string[] = await resolver.resolve4(`kubernetes.default.svc.${clusterDomain}`).catch(() => []);
+    return addresses.includes(config.serviceAddress);
+  });
+}
+
+async function waitFor(
+  patienceMs: number,
+  problem: string,
+  paths: ClusterPaths,
+  ask: () => Promise<boolean>,
+): Promise<void> {
+  const deadline = clock.monotonic() + patienceMs;
+  for (;;) {
+    if (await ask()) return;
+    if (!runningInstance(paths.pid) && clock.monotonic() > deadline - patienceMs + 10_000)
+      throw serverFailure(paths);
+    if (clock.monotonic() > deadline)
+      throw new UserError(`${problem} within ${patienceMs / 1000} s`, `see ${paths.log}`);
+    await clock.sleep(pollMs);
+  }
+}

@@ -1,0 +1,88 @@
+/** The command line. Every command is a file in `commands/`, loaded only when it is the one that runs. */
+import { Command } from "commander";
+import { UserError } from "#base";
+import { printError } from "./output.ts";
+
+interface CommonOptions {
+  name: string;
+  dataDir?: string;
+}
+
+/** `--name` and `--data-dir`, which every command about one cluster takes. */
+function onCluster(command: Command): Command {
+  return command
+    .option("--name <name>", "the cluster's name", "knarr")
+    .option("--data-dir <dir>", "where the cluster keeps everything (default /var/lib/knarr/NAME)");
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new UserError(`"${text}" is not a whole number from ${min} to ${max}`);
+  };
+}
+
+function program(): Command {
+  const root = new Command("knarr")
+    .description("A complete Kubernetes in one package.")
+    .showHelpAfterError("(knarr --help lists the commands)")
+    .enablePositionalOptions();
+  addLifecycle(root);
+  addAccess(root);
+  addImages(root);
+  return root;
+}
+
+function addLifecycle(root: Command): void {
+  onCluster(root.command("up").description("start a cluster and wait until it is ready"))
+    .option("--simulate", "simulated nodes: no root, no containers")
+    .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000), 1)
+    .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option("--no-install", "never install Debian packages")
+    .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
+  onCluster(root.command("down").description("stop a cluster; its objects stay for the next up"))
+    .option("--purge", "remove everything of it from this machine")
+    .action(async (options: CommonOptions) => (await import("./commands/down.ts")).down(options));
+  onCluster(root.command("status").description("what runs on this machine"))
+    .option("-o, --output <format>", "json or table", "table")
+    .action(async (options) => (await import("./commands/status.ts")).status(options));
+  onCluster(root.command("logs").description("the log of a cluster's server"))
+    .option("-f, --follow", "go on as the log grows")
+    .option("--tail <lines>", "how many lines from the end", wholeNumber(0, 1_000_000), 100)
+    .action(async (options) => (await import("./commands/logs.ts")).logs(options));
+  onCluster(root.command("server").description("control plane and node in the foreground, for systemd"))
+    .option("--simulate", "simulated nodes: no root, no containers")
+    .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000), 1)
+    .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option("--log-level <level>", "trace, debug, info, warn or error", "info")
+    .action(async (options) => (await import("./commands/server.ts")).server(options));
+}
+
+function addAccess(root: Command): void {
+  onCluster(root.command("kubeconfig").description("print the kubeconfig of a cluster")).action(
+    async (options: CommonOptions) => (await import("./commands/kubeconfig.ts")).kubeconfig(options),
+  );
+}
+
+function addImages(root: Command): void {
+  const image = root.command("image").description("the images on this machine's node");
+  onCluster(image.command("load <file...>").description("load docker-archive or OCI archive files")).action(
+    async (files: string[], options: CommonOptions) =>
+      (await import("./commands/image.ts")).imageLoad(files, options),
+  );
+  onCluster(image.command("ls").description("list images"))
+    .option("-o, --output <format>", "json or table", "table")
+    .action(async (options) => (await import("./commands/image.ts")).imageList(options));
+  onCluster(image.command("rm <image...>").description("remove images")).action(
+    async (names: string[], options: CommonOptions) =>
+      (await import("./commands/image.ts")).imageRemove(names, options),
+  );
+}
+
+try {
+  await program().parseAsync(process.argv);
+} catch (error) {
+  printError(error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,74 @@
+/** From the options of `up` and `server` to a cluster's configuration on this machine. */
+import { UserError } from "#base";
+import {
+  type ClusterConfig,
+  checkName,
+  configFor,
+  freePort,
+  freeSlot,
+  isPortFree,
+  linkCluster,
+  listClusters,
+  machineAddress,
+  machineName,
+  pathsOf,
+  readConfig,
+  writeConfig,
+} from "#distro";
+
+export interface ClusterRequest {
+  name: string;
+  dataDir?: string;
+  simulate?: boolean;
+  nodes: number;
+  port?: number;
+}
+
+const anyAddress = "0.0.0.0";
+
+/** The configuration of the cluster named, made and kept if there is none. Throws `UserError`. */
+export async function prepareCluster(request: ClusterRequest): Promise<ClusterConfig> {
+  checkName(request.name);
+  if (request.nodes > 1 && !request.simulate) {
+    throw new UserError(
+      "several real nodes on one machine are not there yet",
+      "use --simulate for more than one node",
+    );
+  }
+  const paths = pathsOf(request.name, request.dataDir);
+  const known = readConfig(paths);
+  const config = known ? { ...known } : await freshConfig(request);
+  // The machine may have moved since the last start.
+  config.nodeAddress = request.simulate ? "127.0.0.1" : machineAddress();
+  config.simulatedNodes = request.simulate ? request.nodes : 0;
+  if (known && known.simulatedNodes > 0 !== config.simulatedNodes > 0) {
+    const former = known.simulatedNodes > 0 ? "simulated nodes" : "a real node";
+    throw new UserError(
+      `the cluster "${known.name}" was made with ${former}`,
+      "use another --name, or remove it: knarr down --purge",
+    );
+  }
+  if (request.port !== undefined) config.apiPort = request.port;
+  if (!(await isPortFree(config.apiPort, anyAddress))) {
+    throw new UserError(
+      `port ${config.apiPort} is in use`,
+      "choose another one with --port, or stop the program that listens there",
+    );
+  }
+  await writeConfig(paths, config);
+  await linkCluster(config.name, paths);
+  return config;
+}
+
+async function freshConfig(request: ClusterRequest): Promise<ClusterConfig> {
+  const config = configFor({
+    name: request.name,
+    slot: freeSlot(listClusters()),
+    nodeName: machineName(),
+    nodeAddress: anyAddress,
+  });
+  if (request.port === undefined) config.apiPort = await freePort(config.apiPort, anyAddress);
+  config.kubeletPort = await freePort(config.kubeletPort, anyAddress);
+  config.dnsPort = await freePort(config.dnsPort, anyAddress);
+  return config;
+}

@@ -1,0 +1,62 @@
+/** The objects that every cluster has beside those of the API server: the `kube-dns` Service and where it leads. */
+import {
+  type Draft,
+  endpointSlices,
+  isStatus,
+  type KubernetesObject,
+  type ResourceType,
+  services,
+} from "#api";
+import type { Client } from "#client";
+import type { ClusterConfig } from "./config.ts";
+
+const namespace = "kube-system";
+const dnsLabels = {
+  "k8s-app": "kube-dns",
+  "kubernetes.io/cluster-service": "true",
+  "kubernetes.io/name": "CoreDNS",
+};
+
+/** Idempotent. DNS answers on the node itself, so its EndpointSlice is written here and by no controller. */
+export async function installAddons(client: Client, config: ClusterConfig): Promise<void> {
+  await createOrPatch(client, services, {
+    metadata: { name: "kube-dns", namespace, labels: dnsLabels },
+    spec: {
+      clusterIP: config.dnsAddress,
+      ports: [
+        { name: "dns", port: 53, protocol: "UDP", targetPort: config.dnsPort },
+        { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: config.dnsPort },
+      ],
+    },
+  });
+  await createOrPatch(client, endpointSlices, {
+    metadata: {
+      name: "kube-dns",
+      namespace,
+      labels: {
+        "kubernetes.io/service-name": "kube-dns",
+        "endpointslice.kubernetes.io/managed-by": "knarr.dev",
+      },
+    },
+    addressType: "IPv4",
+    ports: [
+      { name: "dns", port: config.dnsPort, protocol: "UDP" },
+      { name: "dns-tcp", port: config.dnsPort, protocol: "TCP" },
+    ],
+    endpoints: [{ addresses: [config.nodeAddress], conditions: { ready: true }, nodeName: config.nodeName }],
+  });
+}
+
+async function createOrPatch<T extends KubernetesObject>(
+  client: Client,
+  type: ResourceType<T>,
+  object: Draft<T>,
+): Promise<void> {
+  const { name, namespace: home } = object.metadata as { name: string; namespace: string };
+  try {
+    await client.create(type, object);
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+    await client.patch(type, { namespace: home, name }, "merge", object);
+  }
+}

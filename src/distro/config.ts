@@ -1,0 +1,194 @@
+/** What a cluster on this machine is: a name, a folder, addresses and ports, kept in `cluster.json`. */
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { lstat, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { codeOf, UserError } from "#base";
+
+export const defaultName = "knarr";
+
+/** Where clusters live by default: one folder each, or a link to the folder the user chose. */
+export function clustersRoot(): string {
+  return process.getuid?.() === 0 ? "/var/lib/knarr" : join(homedir(), ".local", "share", "knarr");
+}
+
+export const clusterDomain = "cluster.local";
+
+export interface ClusterConfig {
+  name: string;
+  /** Clusters on one machine differ in their slot: it gives each its own addresses and ports. */
+  slot: number;
+  /** Pods of the whole cluster. */
+  clusterCidr: string;
+  /** Pods of this node. */
+  podCidr: string;
+  serviceCidr: string;
+  /** The `kubernetes` Service and cluster DNS inside `serviceCidr`. */
+  serviceAddress: string;
+  dnsAddress: string;
+  apiPort: number;
+  kubeletPort: number;
+  dnsPort: number;
+  nodeName: string;
+  nodeAddress: string;
+  /** How many simulated nodes stand in for real ones; 0 means this machine is the node. */
+  simulatedNodes: number;
+}
+
+/** More clusters than this on one machine is a mistake; it also keeps every derived address valid. */
+const slotsMax = 50;
+
+export interface ConfigOptions {
+  name: string;
+  slot: number;
+  nodeName: string;
+  nodeAddress: string;
+  simulatedNodes?: number;
+  apiPort?: number;
+}
+
+/** The defaults of a slot: kubeadm's own addresses for the first cluster, its neighbours for the next ones. */
+export function configFor(options: ConfigOptions): ClusterConfig {
+  const { slot } = options;
+  return {
+    name: options.name,
+    slot,
+    clusterCidr: `10.${244 - slot}.0.0/16`,
+    podCidr: `10.${244 - slot}.0.0/24`,
+    serviceCidr: `10.${96 + slot}.0.0/16`,
+    serviceAddress: `10.${96 + slot}.0.1`,
+    dnsAddress: `10.${96 + slot}.0.10`,
+    apiPort: options.apiPort ?? 6443 + slot,
+    kubeletPort: 10250 + slot * 10,
+    dnsPort: 10053 + slot * 10,
+    nodeName: options.nodeName,
+    nodeAddress: options.nodeAddress,
+    simulatedNodes: options.simulatedNodes ?? 0,
+  };
+}
+
+/** Throws a `UserError` for what cannot be a folder, a context and a host name at once. */
+export function checkName(name: string): void {
+  if (/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) return;
+  throw new UserError(
+    `"${name}" cannot be a cluster's name`,
+    "use at most 32 lower-case letters, digits and dashes, beginning and ending with a letter or digit",
+  );
+}
+
+/** The cgroup above all pods of a cluster: clusters on one machine do not meet there. */
+export function cgroupRootOf(name: string): string {
+  return `knarr-${name}`;
+}
+
+/** Every file and folder of one cluster. */
+export interface ClusterPaths {
+  dir: string;
+  config: string;
+  store: string;
+  tls: string;
+  kubeconfig: string;
+  log: string;
+  pid: string;
+  /** Why the server ended, when it is something the user can mend. */
+  failure: string;
+  containerd: string;
+  cniConf: string;
+  cniState: string;
+  kubelet: string;
+  podLogs: string;
+  registries: string;
+}
+
+export function pathsOf(name: string, dataDir?: string): ClusterPaths {
+  const dir = resolve(dataDir ?? join(clustersRoot(), name));
+  const inDir = (...parts: string[]) => join(dir, ...parts);
+  return {
+    dir,
+    config: inDir("cluster.json"),
+    store: inDir("store.db"),
+    tls: inDir("tls"),
+    kubeconfig: inDir("kubeconfig"),
+    log: inDir("knarr.log"),
+    pid: inDir("server.pid"),
+    failure: inDir("failure.json"),
+    containerd: inDir("containerd"),
+    cniConf: inDir("cni", "conf"),
+    cniState: inDir("cni", "state"),
+    kubelet: inDir("kubelet"),
+    podLogs: inDir("pod-logs"),
+    registries: inDir("registries"),
+  };
+}
+
+export function readConfig(paths: ClusterPaths): ClusterConfig | undefined {
+  let text: string;
+  try {
+    text = readFileSync(paths.config, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as ClusterConfig;
+  } catch {
+    throw new UserError(
+      `${paths.config} is not valid JSON`,
+      "restore the file, or remove the cluster with: knarr down --purge",
+    );
+  }
+}
+
+export async function writeConfig(paths: ClusterPaths, config: ClusterConfig): Promise<void> {
+  await mkdir(paths.dir, { recursive: true, mode: 0o711 });
+  await writeFile(`${paths.config}.new`, `${JSON.stringify(config, null, 2)}\n`);
+  await rename(`${paths.config}.new`, paths.config);
+}
+
+/** Makes a cluster in a folder of the user's choice known to `status` and to the choice of slots. */
+export async function linkCluster(name: string, paths: ClusterPaths): Promise<void> {
+  const link = join(clustersRoot(), name);
+  if (link === paths.dir || realOf(link) === realOf(paths.dir)) return;
+  if (readConfig(pathsOf(name))) {
+    throw new UserError(`there is a cluster "${name}" in ${realOf(link)} already`, "use another --name");
+  }
+  await mkdir(clustersRoot(), { recursive: true });
+  await rm(link, { force: true });
+  await symlink(paths.dir, link);
+}
+
+/** The opposite; a folder of its own is left alone. */
+export async function unlinkCluster(name: string): Promise<void> {
+  const link = join(clustersRoot(), name);
+  const isLink = await lstat(link).then(
+    (stat) => stat.isSymbolicLink(),
+    () => false,
+  );
+  if (isLink) await rm(link);
+}
+
+function realOf(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
+}
+
+/** The clusters of this machine, running or not. */
+export function listClusters(): ClusterConfig[] {
+  let names: string[];
+  try {
+    names = readdirSync(clustersRoot());
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
+  return names.sort().flatMap((name) => readConfig(pathsOf(name)) ?? []);
+}
+
+/** The lowest slot that no cluster of this machine has. */
+export function freeSlot(clusters: readonly ClusterConfig[]): number {
+  const taken = new Set(clusters.map((c) => c.slot));
+  for (let slot = 0; slot < slotsMax; slot++) if (!taken.has(slot)) return slot;
+  throw new UserError(
+    `there are ${slotsMax} clusters on this machine already`,
+    "remove one with: knarr down --name NAME --purge",
+  );
+}

@@ -1,0 +1,82 @@
+/** Store, API server, controllers and scheduler, wired together in one process. */
+import { type ApiServer, startApiServer } from "#apiserver";
+import { forComponent, type World } from "#base";
+import { type Client, createClient, createInformers, type Informers } from "#client";
+import { startControllers } from "#controllers";
+import { startScheduler } from "#scheduler";
+import type { Store } from "#store";
+import { type Running, stopAll } from "./components.ts";
+import { clusterDomain } from "./config.ts";
+import type { Credentials } from "./credentials.ts";
+
+export interface ControlPlaneOptions {
+  world: World;
+  store: Store;
+  credentials: Credentials;
+  /** Absent: reached from inside this process only. */
+  listen?: { host: string; port: number };
+  serviceCidr: string;
+  /** Where the `kubernetes` Service leads. */
+  advertiseAddress: string;
+}
+
+export interface ControlPlane extends Running {
+  readonly apiServer: ApiServer;
+  /** A client of its own for each component: the API server sees who asks. */
+  clientOf(username: string, groups?: readonly string[]): Client;
+  /** One local copy of each resource for all components of this process. */
+  readonly informers: Informers;
+}
+
+export const serviceAccountIssuer = `https://kubernetes.default.svc.${clusterDomain}`;
+const nodePortRange = { from: 30000, to: 32767 };
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { world, credentials } = options;
+  const started: Running[] = [];
+  const apiServer = await startApiServer({
+    world: forComponent(world, "apiserver"),
+    store: options.store,
+    tls: credentials.server,
+    clientCa: credentials.ca.cert,
+    ...(options.listen ? { listen: options.listen } : {}),
+    serviceCidr: options.serviceCidr,
+    nodePortRange,
+    advertiseAddress: options.advertiseAddress,
+    serviceAccountKey: credentials.serviceAccountKey,
+    issuer: serviceAccountIssuer,
+    tokens: [],
+    kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
+  });
+  started.push(apiServer);
+  const clientOf = (username: string, groups: readonly string[] = []) =>
+    createClient(apiServer.transport({ username, groups: [...groups, "system:authenticated"] }));
+  const stopping = new AbortController();
+  const informers = createInformers(
+    clientOf("system:knarr", ["system:masters"]),
+    forComponent(world, "informers"),
+  );
+  informers.start(stopping.signal);
+  started.push({ stop: async () => stopping.abort() });
+  try {
+    started.push(
+      await startControllers({
+        client: clientOf("system:kube-controller-manager"),
+        world: forComponent(world, "controllers"),
+        informers,
+        rootCa: credentials.ca.cert,
+      }),
+    );
+    started.push(
+      await startScheduler({
+        client: clientOf("system:kube-scheduler"),
+        world: forComponent(world, "scheduler"),
+        informers,
+      }),
+    );
+  } catch (error) {
+    await stopAll(started);
+    throw error;
+  }
+  return { apiServer, clientOf, informers, stop: () => stopAll(started) };
+}

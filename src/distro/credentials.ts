@@ -1,0 +1,145 @@
+/** Who may speak to whom: every key of a cluster, made once and kept in its `tls` folder. */
+import { X509Certificate } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf, type World } from "#base";
+import type { Authority, KeyPair, Subject } from "./certificates.ts";
+import { type ClusterConfig, clusterDomain } from "./config.ts";
+
+export interface Credentials {
+  ca: KeyPair;
+  /** The API server's own certificate. */
+  server: KeyPair;
+  /** What the API server shows to kubelets. */
+  kubeletClient: KeyPair;
+  /** The kubelet's own certificate, and what it shows to the API server. */
+  kubeletServer: KeyPair;
+  node: KeyPair;
+  admin: KeyPair;
+  /** Signs service account tokens. */
+  serviceAccountKey: KeyPair;
+}
+
+/** Addresses and names that certificates must be good for. */
+export type CredentialConfig = Pick<ClusterConfig, "nodeName" | "nodeAddress" | "serviceAddress">;
+
+/** A certificate with less than this left is made again at start. */
+const renewBeforeMs = 120 * 24 * 3600 * 1000;
+
+type Leaf = Exclude<keyof Credentials, "ca">;
+
+function subjects(config: CredentialConfig): Record<Leaf, Subject> {
+  const service = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    `kubernetes.default.svc.${clusterDomain}`,
+  ];
+  return {
+    server: {
+      commonName: "kube-apiserver",
+      use: "server",
+      dnsNames: [...service, "localhost", config.nodeName],
+      addresses: ["127.0.0.1", config.serviceAddress, config.nodeAddress],
+    },
+    kubeletClient: {
+      commonName: "kube-apiserver-kubelet-client",
+      organizations: ["system:masters"],
+      use: "client",
+    },
+    kubeletServer: {
+      commonName: `system:node:${config.nodeName}`,
+      organizations: ["system:nodes"],
+      use: "server",
+      dnsNames: [config.nodeName],
+      addresses: [config.nodeAddress],
+    },
+    node: { commonName: `system:node:${config.nodeName}`, organizations: ["system:nodes"], use: "client" },
+    admin: { commonName: "kubernetes-admin", organizations: ["system:masters"], use: "client" },
+    serviceAccountKey: { commonName: "service-accounts", use: "both" },
+  };
+}
+
+/** All of them fresh, in memory: for embedded clusters. */
+export async function createCredentials(world: World, config: CredentialConfig): Promise<Credentials> {
+  const { createAuthority } = await import("./certificates.ts");
+  const authority = await createAuthority(world, "knarr-ca");
+  const wanted = Object.entries(subjects(config)) as [Leaf, Subject][];
+  const made = await Promise.all(
+    wanted.map(async ([name, subject]) => [name, await authority.issue(subject)] as const),
+  );
+  return {
+    ca: { cert: authority.cert, key: authority.key },
+    ...(Object.fromEntries(made) as Record<Leaf, KeyPair>),
+  };
+}
+
+/** Those in `dir`; what is missing, about to expire or made for another address is made and kept. */
+export async function loadCredentials(
+  world: World,
+  config: CredentialConfig,
+  dir: string,
+): Promise<Credentials> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const authority = await loadAuthority(world, dir);
+  const out: Partial<Record<Leaf, KeyPair>> = {};
+  for (const [name, subject] of Object.entries(subjects(config)) as [Leaf, Subject][]) {
+    const stored = await readPair(dir, name);
+    // Tokens signed by the old key must stay good.
+    const keep = name === "serviceAccountKey" || (stored && isGood(world, stored, subject));
+    out[name] =
+      stored && keep ? stored : await writePair(dir, name, await (await authority()).issue(subject));
+  }
+  const ca = await readPair(dir, "ca");
+  return { ca: ca ?? (await authority()), ...(out as Record<Leaf, KeyPair>) };
+}
+
+/** Loads the certificate library only when something has to be signed: a start usually signs nothing. */
+async function loadAuthority(world: World, dir: string): Promise<() => Promise<Authority>> {
+  let authority: Authority | undefined;
+  return async () => {
+    if (authority) return authority;
+    const { authorityOf, createAuthority } = await import("./certificates.ts");
+    const stored = await readPair(dir, "ca");
+    authority = stored ? authorityOf(world, stored) : await createAuthority(world, "knarr-ca");
+    if (!stored) await writePair(dir, "ca", authority);
+    return authority;
+  };
+}
+
+function isGood(world: World, pair: KeyPair, subject: Subject): boolean {
+  const cert = new X509Certificate(pair.cert);
+  if (cert.validToDate.getTime() - world.clock.now() < renewBeforeMs) return false;
+  const names = cert.subjectAltName ?? "";
+  const has = (kind: string, value: string) => names.split(", ").includes(`${kind}:${value}`);
+  return (
+    (subject.dnsNames ?? []).every((n) => has("DNS", n)) &&
+    (subject.addresses ?? []).every((a) => has("IP Address", a))
+  );
+}
+
+async function readPair(dir: string, name: string): Promise<KeyPair | undefined> {
+  try {
+    const [cert, key] = await Promise.all([
+      readFile(join(dir, `${name}.crt`), "utf8"),
+      readFile(join(dir, `${name}.key`), "utf8"),
+    ]);
+    return { cert, key };
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** The key first: a certificate is never there without its key. */
+async function writePair(dir: string, name: string, pair: KeyPair): Promise<KeyPair> {
+  for (const [ending, text] of [
+    ["key", pair.key],
+    ["crt", pair.cert],
+  ] as const) {
+    const file = join(dir, `${name}.${ending}`);
+    await writeFile(`${file}.new`, text, { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+  return pair;
+}

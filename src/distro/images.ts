@@ -1,0 +1,40 @@
+/** The images of a running cluster's node, through its containerd. */
+import { UserError, type World } from "#base";
+import type { Image } from "#contracts";
+import { findContainerd, openImages } from "#runtime";
+import type { ClusterPaths } from "./config.ts";
+
+async function withImages<T>(
+  world: World,
+  name: string,
+  paths: ClusterPaths,
+  work: (images: Opened) => Promise<T>,
+): Promise<T> {
+  if (findContainerd(paths.containerd) === undefined) {
+    throw new UserError(
+      `the cluster "${name}" does not run here with containers`,
+      `start it with: knarr up --name ${name}`,
+    );
+  }
+  const images = openImages(world, paths.containerd);
+  try {
+    return await work(images);
+  } finally {
+    images.close();
+  }
+}
+
+type Opened = ReturnType<typeof openImages>;
+
+/** Answers the names of the images that `file` held. */
+export function loadImages(world: World, name: string, paths: ClusterPaths, file: string): Promise<string[]> {
+  return withImages(world, name, paths, (images) => images.import(file));
+}
+
+export function listImages(world: World, name: string, paths: ClusterPaths): Promise<Image[]> {
+  return withImages(world, name, paths, (images) => images.list());
+}
+
+export function removeImages(world: World, name: string, paths: ClusterPaths, image: string): Promise<void> {
+  return withImages(world, name, paths, (images) => images.remove(image));
+}

@@ -1,0 +1,26 @@
+export { Cluster, type ClusterOptions } from "./cluster.ts";
+export type { Running } from "./components.ts";
+export {
+  type ClusterConfig,
+  type ClusterPaths,
+  checkName,
+  clusterDomain,
+  clustersRoot,
+  configFor,
+  defaultName,
+  freeSlot,
+  linkCluster,
+  listClusters,
+  pathsOf,
+  readConfig,
+  unlinkCluster,
+  writeConfig,
+} from "./config.ts";
+export { type ClusterConnection, connectCluster } from "./connection.ts";
+export { listImages, loadImages, removeImages } from "./images.ts";
+export { endInstance, runningInstance } from "./instance.ts";
+export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
+export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
+export { type Finding, installPackages, preflight } from "./preflight.ts";
+export { startServer } from "./server.ts";
+export { purge, stopNode } from "./teardown.ts";

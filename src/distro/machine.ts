@@ -1,0 +1,65 @@
+/** What this machine has: its name, its address, free ports, programs. */
+import { accessSync, constants } from "node:fs";
+import { createServer } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { UserError } from "#base";
+
+/** Links that container engines make: their addresses say nothing about where the machine is. */
+const virtualLinks = /^(lo|docker|br-|veth|cni|flannel|cali|knarr|tun|wg)/;
+
+/** The first global IPv4 address of a real link. */
+export function machineAddress(): string {
+  const links = Object.entries(networkInterfaces()).filter(([name]) => !virtualLinks.test(name));
+  for (const [, addresses] of links) {
+    const found = addresses?.find(
+      (a) => a.family === "IPv4" && !a.internal && !a.address.startsWith("169.254."),
+    );
+    if (found) return found.address;
+  }
+  throw new UserError(
+    "this machine has no network address beside loopback, and pods need one to reach it",
+    "give it one, for example: ip link add knarr-node type dummy && ip addr add 192.0.2.1/24 dev knarr-node && ip link set knarr-node up",
+  );
+}
+
+/** The host name as a node may be called: a DNS name in lower case. */
+export function machineName(): string {
+  const name = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
+  return name || "node";
+}
+
+/** Debian's administrative programs are not on every user's path. */
+const searchPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+export function findProgram(name: string): string | undefined {
+  for (const dir of searchPath) {
+    try {
+      accessSync(join(dir, name), constants.X_OK);
+      return join(dir, name);
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+export function isPortFree(port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
+  });
+}
+
+/** `wanted` or the next free port above it. */
+export async function freePort(wanted: number, host: string): Promise<number> {
+  for (let port = wanted; port < wanted + 100; port++) if (await isPortFree(port, host)) return port;
+  throw new UserError(
+    `no free port from ${wanted} to ${wanted + 99}`,
+    "stop some of the programs that listen there",
+  );
+}

@@ -1,0 +1,107 @@
+/** This machine as a node: a private containerd, the pod network, the kubelet, the service proxy and cluster DNS. */
+import { readFile } from "node:fs/promises";
+import { forComponent, type World } from "#base";
+import type { Client, Informers } from "#client";
+import { type DnsServer, nameserversOf, startDns } from "#dns";
+import { startKubelet } from "#kubelet";
+import { startPodNetwork } from "#network";
+import { startProxy } from "#proxy";
+import { type Containerd, startContainerd } from "#runtime";
+import { type Running, stopAll } from "./components.ts";
+import { type ClusterConfig, type ClusterPaths, clusterDomain } from "./config.ts";
+import type { Credentials } from "./credentials.ts";
+import { cniBinDirs } from "./preflight.ts";
+
+/** containerd and the pod network: what needs no API server, and can start beside it. */
+export async function startRuntime(
+  world: World,
+  config: ClusterConfig,
+  paths: ClusterPaths,
+): Promise<Containerd> {
+  const [containerd] = await Promise.all([
+    startContainerd({
+      dir: paths.containerd,
+      world: forComponent(world, "containerd"),
+      cniConfDir: paths.cniConf,
+      cniBinDirs,
+      registryConfigDir: paths.registries,
+    }),
+    startPodNetwork({
+      clusterName: config.name,
+      clusterCidr: config.clusterCidr,
+      podCidr: config.podCidr,
+      confDir: paths.cniConf,
+      stateDir: paths.cniState,
+    }),
+  ]);
+  return containerd;
+}
+
+export interface NodeOptions {
+  world: World;
+  config: ClusterConfig;
+  paths: ClusterPaths;
+  credentials: Credentials;
+  containerd: Containerd;
+  client: Client;
+  informers: Informers;
+}
+
+/** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
+export async function startNode(options: NodeOptions): Promise<Running> {
+  const { world, config, informers } = options;
+  const started: Running[] = [{ stop: () => options.containerd.release() }];
+  try {
+    const [kubelet, proxy, dns] = await Promise.all([
+      startNodeKubelet(options),
+      startNodeProxy(options),
+      startNodeDns(world, config, informers),
+    ]);
+    started.push(kubelet, proxy, dns);
+  } catch (error) {
+    await stopAll(started);
+    throw error;
+  }
+  return { stop: () => stopAll(started) };
+}
+
+function startNodeKubelet(options: NodeOptions): Promise<Running> {
+  const { world, config, paths, credentials } = options;
+  return startKubelet({
+    client: options.client,
+    world: forComponent(world, "kubelet"),
+    runtime: options.containerd.runtime,
+    nodeName: config.nodeName,
+    nodeAddress: config.nodeAddress,
+    clusterDns: config.dnsAddress,
+    clusterDomain,
+    dataDir: paths.kubelet,
+    server: {
+      host: config.nodeAddress,
+      port: config.kubeletPort,
+      tls: credentials.kubeletServer,
+      clientCa: credentials.ca.cert,
+    },
+  });
+}
+
+function startNodeProxy(options: NodeOptions): Promise<Running> {
+  return startProxy({
+    world: options.world,
+    informers: options.informers,
+    clusterName: options.config.name,
+    nodeName: options.config.nodeName,
+    nodeAddresses: [options.config.nodeAddress],
+  });
+}
+
+async function startNodeDns(world: World, config: ClusterConfig, informers: Informers): Promise<DnsServer> {
+  const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  return startDns({
+    world,
+    informers,
+    clusterDomain,
+    listen: { host: config.nodeAddress, port: config.dnsPort },
+    nameservers: nameserversOf(resolvConf, [config.nodeAddress, config.dnsAddress]),
+  });
+}

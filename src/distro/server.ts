@@ -1,0 +1,101 @@
+/** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
+import { writeFile } from "node:fs/promises";
+import { UserError, type World } from "#base";
+import { startSimulator } from "#simulator";
+import { openEmbeddedStore } from "#store";
+import { installAddons } from "./addons.ts";
+import { type Running, stopAll } from "./components.ts";
+import type { ClusterConfig, ClusterPaths } from "./config.ts";
+import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { type Credentials, loadCredentials } from "./credentials.ts";
+import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
+import { kubeconfigOf } from "./kubeconfig.ts";
+import { startNode, startRuntime } from "./node.ts";
+
+export interface ServerOptions {
+  world: World;
+  config: ClusterConfig;
+  paths: ClusterPaths;
+}
+
+/** Resolves when the API answers and the node's parts run; the node is Ready a moment later. */
+export async function startServer(options: ServerOptions): Promise<Running> {
+  const { paths, config, world } = options;
+  const other = runningInstance(paths.pid);
+  if (other) {
+    throw new UserError(
+      `the cluster "${config.name}" runs already (pid ${other.pid})`,
+      `stop it with: knarr down --name ${config.name}`,
+    );
+  }
+  await recordInstance(paths.pid);
+  const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
+  try {
+    const credentials = await loadCredentials(world, config, paths.tls);
+    // containerd needs no API server: both come up at once.
+    const runtime = config.simulatedNodes > 0 ? undefined : startRuntime(world, config, paths);
+    runtime?.catch(() => {});
+    const controlPlane = await startStoredControlPlane(options, credentials, started);
+    await writeKubeconfig(options, credentials, controlPlane);
+    const containerd = await runtime;
+    if (containerd) {
+      const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);
+      const { informers } = controlPlane;
+      const addons = installAddons(controlPlane.clientOf("system:knarr", ["system:masters"]), config);
+      started.push(await startNode({ world, config, paths, credentials, containerd, client, informers }));
+      await addons;
+    } else {
+      started.push(await startSimulatedNodes(world, config, controlPlane));
+    }
+  } catch (error) {
+    await stopAll(started);
+    throw error;
+  }
+  return { stop: () => stopAll(started) };
+}
+
+async function startStoredControlPlane(
+  { world, config, paths }: ServerOptions,
+  credentials: Credentials,
+  started: Running[],
+): Promise<ControlPlane> {
+  const store = await openEmbeddedStore({ path: paths.store, world });
+  started.push({ stop: () => store.close() });
+  const controlPlane = await startControlPlane({
+    world,
+    store,
+    credentials,
+    listen: { host: "0.0.0.0", port: config.apiPort },
+    serviceCidr: config.serviceCidr,
+    advertiseAddress: config.nodeAddress,
+  });
+  started.push(controlPlane);
+  return controlPlane;
+}
+
+function startSimulatedNodes(
+  world: World,
+  config: ClusterConfig,
+  controlPlane: ControlPlane,
+): Promise<Running> {
+  return startSimulator({
+    client: controlPlane.clientOf("system:knarr-simulator", ["system:nodes"]),
+    world,
+    informers: controlPlane.informers,
+    nodes: config.simulatedNodes,
+  });
+}
+
+async function writeKubeconfig(
+  { config, paths }: ServerOptions,
+  credentials: Credentials,
+  controlPlane: ControlPlane,
+): Promise<void> {
+  const text = kubeconfigOf({
+    name: config.name,
+    url: controlPlane.apiServer.url,
+    caCert: credentials.ca.cert,
+    client: credentials.admin,
+  });
+  await writeFile(paths.kubeconfig, text, { mode: 0o600 });
+}
