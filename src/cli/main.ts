@@ -71,6 +71,13 @@ function addImages(root: Command): void {
     async (files: string[], options: CommonOptions) =>
       (await import("./commands/image.ts")).imageLoad(files, options),
   );
+  onCluster(
+    image
+      .command("busybox [image]")
+      .description("make busybox from this machine's own, where no registry is in reach"),
+  ).action(async (name: string | undefined, options: CommonOptions) =>
+    (await import("./commands/image.ts")).imageBusybox(name ?? "busybox:1.36", options),
+  );
   onCluster(image.command("ls").description("list images"))
     .option("-o, --output <format>", "json or table", "table")
     .action(async (options) => (await import("./commands/image.ts")).imageList(options));

@@ -1,7 +1,8 @@
 /** The images of a running cluster's node, through its containerd. */
-import { UserError, type World } from "#base";
+import { existsSync } from "node:fs";
+import { runOk, UserError, type World } from "#base";
 import type { Image } from "#contracts";
-import { findContainerd, openImages } from "#runtime";
+import { buildImage, busyboxLayer, findContainerd, openImages } from "#runtime";
 import type { ClusterPaths } from "./config.ts";
 
 async function withImages<T>(
@@ -25,6 +26,25 @@ async function withImages<T>(
 }
 
 type Opened = ReturnType<typeof openImages>;
+
+/** Debian's busybox-static: one program without libraries. */
+const busyboxFile = "/bin/busybox";
+
+/** An image of this machine's own busybox under `image`, with every applet's link: no registry, no network. */
+export async function makeBusyboxImage(
+  world: World,
+  name: string,
+  paths: ClusterPaths,
+  image: string,
+): Promise<string[]> {
+  if (!existsSync(busyboxFile)) {
+    throw new UserError(`there is no ${busyboxFile} on this machine`, "apt-get install busybox-static");
+  }
+  const applets = (await runOk(busyboxFile, ["--list"])).trim().split("\n");
+  const layer = busyboxLayer(busyboxFile, applets);
+  const archive = await buildImage({ name: image, layers: [layer], config: { cmd: ["sh"] } });
+  return withImages(world, name, paths, (images) => images.import(archive));
+}
 
 /** Answers the names of the images that `file` held. */
 export function loadImages(world: World, name: string, paths: ClusterPaths, file: string): Promise<string[]> {

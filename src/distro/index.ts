@@ -17,7 +17,7 @@ export {
   writeConfig,
 } from "./config.ts";
 export { type ClusterConnection, connectCluster } from "./connection.ts";
-export { listImages, loadImages, removeImages } from "./images.ts";
+export { listImages, loadImages, makeBusyboxImage, removeImages } from "./images.ts";
 export { endInstance, runningInstance } from "./instance.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";

@@ -1,7 +1,7 @@
 /** `knarr image load|ls|rm`: images on the node, without a registry. */
 import { existsSync } from "node:fs";
 import { createWorld, silentLogger, systemClock, UserError } from "#base";
-import { checkName, listImages, loadImages, pathsOf, removeImages } from "#distro";
+import { checkName, listImages, loadImages, makeBusyboxImage, pathsOf, removeImages } from "#distro";
 import { parseFormat, print, step, table } from "../output.ts";
 
 interface ImageOptions {
@@ -30,6 +30,14 @@ export async function imageLoad(files: readonly string[], options: ImageOptions)
     );
     for (const name of names) print(`  ${name}`);
   }
+}
+
+export async function imageBusybox(image: string, options: ImageOptions): Promise<void> {
+  const paths = open(options);
+  const names = await step(systemClock, `making ${image}`, `made ${image} from this machine's busybox`, () =>
+    makeBusyboxImage(world, options.name, paths, image),
+  );
+  for (const name of names) print(`  ${name}`);
 }
 
 const bytesPerMegabyte = 1_000_000;

@@ -169,7 +169,9 @@ async function waitForDns(config: ClusterConfig, paths: ClusterPaths): Promise<v
   const resolver = new Resolver({ timeout: 300, tries: 1 });
   resolver.setServers([config.dnsAddress]);
   await waitFor(dnsPatienceMs, "cluster DNS does not answer", paths, async () => {
-    const addresses: string[] = await resolver.resolve4(`kubernetes.default.svc.${clusterDomain}`).catch(() => []);
+    const addresses: string[] = await resolver
+      .resolve4(`kubernetes.default.svc.${clusterDomain}`)
+      .catch(() => []);
     return addresses.includes(config.serviceAddress);
   });
 }

@@ -1,0 +1,54 @@
+/** What end-to-end tests share: the cluster's kubectl, waiting, and HTTP. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { inject } from "vitest";
+import { systemClock } from "#base";
+import { KubectlRunner } from "./kubectl.ts";
+
+export const root = join(import.meta.dirname, "../..");
+
+/** The newest kubectl found. */
+export function newestKubectl(): KubectlRunner {
+  return new KubectlRunner(inject("kubectls").at(-1)!.path, inject("kubeconfig"));
+}
+
+export function example(name: string): string {
+  return readFileSync(join(root, "examples", name), "utf8");
+}
+
+/** Asks until the answer is not undefined; an error counts as «not yet», and is thrown when time is up. */
+export async function eventually<T>(
+  what: string,
+  ask: () => Promise<T | undefined>,
+  patienceMs = 60_000,
+): Promise<T> {
+  const deadline = systemClock.monotonic() + patienceMs;
+  let last: unknown;
+  while (systemClock.monotonic() < deadline) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      last = error;
+    }
+    await systemClock.sleep(100);
+  }
+  throw new Error(`${what} did not come about in ${patienceMs / 1000} s`, { cause: last });
+}
+
+/** The body of a GET; throws for anything but 200. */
+export async function get(url: string): Promise<string> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(5_000), headers: { connection: "close" } });
+  if (response.status !== 200) throw new Error(`${url}: ${response.status}`);
+  return response.text();
+}
+
+/** The address of the cluster's node. */
+export async function nodeAddress(kubectl: KubectlRunner): Promise<string> {
+  return kubectl.ok([
+    "get",
+    "nodes",
+    "-o",
+    "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}",
+  ]);
+}

@@ -1,0 +1,103 @@
+/** Stock kubectl: every version this machine has, Debian's otherwise. */
+import { accessSync, constants, readdirSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type RunOptions, type RunResult, run } from "#base";
+
+export interface Kubectl {
+  path: string;
+  /** `1.33`. */
+  version: string;
+}
+
+function onPath(name: string): string | undefined {
+  for (const dir of (process.env.PATH ?? "").split(":")) {
+    try {
+      accessSync(join(dir, name), constants.X_OK);
+      return realpathSync(join(dir, name));
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+async function versionOf(path: string): Promise<string | undefined> {
+  const result = await run(path, ["version", "--client", "-o", "json"]);
+  return /"gitVersion": "v(\d+\.\d+)/.exec(result.stdout)?.[1];
+}
+
+/** Oldest first. Distributions that ship several put them beside each other as `kubectl.1.33`. */
+export async function findKubectls(): Promise<Kubectl[]> {
+  const first = onPath("kubectl") ?? (await installKubectl());
+  const dir = dirname(first);
+  const paths = [
+    first,
+    ...readdirSync(dir)
+      .filter((f) => /^kubectl\.1\.\d+$/.test(f))
+      .map((f) => join(dir, f)),
+  ];
+  const byVersion = new Map<string, Kubectl>();
+  for (const path of paths) {
+    const version = await versionOf(path);
+    if (version) byVersion.set(version, { path, version });
+  }
+  return [...byVersion.values()].sort(
+    (a, b) => Number(a.version.split(".")[1]) - Number(b.version.split(".")[1]),
+  );
+}
+
+async function installKubectl(): Promise<string> {
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const install = () =>
+    run("apt-get", ["install", "-y", "--no-install-recommends", "kubernetes-client"], {
+      env,
+      timeoutMs: 300_000,
+    });
+  if ((await install()).code !== 0) {
+    await run("apt-get", ["update"], { timeoutMs: 300_000 });
+    await install();
+  }
+  const found = onPath("kubectl");
+  if (!found) throw new Error("there is no kubectl, and apt-get could not install kubernetes-client");
+  return found;
+}
+
+/** kubectl with one cluster's kubeconfig. */
+export class KubectlRunner {
+  readonly #binary: string;
+  readonly #kubeconfig: string;
+
+  constructor(binary: string, kubeconfig: string) {
+    this.#binary = binary;
+    this.#kubeconfig = kubeconfig;
+  }
+
+  /** As the user would get it: never rejects for a failing command. */
+  try(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return run(this.#binary, args, {
+      timeoutMs: 120_000,
+      ...options,
+      env: { ...options.env, KUBECONFIG: this.#kubeconfig },
+    });
+  }
+
+  /** Standard output; throws with kubectl's own words. */
+  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    const result = await this.try(args, options);
+    if (result.code !== 0) throw new Error(`kubectl ${args.join(" ")}: ${result.stderr || result.stdout}`);
+    return result.stdout;
+  }
+
+  /** An object as JSON. */
+  async json<T>(args: readonly string[]): Promise<T> {
+    return JSON.parse(await this.ok([...args, "-o", "json"])) as T;
+  }
+
+  get binary(): string {
+    return this.#binary;
+  }
+
+  get environment(): Record<string, string> {
+    return { KUBECONFIG: this.#kubeconfig };
+  }
+}

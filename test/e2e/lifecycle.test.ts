@@ -1,0 +1,165 @@
+/** The command line's promises: restarts that pods survive, clear words for mistakes, and nothing left after a purge. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "#base";
+import { eventually } from "./harness.ts";
+import { knarr, tryKnarr } from "./knarr.ts";
+import { findKubectls, KubectlRunner } from "./kubectl.ts";
+
+const name = `life-${process.pid}`;
+let folder: string;
+let env: { KUBECONFIG: string };
+let kubectl: KubectlRunner;
+
+/** What a cluster could leave on the machine, as lines that can be compared. */
+async function traces(): Promise<string[]> {
+  const processes = (await run("ps", ["-eo", "args"])).stdout
+    .split("\n")
+    .filter((line) => line.includes(folder));
+  const mounts = readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(folder));
+  const tables = (await run("nft", ["list", "tables"])).stdout
+    .split("\n")
+    .filter((line) => line.includes(name.replace("-", "_")));
+  const links = (await run("ip", ["-o", "link"])).stdout.split("\n").filter((line) => line.includes("veth"));
+  const cgroups = (await run("find", ["/sys/fs/cgroup", "-type", "d", "-name", `*${name}*`])).stdout
+    .split("\n")
+    .filter(Boolean);
+  const files = [folder, `/var/lib/knarr/${name}`].filter((path) => existsSync(path));
+  return [
+    ...processes,
+    ...mounts,
+    ...tables,
+    ...links.map((l) => l.split(":")[1]!.trim()),
+    ...cgroups,
+    ...files,
+  ];
+}
+
+let before: string[];
+
+beforeAll(async () => {
+  const home = await mkdtemp(join(tmpdir(), "knarr-life-"));
+  folder = join(home, "data");
+  env = { KUBECONFIG: join(home, "kubeconfig") };
+  kubectl = new KubectlRunner((await findKubectls()).at(-1)!.path, env.KUBECONFIG);
+  before = await traces();
+  await knarr(["up", "--name", name, "--data-dir", folder], { env });
+  await knarr(["image", "busybox", "--name", name], { env });
+});
+
+afterAll(async () => {
+  await tryKnarr(["down", "--purge", "--name", name], { env });
+  await rm(join(folder, ".."), { recursive: true, force: true });
+});
+
+interface PodSeen {
+  metadata: { uid: string };
+  status: {
+    phase: string;
+    containerStatuses: { containerID: string; restartCount: number; ready: boolean }[];
+  };
+}
+
+async function steadyPod(): Promise<PodSeen> {
+  return eventually("the pod", async () => {
+    const pod = await kubectl.json<PodSeen>(["get", "pod", "steady"]);
+    return pod.status.containerStatuses?.[0]?.ready ? pod : undefined;
+  });
+}
+
+interface StatusSeen {
+  clusters: { name: string; state: string; pid: number; nodesReady: number }[];
+}
+
+async function status(): Promise<StatusSeen["clusters"][number]> {
+  const all = JSON.parse(await knarr(["status", "-o", "json"], { env })) as StatusSeen;
+  return all.clusters.find((c) => c.name === name)!;
+}
+
+test("up merges the kubeconfig, status tells, a second up says that it runs", async () => {
+  expect(await kubectl.ok(["config", "current-context"])).toBe(`knarr-${name}\n`);
+  expect(await status()).toMatchObject({ state: "Running", nodesReady: 1 });
+  expect(await knarr(["up", "--name", name, "--data-dir", folder], { env })).toContain("runs already");
+});
+
+test("a pod survives kill -9 of the server, and the server takes it over", async () => {
+  await kubectl.ok(["run", "steady", "--image=busybox:1.36", "--", "sleep", "100000"]);
+  const pod = await steadyPod();
+  process.kill((await status()).pid, "SIGKILL");
+  await eventually("the end of the server", async () =>
+    (await status()).state === "Stopped" ? true : undefined,
+  );
+  await knarr(["up", "--name", name, "--data-dir", folder], { env });
+  const after = await steadyPod();
+  expect(after.metadata.uid).toBe(pod.metadata.uid);
+  expect(after.status.containerStatuses[0]).toEqual(pod.status.containerStatuses[0]);
+});
+
+test("a dead containerd comes back, and pods keep running", async () => {
+  const pod = await steadyPod();
+  const pid = Number(
+    /"?pid"?:\s*(\d+)/.exec(readFileSync(join(folder, "containerd", "containerd.pid"), "utf8"))![1],
+  );
+  process.kill(pid, "SIGKILL");
+  await kubectl.ok(["run", "after", "--image=busybox:1.36", "--", "sleep", "100000"]);
+  await kubectl.ok(["wait", "--for=condition=Ready", "pod/after", "--timeout=60s"]);
+  expect((await steadyPod()).status.containerStatuses[0]!.containerID).toBe(
+    pod.status.containerStatuses[0]!.containerID,
+  );
+});
+
+test("down and up keep the objects", async () => {
+  await knarr(["down", "--name", name], { env });
+  expect(await status()).toMatchObject({ state: "Stopped" });
+  await knarr(["up", "--name", name, "--data-dir", folder], { env });
+  expect((await steadyPod()).status.phase).toBe("Running");
+});
+
+test("mistakes get one sentence and its mend", async () => {
+  const said = async (...args: string[]) => {
+    const result = await tryKnarr(args, { env });
+    expect(result.code).toBe(1);
+    return result.stderr;
+  };
+  expect(await said("up", "--name", "Not_a_name")).toContain("cannot be a cluster's name");
+  expect(await said("down", "--name", "no-such")).toContain('there is no cluster "no-such"');
+  expect(await said("kubeconfig", "--name", "no-such")).toContain("start it with: knarr up --name no-such");
+  expect(await said("image", "load", "/no/such/file", "--name", name)).toContain("no such file");
+  expect(await said("status", "-o", "xml")).toContain("use -o json");
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "0.0.0.0", () => resolve()));
+  const { port } = taken.address() as { port: number };
+  const refused = await said(
+    "up",
+    "--simulate",
+    "--name",
+    "port-taken",
+    "--port",
+    String(port),
+    "--data-dir",
+    `${folder}-port`,
+  );
+  expect(refused).toContain(`port ${port} is in use`);
+  taken.close();
+});
+
+test("down --purge leaves nothing", async () => {
+  await knarr(["down", "--purge", "--name", name], { env });
+  await eventually(
+    "a clean machine",
+    async () => {
+      const left = (await traces()).filter((line) => !before.includes(line));
+      if (left.length > 0) throw new Error(left.join("\n"));
+      return true;
+    },
+    10_000,
+  );
+  expect(await kubectl.ok(["config", "get-contexts", "-o", "name"])).toBe("");
+});
