@@ -1,0 +1,165 @@
+/**
+ * Discovery documents, built from the resource definitions and nothing else.
+ * https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+ */
+import type { ResourceDefinition, SubresourceDefinition } from "#api";
+
+type Definitions = readonly ResourceDefinition[];
+
+/** One entry of `/api/v1` or `/apis/G/V`. */
+interface ApiResource {
+  name: string;
+  singularName: string;
+  namespaced: boolean;
+  group?: string;
+  version?: string;
+  kind: string;
+  verbs: readonly string[];
+  shortNames?: readonly string[];
+  categories?: readonly string[];
+  storageVersionHash?: string;
+}
+
+export function groupVersionText(group: string, version: string): string {
+  return group ? `${group}/${version}` : version;
+}
+
+/** Stable versions first, then betas, then alphas; higher before lower. */
+function compareVersions(a: string, b: string): number {
+  const rank = (v: string): [number, number, number] => {
+    const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(v);
+    if (!match) return [3, 0, 0];
+    const stage = match[2] === undefined ? 0 : match[2] === "beta" ? 1 : 2;
+    return [stage, -Number(match[1]), -Number(match[3] ?? 0)];
+  };
+  const [left, right] = [rank(a), rank(b)];
+  return left[0] - right[0] || left[1] - right[1] || left[2] - right[2] || (a < b ? -1 : 1);
+}
+
+/** Named groups with their versions, in the order they are offered. */
+export function groupsOf(definitions: Definitions): { group: string; versions: string[] }[] {
+  const groups = new Map<string, Set<string>>();
+  for (const d of definitions) {
+    if (d.group === "") continue;
+    const versions = groups.get(d.group) ?? new Set();
+    groups.set(d.group, versions.add(d.version));
+  }
+  return [...groups].map(([group, versions]) => ({ group, versions: [...versions].sort(compareVersions) }));
+}
+
+/** `GET /api` */
+export function coreVersions(serverAddress: string): Record<string, unknown> {
+  return {
+    kind: "APIVersions",
+    versions: ["v1"],
+    serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress }],
+  };
+}
+
+function apiGroup(group: string, versions: readonly string[]): Record<string, unknown> {
+  const entries = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  return { name: group, versions: entries, preferredVersion: entries[0] };
+}
+
+/** `GET /apis` */
+export function groupList(definitions: Definitions): Record<string, unknown> {
+  const groups = groupsOf(definitions).map(({ group, versions }) => apiGroup(group, versions));
+  return { kind: "APIGroupList", apiVersion: "v1", groups };
+}
+
+/** `GET /apis/G`; undefined when nothing of the group is served. */
+export function groupDocument(definitions: Definitions, group: string): Record<string, unknown> | undefined {
+  const found = groupsOf(definitions).find((g) => g.group === group);
+  return found && { kind: "APIGroup", apiVersion: "v1", ...apiGroup(found.group, found.versions) };
+}
+
+/** `GET /api/v1` and `/apis/G/V`; undefined when nothing of the version is served. */
+export function resourceList(
+  definitions: Definitions,
+  group: string,
+  version: string,
+): Record<string, unknown> | undefined {
+  const served = definitions.filter((d) => d.group === group && d.version === version);
+  if (served.length === 0) return undefined;
+  const resources = served
+    .flatMap((d) => [resourceEntry(d), ...subresourcesOf(d).map(([name, s]) => subresourceEntry(d, name, s))])
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return {
+    kind: "APIResourceList",
+    ...(group ? { apiVersion: "v1" } : {}),
+    groupVersion: groupVersionText(group, version),
+    resources,
+  };
+}
+
+function subresourcesOf(definition: ResourceDefinition): [string, SubresourceDefinition][] {
+  return Object.entries(definition.subresources).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function resourceEntry(d: ResourceDefinition): ApiResource {
+  return {
+    name: d.resource,
+    singularName: d.singular,
+    namespaced: d.namespaced,
+    kind: d.kind,
+    verbs: d.verbs,
+    ...(d.shortNames.length > 0 ? { shortNames: d.shortNames } : {}),
+    ...(d.categories.length > 0 ? { categories: d.categories } : {}),
+  };
+}
+
+function subresourceEntry(d: ResourceDefinition, name: string, s: SubresourceDefinition): ApiResource {
+  return {
+    name: `${d.resource}/${name}`,
+    singularName: "",
+    namespaced: d.namespaced,
+    ...(s.group ? { group: s.group } : {}),
+    ...(s.version ? { version: s.version } : {}),
+    kind: s.kind,
+    verbs: s.verbs,
+  };
+}
+
+/** Media types of aggregated discovery, as a client asks for them. */
+export function aggregatedDiscoveryType(version: "v2" | "v2beta1"): string {
+  return `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`;
+}
+
+/**
+ * `GET /api` (`core`) and `GET /apis` (all others) in the aggregated form: everything at once.
+ * https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/3352-aggregated-discovery
+ */
+export function aggregatedDiscovery(
+  definitions: Definitions,
+  which: "core" | "named",
+  version: "v2" | "v2beta1",
+): Record<string, unknown> {
+  const groups = which === "core" ? [{ group: "", versions: ["v1"] }] : groupsOf(definitions);
+  const items = groups.map(({ group, versions }) => ({
+    metadata: { ...(group ? { name: group } : {}), creationTimestamp: null },
+    versions: versions.map((v) => ({
+      version: v,
+      resources: definitions.filter((d) => d.group === group && d.version === v).map(aggregatedResource),
+      freshness: "Current",
+    })),
+  }));
+  return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
+}
+
+function aggregatedResource(d: ResourceDefinition): Record<string, unknown> {
+  const subresources = subresourcesOf(d).map(([name, s]) => ({
+    subresource: name,
+    responseKind: { group: s.group ?? d.group, version: s.version ?? d.version, kind: s.kind },
+    verbs: s.verbs,
+  }));
+  return {
+    resource: d.resource,
+    responseKind: { group: d.group, version: d.version, kind: d.kind },
+    scope: d.namespaced ? "Namespaced" : "Cluster",
+    singularResource: d.singular,
+    verbs: d.verbs,
+    ...(d.shortNames.length > 0 ? { shortNames: d.shortNames } : {}),
+    ...(d.categories.length > 0 ? { categories: d.categories } : {}),
+    ...(subresources.length > 0 ? { subresources } : {}),
+  };
+}

@@ -1,0 +1,10 @@
+export {
+  aggregatedDiscovery,
+  aggregatedDiscoveryType,
+  coreVersions,
+  groupDocument,
+  groupList,
+  groupsOf,
+  groupVersionText,
+  resourceList,
+} from "./discovery.ts";
