@@ -1,5 +1,7 @@
 /** The cluster's certificates: one authority, ECDSA P-256, made by WebCrypto. */
 import { webcrypto } from "node:crypto";
+// The x509 library resolves its parts through decorators and needs this first.
+import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { Clock, Random } from "#base";
 

@@ -14,7 +14,11 @@ test(`files stay under ${linesMax} lines`, () => {
 
 test("every source begins by saying what it is for", () => {
   const silent = written.filter(
-    (source) => source.room && !isTest(source.path) && !source.path.endsWith("/index.ts") && !/^\/[/*]/.test(source.text),
+    (source) =>
+      source.room &&
+      !isTest(source.path) &&
+      !source.path.endsWith("/index.ts") &&
+      !/^\/[/*]/.test(source.text),
   );
   expect(silent.map((source) => source.path)).toEqual([]);
 });
@@ -36,14 +40,18 @@ test.each(worldly)("nothing outside base reaches for %s", (_, pattern) => {
 test("the environment is read at the command line only", () => {
   const may = new Set(["base", "distro", "cli"]);
   const offenders = written.filter(
-    (source) => source.room && !may.has(source.room) && !isTest(source.path) && /\bprocess\.env\b/.test(source.text),
+    (source) =>
+      source.room && !may.has(source.room) && !isTest(source.path) && /\bprocess\.env\b/.test(source.text),
   );
   expect(offenders.map((source) => source.path)).toEqual([]);
 });
 
 test("nothing is switched off", () => {
-  const switches = /@ts-(?:ignore|expect-error|nocheck)|biome-ignore|\bas any\b|\b(?:it|test|describe)\.(?:only|todo)\b/;
-  const offenders = written.filter((source) => source.path !== "test/tidy/house.test.ts" && switches.test(source.text));
+  const switches =
+    /@ts-(?:ignore|expect-error|nocheck)|biome-ignore|\bas any\b|\b(?:it|test|describe)\.(?:only|todo)\b/;
+  const offenders = written.filter(
+    (source) => source.path !== "test/tidy/house.test.ts" && switches.test(source.text),
+  );
   expect(offenders.map((source) => source.path)).toEqual([]);
 });
 

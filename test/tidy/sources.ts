@@ -54,5 +54,7 @@ export function isGenerated(path: string): boolean {
 }
 
 export function isTest(path: string): boolean {
-  return /\.(test|suite|bench|fuzz)\.ts$/.test(path) || path.startsWith("test/") || path.includes("/testing/");
+  return (
+    /\.(test|suite|bench|fuzz)\.ts$/.test(path) || path.startsWith("test/") || path.includes("/testing/")
+  );
 }
