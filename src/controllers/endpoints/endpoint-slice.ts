@@ -1,0 +1,250 @@
+/**
+ * EndpointSlice: the addresses behind a Service, at most a hundred to a slice, each slice changed as little as possible.
+ * https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+ */
+import {
+  type corev1,
+  type Draft,
+  type discoveryv1,
+  endpointSlices,
+  isStatus,
+  nodes,
+  pods,
+  services,
+} from "#api";
+import { controllerOf, keyOf } from "#client";
+import { inSlowStartBatches } from "../kit/batches.ts";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  eventRules,
+  type Outcome,
+  readVerbs,
+  rule,
+  source,
+} from "../kit/define-controller.ts";
+import { sameJson } from "../kit/json.ts";
+import { controllerRef, isNamespaceTerminating } from "../kit/pods.ts";
+import {
+  type Backend,
+  backendsOf,
+  byPorts,
+  hasOwnBackends,
+  hostnameOf,
+  isHeadless,
+  type Pod,
+  podReference,
+  podsOfService,
+  portsKey,
+  type Service,
+  servicesOfPod,
+} from "./service-pods.ts";
+
+type Slice = Readonly<discoveryv1.EndpointSlice>;
+type Endpoint = discoveryv1.Endpoint;
+
+const endpointsMax = 100;
+const managedBy = "endpointslice-controller.k8s.io";
+const managedByLabel = "endpointslice.kubernetes.io/managed-by";
+const serviceLabel = "kubernetes.io/service-name";
+const headlessLabel = "service.kubernetes.io/headless";
+const zoneLabel = "topology.kubernetes.io/zone";
+
+export interface SliceState {
+  service: Service;
+  pods: readonly Pod[];
+  slices: readonly Slice[];
+  zoneOfNode: ReadonlyMap<string, string>;
+}
+
+export interface SlicePlan {
+  create: readonly Draft<discoveryv1.EndpointSlice>[];
+  update: readonly Slice[];
+  remove: readonly Slice[];
+}
+
+const sliceIndex = "managedService";
+
+export const endpointSliceController = defineController<SliceState, SlicePlan>({
+  name: "endpointslice-controller",
+  primary: services,
+  secondaries: [
+    source(pods, (pod, { informers }) => servicesOfPod(pod, informers)),
+    source(endpointSlices, (slice) => managedKey(slice)),
+    source(nodes, () => []),
+  ],
+  concurrency: 5,
+  rules: [
+    rule("", ["services", "pods", "nodes"], readVerbs),
+    rule("discovery.k8s.io", ["endpointslices"], [...readVerbs, "create", "update", "delete"]),
+    ...eventRules,
+  ],
+  prepare({ informers }) {
+    informers.of(endpointSlices).addIndex(sliceIndex, managedKey);
+  },
+  observe({ informers }, key) {
+    const service = informers.of(services).byKey(key);
+    if (!service || !hasOwnBackends(service) || service.metadata.deletionTimestamp) return undefined;
+    const backing = podsOfService(service, informers);
+    const zoneOfNode = new Map<string, string>();
+    for (const name of new Set(backing.map((pod) => pod.spec.nodeName ?? ""))) {
+      const zone = informers.of(nodes).get(undefined, name)?.metadata.labels?.[zoneLabel];
+      if (zone) zoneOfNode.set(name, zone);
+    }
+    const slices = informers.of(endpointSlices).byIndex(sliceIndex, key);
+    return {
+      service,
+      pods: backing,
+      slices: slices.filter((s) => !s.metadata.deletionTimestamp),
+      zoneOfNode,
+    };
+  },
+  decide: decideSlices,
+  act,
+});
+
+function managedKey(slice: Slice): string[] {
+  const { labels = {}, namespace } = slice.metadata;
+  const service = labels[serviceLabel];
+  return service && labels[managedByLabel] === managedBy ? [`${namespace}/${service}`] : [];
+}
+
+export function decideSlices({
+  service,
+  pods: backing,
+  slices,
+  zoneOfNode,
+}: Readonly<SliceState>): SlicePlan {
+  const wanted = byPorts(backendsOf(service, backing));
+  // Without any pod there is still one slice: "nothing yet" is not "unknown".
+  if (wanted.size === 0) wanted.set("", []);
+  const plan = {
+    create: [] as Draft<discoveryv1.EndpointSlice>[],
+    update: [] as Slice[],
+    remove: [] as Slice[],
+  };
+  const labels = sliceLabels(service);
+  const usable = (slice: Slice) =>
+    slice.addressType === "IPv4" && controllerOf(slice)?.uid === service.metadata.uid;
+  for (const slice of slices) {
+    if (!usable(slice) || !wanted.has(portsKey(slice.ports))) plan.remove.push(slice);
+  }
+  for (const [key, backends] of wanted) {
+    const existing = slices.filter((slice) => usable(slice) && portsKey(slice.ports) === key);
+    const endpoints = backends.map((backend) => endpointOf(service, backend, zoneOfNode));
+    const { kept, rest } = keepInPlace(existing, endpoints);
+    arrange(existing, kept, rest, endpoints.length === 0, labels, plan);
+    const ports = (backends[0]?.ports ?? []).map((port) => ({ ...port }));
+    while (rest.length > 0) plan.create.push(newSlice(service, labels, ports, rest.splice(0, endpointsMax)));
+    if (endpoints.length === 0 && existing.length === 0) plan.create.push(newSlice(service, labels, [], []));
+  }
+  return plan;
+}
+
+/** Every endpoint that stands in a slice already stays there. */
+function keepInPlace(existing: readonly Slice[], endpoints: readonly Endpoint[]) {
+  const open = new Map(endpoints.map((endpoint) => [identityOf(endpoint), endpoint]));
+  const kept = existing.map((slice) => {
+    const here: Endpoint[] = [];
+    for (const endpoint of slice.endpoints ?? []) {
+      const next = open.get(identityOf(endpoint));
+      if (next) here.push(next);
+      open.delete(identityOf(endpoint));
+    }
+    return here;
+  });
+  return { kept, rest: [...open.values()] };
+}
+
+/** Fills the slices with room, changes those that differ, removes those that are empty (but one, if all are). */
+function arrange(
+  existing: readonly Slice[],
+  kept: Endpoint[][],
+  rest: Endpoint[],
+  keepOne: boolean,
+  labels: Record<string, string>,
+  plan: { update: Slice[]; remove: Slice[] },
+): void {
+  existing.forEach((slice, i) => {
+    const here = kept[i]!;
+    const room = Math.max(0, endpointsMax - here.length);
+    here.push(...rest.splice(0, room));
+    if (here.length === 0 && !(keepOne && i === 0)) {
+      plan.remove.push(slice);
+      return;
+    }
+    const same = sameJson(slice.endpoints ?? [], here) && sameJson(slice.metadata.labels, labels);
+    if (!same) plan.update.push({ ...slice, metadata: { ...slice.metadata, labels }, endpoints: here });
+  });
+}
+
+function identityOf(endpoint: Readonly<Endpoint>): string {
+  return `${endpoint.targetRef?.uid ?? ""}/${endpoint.addresses[0] ?? ""}`;
+}
+
+function sliceLabels(service: Service): Record<string, string> {
+  return {
+    ...service.metadata.labels,
+    ...(isHeadless(service) ? { [headlessLabel]: "" } : {}),
+    [serviceLabel]: service.metadata.name,
+    [managedByLabel]: managedBy,
+  };
+}
+
+function endpointOf(service: Service, backend: Backend, zoneOfNode: ReadonlyMap<string, string>): Endpoint {
+  const { pod, ip, ready, serving, terminating } = backend;
+  const hostname = hostnameOf(service, pod);
+  const zone = zoneOfNode.get(pod.spec.nodeName ?? "");
+  return {
+    addresses: [ip],
+    conditions: { ready, serving, terminating },
+    ...(hostname ? { hostname } : {}),
+    ...(pod.spec.nodeName ? { nodeName: pod.spec.nodeName } : {}),
+    targetRef: podReference(pod),
+    ...(zone ? { zone } : {}),
+  };
+}
+
+function newSlice(
+  service: Service,
+  labels: Record<string, string>,
+  ports: discoveryv1.EndpointPort[],
+  endpoints: Endpoint[],
+): Draft<discoveryv1.EndpointSlice> {
+  return {
+    metadata: {
+      generateName: `${service.metadata.name}-`,
+      namespace: service.metadata.namespace ?? "default",
+      labels,
+      ownerReferences: [controllerRef(service)],
+    },
+    addressType: "IPv4",
+    endpoints,
+    ports,
+  };
+}
+
+async function act(
+  plan: SlicePlan,
+  { client, events }: ControllerContext,
+  { service }: SliceState,
+): Promise<Outcome> {
+  for (const slice of plan.update) await client.update(endpointSlices, slice as discoveryv1.EndpointSlice);
+  const { error } = await inSlowStartBatches(plan.create.length, async (i) => {
+    await client.create(endpointSlices, plan.create[i]!);
+  });
+  if (error && !isNamespaceTerminating(error)) {
+    const message = `Error creating Endpoint Slices for Service ${keyOf(service)}: ${(error as Error).message}`;
+    events.record(service as corev1.Service, "Warning", "FailedToUpdateEndpointSlices", message);
+    throw error;
+  }
+  for (const slice of plan.remove) {
+    try {
+      await client.delete(endpointSlices, slice.metadata, { preconditions: { uid: slice.metadata.uid } });
+    } catch (failure) {
+      if (!isStatus(failure, "NotFound")) throw failure;
+    }
+  }
+  return done;
+}

@@ -1,0 +1,3 @@
+export type { Controller, ControllerOptions } from "./kit/define-controller.ts";
+export { controllers } from "./registry.ts";
+export { type ControllersOptions, type RunningControllers, startControllers } from "./start-controllers.ts";

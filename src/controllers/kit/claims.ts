@@ -1,0 +1,73 @@
+/**
+ * Who belongs to whom: an owner adopts matching objects that nobody manages and lets go of its own that no longer
+ * match. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#replicaset-as-an-horizontal-pod-autoscaler-target
+ */
+import { isStatus, type KubernetesObject, type ResourceType } from "#api";
+import { type Client, controllerOf, type Informer, orphansOf, ownedBy } from "#client";
+import { controllerRef } from "./pods.ts";
+
+export interface Claims<T> {
+  /** Those that belong to the owner now or will once adopted. */
+  claimed: readonly Readonly<T>[];
+  adopt: readonly Readonly<T>[];
+  release: readonly Readonly<T>[];
+}
+
+/** From caches: what the owner has, should take and should let go. */
+export function claim<T extends KubernetesObject>(
+  owner: Readonly<KubernetesObject>,
+  informer: Informer<T>,
+  matches: (object: Readonly<T>) => boolean,
+): Claims<T> {
+  const namespace = owner.metadata.namespace ?? "";
+  const owned = ownedBy(informer, owner.metadata.uid);
+  const deleting = owner.metadata.deletionTimestamp !== undefined;
+  const adopt = deleting
+    ? []
+    : orphansOf(informer, namespace).filter((o) => !o.metadata.deletionTimestamp && matches(o));
+  return {
+    claimed: [...owned.filter(matches), ...adopt],
+    adopt,
+    release: deleting ? [] : owned.filter((object) => !matches(object)),
+  };
+}
+
+/** Objects that went away or changed hands meanwhile are no failure: their event brings the next round. */
+export async function settleClaims<T extends KubernetesObject>(
+  client: Client,
+  ownerType: ResourceType,
+  owner: Readonly<KubernetesObject>,
+  type: ResourceType<T>,
+  claims: Pick<Claims<T>, "adopt" | "release">,
+): Promise<void> {
+  if (claims.adopt.length > 0) {
+    // Read past the cache: an owner that is being deleted must not take anything.
+    const fresh = await client.get(ownerType, owner.metadata);
+    if (fresh.metadata.uid !== owner.metadata.uid || fresh.metadata.deletionTimestamp) return;
+  }
+  const adopting = claims.adopt.map((object) =>
+    setOwners(client, type, object, [...(object.metadata.ownerReferences ?? []), controllerRef(owner)]),
+  );
+  const releasing = claims.release.map((object) => {
+    const uid = controllerOf(object)?.uid;
+    const others = (object.metadata.ownerReferences ?? []).filter((reference) => reference.uid !== uid);
+    return setOwners(client, type, object, others);
+  });
+  await Promise.all([...adopting, ...releasing]);
+}
+
+async function setOwners<T extends KubernetesObject>(
+  client: Client,
+  type: ResourceType<T>,
+  object: Readonly<T>,
+  ownerReferences: unknown[],
+): Promise<void> {
+  const { uid, resourceVersion } = object.metadata;
+  try {
+    await client.patch(type, object.metadata, "merge", {
+      metadata: { uid, resourceVersion, ownerReferences },
+    });
+  } catch (error) {
+    if (!isStatus(error, "NotFound")) throw error;
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Namespace: empties a namespace that is being deleted, of every kind of object there is, then lets it go.
+ * https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+ */
+import { type corev1, formatTime, namespaces, type ResourceDefinition, resourceDefinitions } from "#api";
+import { messageOf } from "#base";
+import type { Client } from "#client";
+import { withCondition } from "./kit/conditions.ts";
+import {
+  after,
+  type ControllerContext,
+  defineController,
+  done,
+  type Outcome,
+  rule,
+} from "./kit/define-controller.ts";
+import { sameJson } from "./kit/json.ts";
+
+type Namespace = Readonly<corev1.Namespace>;
+
+/** The finalizer in `spec` that stands for this controller. */
+const finalizer = "kubernetes";
+/** How soon to look again while objects take their time to go. */
+const recheckMs = 1_000;
+
+/** What is left of one resource after its objects were deleted. */
+export interface Remains {
+  resource: string;
+  count: number;
+  /** How many objects hold each finalizer. */
+  finalizers: Readonly<Record<string, number>>;
+  failure?: string;
+}
+
+interface Plan {
+  resources: readonly ResourceDefinition[];
+}
+
+export const namespaceController = defineController<Namespace, Plan>({
+  name: "namespace-controller",
+  primary: namespaces,
+  concurrency: 5,
+  rules: [
+    rule("", ["namespaces"], ["get", "list", "watch"]),
+    rule("", ["namespaces/finalize", "namespaces/status"], ["update"]),
+    rule("*", ["*"], ["get", "list", "delete", "deletecollection"]),
+  ],
+  observe: ({ informers }, key) => informers.of(namespaces).byKey(key),
+  decide(namespace) {
+    if (!namespace.metadata.deletionTimestamp || !namespace.spec?.finalizers?.includes(finalizer))
+      return undefined;
+    const resources = resourceDefinitions.filter(
+      (definition) => definition.namespaced && definition.verbs.includes("deletecollection"),
+    );
+    return { resources };
+  },
+  act,
+});
+
+async function act(
+  { resources }: Plan,
+  { client, world }: ControllerContext,
+  cached: Namespace,
+): Promise<Outcome> {
+  const namespace = await client.get(namespaces, cached.metadata);
+  if (namespace.metadata.uid !== cached.metadata.uid || !namespace.metadata.deletionTimestamp) return done;
+  const { name } = namespace.metadata;
+  const remains = await Promise.all(resources.map((definition) => empty(client, definition, name)));
+  const conditions = deletionConditions(namespace.status?.conditions, remains, world.clock.now());
+  let latest = namespace;
+  if (!sameJson(conditions, namespace.status?.conditions) || namespace.status?.phase !== "Terminating") {
+    const status = { ...namespace.status, phase: "Terminating" as const, conditions };
+    latest = await client.update(namespaces, { ...namespace, status }, { subresource: "status" });
+  }
+  if (remains.some((each) => each.count > 0 || each.failure)) return after(recheckMs);
+  const finalizers = latest.spec?.finalizers?.filter((each) => each !== finalizer) ?? [];
+  await client.update(
+    namespaces,
+    { ...latest, spec: { ...latest.spec, finalizers } },
+    { subresource: "finalize" },
+  );
+  return done;
+}
+
+async function empty(client: Client, definition: ResourceDefinition, namespace: string): Promise<Remains> {
+  const resource = definition.group ? `${definition.resource}.${definition.group}` : definition.resource;
+  try {
+    const before = await client.list(definition, { namespace });
+    if (before.items.length === 0) return { resource, count: 0, finalizers: {} };
+    await client.deleteCollection(definition, { namespace });
+    const { items } = await client.list(definition, { namespace });
+    const finalizers: Record<string, number> = {};
+    for (const name of items.flatMap((item) => item.metadata.finalizers ?? [])) {
+      finalizers[name] = (finalizers[name] ?? 0) + 1;
+    }
+    return { resource, count: items.length, finalizers };
+  } catch (error) {
+    return { resource, count: 0, finalizers: {}, failure: messageOf(error) };
+  }
+}
+
+/** The conditions that tell a person what a namespace that does not go away is waiting for. */
+export function deletionConditions(
+  old: readonly corev1.NamespaceCondition[] | undefined,
+  remains: readonly Remains[],
+  nowMs: number,
+): corev1.NamespaceCondition[] {
+  const failures = remains.filter((each) => each.failure).map((each) => `${each.resource}: ${each.failure}`);
+  const left = remains.filter((each) => each.count > 0);
+  const held = new Map<string, number>();
+  for (const [name, count] of left.flatMap((each) => Object.entries(each.finalizers))) {
+    held.set(name, (held.get(name) ?? 0) + count);
+  }
+  const counts = left.map((each) => `${each.resource} has ${each.count} resource instances`).sort();
+  const holders = [...held].map(([name, count]) => `${name} in ${count} resource instances`).sort();
+  const rows: [type: string, bad: string, good: string, text: string | undefined, goodText: string][] = [
+    [
+      "NamespaceDeletionDiscoveryFailure",
+      "DiscoveryFailed",
+      "ResourcesDiscovered",
+      undefined,
+      "All resources successfully discovered",
+    ],
+    [
+      "NamespaceDeletionGroupVersionParsingFailure",
+      "GroupVersionParsingFailed",
+      "ParsedGroupVersions",
+      undefined,
+      "All legacy kube types successfully parsed",
+    ],
+    [
+      "NamespaceDeletionContentFailure",
+      "ContentDeletionFailed",
+      "ContentDeleted",
+      failures.length
+        ? `Failed to delete all resource types, ${failures.length} remaining: ${failures.join(", ")}`
+        : undefined,
+      "All content successfully deleted, may be waiting on finalization",
+    ],
+    [
+      "NamespaceContentRemaining",
+      "SomeResourcesRemain",
+      "ContentRemoved",
+      counts.length ? `Some resources are remaining: ${counts.join(", ")}` : undefined,
+      "All content successfully removed",
+    ],
+    [
+      "NamespaceFinalizersRemaining",
+      "SomeFinalizersRemain",
+      "ContentHasNoFinalizers",
+      holders.length
+        ? `Some content in the namespace has finalizers remaining: ${holders.join(", ")}`
+        : undefined,
+      "All content-preserving finalizers finished",
+    ],
+  ];
+  return rows.reduce<corev1.NamespaceCondition[]>(
+    (conditions, [type, bad, good, text, goodText]) => {
+      const next = {
+        type,
+        status: text ? "True" : "False",
+        reason: text ? bad : good,
+        message: text ?? goodText,
+        lastTransitionTime: formatTime(nowMs),
+      };
+      return withCondition(conditions, next).map((each) =>
+        each.type === type ? { ...each, message: next.message } : each,
+      );
+    },
+    [...(old ?? [])],
+  );
+}

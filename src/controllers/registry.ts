@@ -1,0 +1,31 @@
+/** Every controller there is. One line each; the contract suite runs on all of them. */
+import { deploymentController } from "./deployment/controller.ts";
+import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
+import { endpointsController } from "./endpoints/endpoints.ts";
+import { garbageCollector } from "./garbage-collector.ts";
+import { jobController } from "./job/controller.ts";
+import type { Controller } from "./kit/define-controller.ts";
+import { namespaceController } from "./namespace.ts";
+import { nodeLifecycleController } from "./node/node-lifecycle.ts";
+import { taintEvictionController } from "./node/taint-eviction.ts";
+import { podGarbageCollector } from "./pod-garbage-collector.ts";
+import { replicaSetController } from "./replica-set.ts";
+import { rootCaController } from "./root-ca.ts";
+import { serviceAccountController } from "./service-account.ts";
+import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
+
+export const controllers: readonly Controller[] = [
+  deploymentController,
+  replicaSetController,
+  jobController,
+  ttlAfterFinishedController,
+  endpointSliceController,
+  endpointsController,
+  serviceAccountController,
+  rootCaController,
+  namespaceController,
+  garbageCollector,
+  nodeLifecycleController,
+  taintEvictionController,
+  podGarbageCollector,
+];
