@@ -8,6 +8,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { criTable } from "./generate/cri.ts";
+import { descriptionsModule } from "./generate/descriptions.ts";
 import { resourceModule, type SpecResource, schemaText } from "./generate/schema.ts";
 import { type SpecType, typeFiles } from "./generate/types.ts";
 
@@ -37,3 +38,4 @@ writeFileSync(
 const cri = JSON.parse(readFileSync(join(specDir, "grpc/cri.json"), "utf8"));
 mkdirSync("src/runtime/generated", { recursive: true });
 writeFileSync("src/runtime/generated/cri.ts", criTable(cri));
+writeFileSync(join(outDir, "descriptions.ts"), `${header}${descriptionsModule(types)}`);

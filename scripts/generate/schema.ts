@@ -78,7 +78,9 @@ const valueNumbers = new Set(
     "availableReplicas unavailableReplicas active succeeded failed currentReplicas count disruptionsAllowed " +
     "sizeBytes code retryAfterSeconds hostNetwork hostPID hostIPC readOnly stdin stdinOnce tty paused unschedulable " +
     "publishNotReadyAddresses nonResourceAttributes allowed denied incomplete watch allowWatchBookmarks limit " +
-    "timeoutSeconds authenticated insecureSkipTLSVerify"
+    "authenticated insecureSkipTLSVerify healthCheckNodePort updatedNumberScheduled numberAvailable numberUnavailable " +
+    "preserveUnknownFields nullable uniqueItems exclusiveMaximum exclusiveMinimum x-kubernetes-embedded-resource " +
+    "x-kubernetes-int-or-string"
   ).split(" "),
 );
 const pointerNumbersOf: Record<string, readonly string[]> = {

@@ -126,8 +126,24 @@ function indexKinds(): Map<string, string> {
     "ApplyOptions",
   ])
     index.set(`*/v1/${kind}`, `io.k8s.apimachinery.pkg.apis.meta.v1.${kind}`);
+  for (const kind of kindsBesideOpenapi) index.set(`/v1/${kind}`, `io.k8s.api.core.v1.${kind}`);
   return index;
 }
+
+/** Kinds of the core group that stand in no OpenAPI document. */
+const kindsBesideOpenapi = [
+  "List",
+  "NodeProxyOptions",
+  "PodAttachOptions",
+  "PodExecOptions",
+  "PodLogOptions",
+  "PodPortForwardOptions",
+  "PodProxyOptions",
+  "PodStatusResult",
+  "RangeAllocation",
+  "SerializedReference",
+  "ServiceProxyOptions",
+];
 
 function typeAt(index: number): TypeSchema {
   const done = expanded[index];
