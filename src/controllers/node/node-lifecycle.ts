@@ -90,8 +90,11 @@ function observe(context: ControllerContext, key: string): NodeState | undefined
     return undefined;
   }
   const lease = informers.of(leases).get(leaseNamespace, key);
-  const someHealthy = informers.of(nodes).list().some(isNodeReady);
   const seenMs = lastSign(context, key, node, lease);
+  const someHealthy = informers
+    .of(nodes)
+    .list()
+    .some((each) => isHealthy(context, each));
   return { node, pods: podsOnNode(informers.of(pods), key), seenMs, someHealthy };
 }
 
@@ -111,8 +114,11 @@ function lastSign(
   return sign.atMs;
 }
 
-function isNodeReady(node: Node): boolean {
-  return conditionOf(node.status?.conditions, "Ready")?.status === "True";
+/** It says so, and has said something lately. */
+function isHealthy(context: ControllerContext, node: Node): boolean {
+  const sign = context.memory.get(node.metadata.name) as Sign | undefined;
+  const silent = sign !== undefined && context.world.clock.now() - sign.atMs >= graceMs;
+  return !silent && conditionOf(node.status?.conditions, "Ready")?.status === "True";
 }
 
 export function decideNode(

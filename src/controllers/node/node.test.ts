@@ -1,0 +1,135 @@
+import { expect, test } from "vitest";
+import { leases, nodes, pods } from "#api";
+import { microTime } from "#client";
+import { type TestWorld, testWorld } from "../kit/world.fixture.ts";
+
+const names = ["node-controller", "taint-eviction-controller", "pod-garbage-collector-controller"];
+
+async function addNode(world: TestWorld, name: string): Promise<void> {
+  const time = "2026-01-01T00:00:00Z";
+  await world.create(nodes, {
+    metadata: { name },
+    spec: {},
+    status: {
+      conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: time, lastTransitionTime: time }],
+    },
+  });
+  await world.create(leases, {
+    metadata: { namespace: "kube-node-lease", name },
+    spec: { holderIdentity: name },
+  });
+}
+
+/** The agents of these nodes live for so long. */
+async function beat(world: TestWorld, alive: readonly string[], ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 10_000) {
+    for (const name of alive) {
+      const spec = { renewTime: microTime(world.clock.now()) };
+      await world.client.patch(leases, { namespace: "kube-node-lease", name }, "merge", { spec });
+    }
+    await world.clock.advance(10_000);
+  }
+}
+
+async function addPod(world: TestWorld, name: string, tolerationSeconds: number | undefined): Promise<void> {
+  const toleration = { key: "node.kubernetes.io/unreachable", operator: "Exists", effect: "NoExecute" };
+  await world.create(pods, {
+    metadata: { namespace: "default", name },
+    spec: {
+      nodeName: "b",
+      containers: [{ name: "c", image: "x" }],
+      tolerations: tolerationSeconds === undefined ? [] : [{ ...toleration, tolerationSeconds } as never],
+    },
+    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  });
+}
+
+test("a silent node becomes Unknown, is tainted, and its pods leave as they tolerate", async () => {
+  const world = testWorld();
+  await addNode(world, "a");
+  await addNode(world, "b");
+  await addPod(world, "at-once", undefined);
+  await addPod(world, "later", 60);
+  const running = await world.run(...names);
+  await beat(world, ["a", "b"], 60_000);
+  expect((await world.client.get(nodes, { name: "b" })).spec.taints ?? []).toEqual([]);
+  await beat(world, ["a"], 60_000);
+  const node = await world.client.get(nodes, { name: "b" });
+  expect(node.status.conditions).toContainEqual(
+    expect.objectContaining({
+      type: "Ready",
+      status: "Unknown",
+      reason: "NodeStatusUnknown",
+      message: "Kubelet stopped posting node status.",
+    }),
+  );
+  expect(node.spec.taints?.map((taint) => `${taint.key}:${taint.effect}`)).toEqual([
+    "node.kubernetes.io/unreachable:NoSchedule",
+    "node.kubernetes.io/unreachable:NoExecute",
+  ]);
+  const deleted = async () =>
+    (await world.podsOf()).filter((pod) => pod.metadata.deletionTimestamp).map((pod) => pod.metadata.name);
+  expect(await deleted()).toEqual(["at-once"]);
+  await beat(world, ["a"], 60_000);
+  expect(await deleted()).toEqual(["at-once", "later"]);
+  const [pod] = await world.podsOf();
+  expect(pod?.status.conditions).toContainEqual(expect.objectContaining({ type: "Ready", status: "False" }));
+  await running.stop();
+});
+
+test("when no node is fine, nobody is evicted", async () => {
+  const world = testWorld();
+  await addNode(world, "b");
+  await addPod(world, "kept", undefined);
+  const running = await world.run(...names);
+  await beat(world, [], 300_000);
+  const node = await world.client.get(nodes, { name: "b" });
+  expect(node.spec.taints?.map((taint) => taint.effect)).toEqual(["NoSchedule"]);
+  expect((await world.podsOf())[0]?.metadata.deletionTimestamp).toBeUndefined();
+  await running.stop();
+});
+
+test("a node that comes back loses its taints; others' taints stay", async () => {
+  const world = testWorld();
+  await addNode(world, "a");
+  await addNode(world, "b");
+  const own = { key: "team", value: "x", effect: "NoSchedule" };
+  await world.client.patch(nodes, { name: "b" }, "merge", { spec: { taints: [own] } });
+  const running = await world.run(...names);
+  await beat(world, ["a"], 60_000);
+  expect((await world.client.get(nodes, { name: "b" })).spec.taints).toHaveLength(3);
+  const ready = { type: "Ready", status: "True", reason: "KubeletReady" };
+  await world.client.patch(
+    nodes,
+    { name: "b" },
+    "merge",
+    { status: { conditions: [ready] } },
+    { subresource: "status" },
+  );
+  await beat(world, ["a", "b"], 20_000);
+  expect((await world.client.get(nodes, { name: "b" })).spec.taints).toEqual([own]);
+  await running.stop();
+});
+
+test("a cordoned node is tainted", async () => {
+  const world = testWorld();
+  await addNode(world, "b");
+  const running = await world.run(...names);
+  await world.client.patch(nodes, { name: "b" }, "merge", { spec: { unschedulable: true } });
+  await world.clock.advance(100);
+  expect((await world.client.get(nodes, { name: "b" })).spec.taints).toEqual([
+    { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" },
+  ]);
+  await running.stop();
+});
+
+test("pods of nodes that are gone are marked failed and removed", async () => {
+  const world = testWorld();
+  await addNode(world, "a");
+  await addPod(world, "lost", 600);
+  const running = await world.run(...names);
+  await world.clock.advance(30_000);
+  expect(await world.podsOf()).toEqual([]);
+  expect(world.api.writes).toContain("PATCH pods/status");
+  await running.stop();
+});
