@@ -1,7 +1,7 @@
 export {
   networkTable,
-  type PodNetwork,
   type PodNetworkOptions,
   removePodNetwork,
   startPodNetwork,
 } from "./pod-network.ts";
+export { removeRoutes, startRoutes } from "./routes.ts";

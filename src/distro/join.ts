@@ -1,0 +1,203 @@
+/**
+ * How another machine becomes a node. The server's side answers a request that carries the join secret with the node's
+ * keys and addresses; the node's side finds the server by its token's fingerprint, asks once, and keeps the answer.
+ */
+import { request } from "node:https";
+import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
+import { badRequest, type corev1, isStatus, nodes } from "#api";
+import { UserError, type World } from "#base";
+import type { Client } from "#client";
+import type { Authority, KeyPair } from "./certificates.ts";
+import type { ClusterConfig } from "./config.ts";
+import { fingerprintOf, type JoinToken, sameFingerprint } from "./join-token.ts";
+
+export const joinPath = "/knarr/v1/join";
+export const joinGroup = "system:bootstrappers";
+
+export interface JoinRequest {
+  nodeName: string;
+  nodeAddress: string;
+}
+
+/** Everything a node must know. */
+export interface JoinAnswer {
+  clusterName: string;
+  ca: string;
+  node: KeyPair;
+  kubeletServer: KeyPair;
+  clusterCidr: string;
+  podCidr: string;
+  dnsAddress: string;
+}
+
+/** What a client sent, checked; throws a `Status`. */
+export function parseJoinRequest(value: unknown): JoinRequest {
+  const { nodeName, nodeAddress } = (value ?? {}) as Partial<Record<keyof JoinRequest, unknown>>;
+  if (typeof nodeName !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
+    throw badRequest("nodeName must be a DNS subdomain");
+  }
+  if (typeof nodeAddress !== "string" || !/^\d{1,3}(\.\d{1,3}){3}$/.test(nodeAddress)) {
+    throw badRequest("nodeAddress must be an IPv4 address");
+  }
+  return { nodeName, nodeAddress };
+}
+
+/** The first /24 of the cluster's pods that no node has. */
+export function freePodCidr(clusterCidr: string, all: readonly Readonly<corev1.Node>[]): string | undefined {
+  const taken = new Set(all.map((node) => node.spec.podCIDR));
+  const [a, b] = clusterCidr.split(".");
+  for (let i = 0; i < 256; i++) {
+    const cidr = `${a}.${b}.${i}.0/24`;
+    if (!taken.has(cidr)) return cidr;
+  }
+  return undefined;
+}
+
+export interface JoinServerOptions {
+  config: ClusterConfig;
+  /** Loaded when the first node comes: a server that nobody joins never needs the certificate library. */
+  authority(): Promise<Authority>;
+  client: Client;
+}
+
+/** The server's side. Two nodes that come at once get different addresses: the Node object is created here, one by one. */
+export function joinServer(options: JoinServerOptions): (request: JoinRequest) => Promise<JoinAnswer> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (joinRequest) => {
+    const answer = last.then(() => admit(options, joinRequest));
+    last = answer.catch(() => {});
+    return answer;
+  };
+}
+
+async function admit(
+  options: JoinServerOptions,
+  { nodeName, nodeAddress }: JoinRequest,
+): Promise<JoinAnswer> {
+  const { config } = options;
+  const podCidr = await reserve(options, nodeName);
+  const authority = await options.authority();
+  const commonName = `system:node:${nodeName}`;
+  const [node, kubeletServer] = await Promise.all([
+    authority.issue({ commonName, organizations: ["system:nodes"], use: "client" }),
+    authority.issue({
+      commonName,
+      organizations: ["system:nodes"],
+      use: "server",
+      dnsNames: [nodeName],
+      addresses: [nodeAddress],
+    }),
+  ]);
+  return {
+    clusterName: config.name,
+    ca: authority.cert,
+    node,
+    kubeletServer,
+    clusterCidr: config.clusterCidr,
+    podCidr,
+    dnsAddress: config.dnsAddress,
+  };
+}
+
+/** The pod addresses of a node: its own from an earlier time, or free ones. */
+async function reserve({ client, config }: JoinServerOptions, nodeName: string): Promise<string> {
+  const { items } = await client.list(nodes);
+  const known = items.find((node) => node.metadata.name === nodeName);
+  if (known?.spec.podCIDR) return known.spec.podCIDR;
+  const podCidr = freePodCidr(config.clusterCidr, items);
+  if (!podCidr) throw badRequest(`all 256 node ranges of ${config.clusterCidr} are taken`);
+  const spec = { podCIDR: podCidr, podCIDRs: [podCidr] };
+  try {
+    await client.create(nodes, { metadata: { name: nodeName }, spec });
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+    await client.patch(nodes, { name: nodeName }, "merge", { spec });
+  }
+  return podCidr;
+}
+
+const patienceMs = 10_000;
+
+/** The node's side: throws a `UserError` when the server is not the one the token was made by. */
+export async function joinCluster(
+  world: World,
+  url: string,
+  token: JoinToken,
+  ask: JoinRequest,
+): Promise<JoinAnswer> {
+  const ca = await authorityBehind(world, new URL(url), token);
+  const body = JSON.stringify(ask);
+  const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const headers = {
+      authorization: `Bearer ${token.secret}`,
+      "content-type": "application/json",
+      "content-length": body.length,
+    };
+    const call = request(
+      new URL(joinPath, url),
+      { method: "POST", ca, headers, timeout: patienceMs },
+      (response) => {
+        let received = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => {
+          received += chunk;
+        });
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, text: received }));
+      },
+    );
+    call.on("timeout", () => call.destroy(new Error("no answer")));
+    call.on("error", reject);
+    call.end(body);
+  });
+  if (status === 401)
+    throw new UserError("the server does not know this token", "print one on the server: knarr token create");
+  if (status !== 200) throw new UserError(`the server refused: ${text}`, "see the server's log");
+  return JSON.parse(text) as JoinAnswer;
+}
+
+/** The authority's certificate as the server shows it in its chain, once its fingerprint is the token's. */
+function authorityBehind(world: World, url: URL, token: JoinToken): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // Nothing is sent on this connection: it only fetches the chain, which is then checked against the token.
+    const socket: TLSSocket = connect(
+      { host: url.hostname, port: Number(url.port || 443), rejectUnauthorized: false },
+      () => {
+        const top = topOf(socket.getPeerCertificate(true));
+        socket.destroy();
+        timer.cancel();
+        if (sameFingerprint(fingerprintOf(top), token.fingerprint)) resolve(pemOf(top));
+        else
+          reject(
+            new UserError(
+              `${url.host} is not the server this token was made by`,
+              "print a token on the right server: knarr token create",
+            ),
+          );
+      },
+    );
+    const timer = world.clock.after(patienceMs, () => socket.destroy(new Error("no answer")));
+    socket.on("error", (error) => {
+      timer.cancel();
+      reject(
+        new UserError(
+          `${url.origin} cannot be reached: ${error.message}`,
+          "check --server, and that nothing filters the port",
+        ),
+      );
+    });
+  });
+}
+
+/** The last certificate of the chain, in DER. */
+function topOf(certificate: ReturnType<TLSSocket["getPeerCertificate"]>): Buffer {
+  let at = certificate as PeerCertificate & { issuerCertificate?: PeerCertificate };
+  for (let depth = 0; depth < 8; depth++) {
+    const next = at.issuerCertificate;
+    if (!next || next.raw.equals(at.raw)) break;
+    at = next;
+  }
+  return at.raw;
+}
+
+function pemOf(der: Buffer): string {
+  return `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`;
+}

@@ -1,0 +1,69 @@
+/**
+ * Host-gateway routes: the pods of every other node are reached through that node's own address. It needs nodes that
+ * see each other without a router between them.
+ */
+import { type corev1, nodes } from "#api";
+import { forComponent, messageOf, run, runOk, type World } from "#base";
+import type { Informers } from "#client";
+
+export interface Route {
+  cidr: string;
+  via: string;
+}
+
+/** The routes of one node: pure. */
+export function routesOf(all: readonly Readonly<corev1.Node>[], ownName: string): Route[] {
+  return all.flatMap((node) => {
+    const via = node.status.addresses?.find((a) => a.type === "InternalIP")?.address;
+    const cidr = node.spec.podCIDR;
+    return node.metadata.name !== ownName && via && cidr ? [{ cidr, via }] : [];
+  });
+}
+
+/** Marks our routes, so that no other program's are ever touched (see ip-route(8), `proto`). */
+const routeProtocol = "196";
+
+export interface RouteOptions {
+  world: World;
+  informers: Informers;
+  nodeName: string;
+}
+
+/** Keeps the kernel's routes equal to the Node objects. They stay when the agent stops. */
+export async function startRoutes(options: RouteOptions): Promise<{ stop(): Promise<void> }> {
+  const { log } = forComponent(options.world, "routes");
+  const cache = options.informers.of(nodes);
+  const applied = new Map<string, string>();
+  let work = Promise.resolve();
+  const sync = async () => {
+    const wanted = new Map(routesOf(cache.list(), options.nodeName).map((route) => [route.cidr, route.via]));
+    for (const [cidr, via] of wanted) {
+      if (applied.get(cidr) === via) continue;
+      await runOk("ip", ["route", "replace", cidr, "via", via, "proto", routeProtocol]);
+      applied.set(cidr, via);
+    }
+    for (const cidr of [...applied.keys()].filter((c) => !wanted.has(c))) {
+      await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
+      applied.delete(cidr);
+    }
+  };
+  const touch = () => {
+    work = work
+      .then(sync)
+      .catch((error: unknown) => log.warn({ error: messageOf(error) }, "a route could not be set"));
+  };
+  const off = cache.on({ add: touch, update: touch, delete: touch });
+  await cache.waitForSync();
+  await work;
+  return {
+    async stop() {
+      off();
+      await work;
+    },
+  };
+}
+
+/** Removes the routes to pods of `clusterCidr`. */
+export async function removeRoutes(clusterCidr: string): Promise<void> {
+  await run("ip", ["route", "flush", "root", clusterCidr, "proto", routeProtocol]);
+}
