@@ -1,0 +1,210 @@
+/**
+ * The OpenAPI documents of what is served: v2 as one, v3 one for each group version. Pure; callers keep the results.
+ * https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
+ */
+import { createHash } from "node:crypto";
+import type { Descriptions, ResourceDefinition } from "#api";
+import { groupsOf, groupVersionText } from "../discovery/index.ts";
+import { type Operation, operationsOf, patchType } from "./operations.ts";
+import { type Dialect, referenceTo, type Schema, schemasOf } from "./schemas.ts";
+
+type Definitions = readonly ResourceDefinition[];
+type Json = Record<string, unknown>;
+
+export interface OpenapiOptions {
+  /** `v1.36.0`. */
+  version: string;
+  /** From `loadDescriptions`; without them documents are terse. */
+  descriptions?: Descriptions;
+}
+
+const jsonTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const streamTypes = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+const patchTypes = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+
+/** `GET /openapi/v2` */
+export function openapiV2(definitions: Definitions, options: OpenapiOptions): Json {
+  const operations = definitions.flatMap(operationsOf);
+  return {
+    swagger: "2.0",
+    info: { title: "Kubernetes", version: options.version },
+    paths: pathsOf(operations, "v2"),
+    definitions: schemasOf(rootsOf(operations), "v2", options.descriptions ?? {}),
+    securityDefinitions: {
+      BearerToken: {
+        description: "Bearer Token authentication",
+        type: "apiKey",
+        name: "authorization",
+        in: "header",
+      },
+    },
+    security: [{ BearerToken: [] }],
+  };
+}
+
+/** `GET /openapi/v3`: where the document of each group version is; the hash changes with its content. */
+export function openapiV3Root(definitions: Definitions, options: OpenapiOptions): Json {
+  const paths: Json = {};
+  const all = [{ group: "", versions: ["v1"] }, ...groupsOf(definitions)];
+  for (const { group, versions } of all) {
+    for (const version of versions) {
+      const path = `${group ? "apis" : "api"}/${groupVersionText(group, version)}`;
+      const served = definitions.filter((d) => d.group === group && d.version === version);
+      if (served.length === 0) continue;
+      const summary = JSON.stringify([
+        options.version,
+        served.map((d) => [d.resource, d.verbs, d.subresources]),
+      ]);
+      const hash = createHash("sha256").update(summary).digest("hex").toUpperCase();
+      paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
+    }
+  }
+  return { paths };
+}
+
+/** `GET /openapi/v3/apis/G/V`; undefined when nothing of it is served. */
+export function openapiV3(
+  definitions: Definitions,
+  group: string,
+  version: string,
+  options: OpenapiOptions,
+): Json | undefined {
+  const operations = definitions
+    .filter((d) => d.group === group && d.version === version)
+    .flatMap(operationsOf);
+  if (operations.length === 0) return undefined;
+  return {
+    openapi: "3.0.0",
+    info: { title: "Kubernetes", version: options.version },
+    paths: pathsOf(operations, "v3"),
+    components: {
+      schemas: schemasOf(rootsOf(operations), "v3", options.descriptions ?? {}),
+      securitySchemes: {
+        BearerToken: {
+          type: "apiKey",
+          description: "Bearer Token authentication",
+          name: "authorization",
+          in: "header",
+        },
+      },
+    },
+  };
+}
+
+function rootsOf(operations: readonly Operation[]): string[] {
+  const names = operations.flatMap((o) => [o.body, o.response]);
+  return names.filter((name): name is string => name !== undefined && name !== "patch");
+}
+
+function pathsOf(operations: readonly Operation[], dialect: Dialect): Json {
+  const paths: Record<string, Json> = {};
+  for (const operation of operations) {
+    paths[operation.path] ??= { parameters: pathParameters(operation.path, dialect) };
+    const item = paths[operation.path]!;
+    item[operation.method] = dialect === "v2" ? operationV2(operation) : operationV3(operation);
+  }
+  return Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function pathParameters(path: string, dialect: Dialect): Json[] {
+  const texts: Record<string, string> = {
+    name: "name of the object",
+    namespace: "object name and auth scope, such as for teams and projects",
+  };
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: "path",
+    description: texts[name!] ?? "",
+    required: true,
+    ...(dialect === "v2"
+      ? { type: "string", uniqueItems: true }
+      : { schema: { type: "string", uniqueItems: true } }),
+  }));
+}
+
+function common(operation: Operation): Json {
+  return {
+    description: operation.description,
+    tags: [operation.tag],
+    operationId: operation.id,
+    "x-kubernetes-action": operation.action,
+    "x-kubernetes-group-version-kind": { ...operation.gvk },
+  };
+}
+
+function bodySchema(operation: Operation, dialect: Dialect): Schema | undefined {
+  if (operation.body === undefined) return undefined;
+  return { $ref: referenceTo(operation.body === "patch" ? patchType : operation.body, dialect) };
+}
+
+function statusCodes(operation: Operation): [string, string][] {
+  const codes: [string, string][] = [["200", "OK"]];
+  if (operation.method === "post" && operation.body) codes.push(["201", "Created"]);
+  if (operation.method === "post" && operation.body) codes.push(["202", "Accepted"]);
+  if (operation.method === "put" || operation.method === "patch") codes.push(["201", "Created"]);
+  if (operation.action === "delete") codes.push(["202", "Accepted"]);
+  return codes;
+}
+
+function operationV2(operation: Operation): Json {
+  const schema = bodySchema(operation, "v2");
+  const parameters: Json[] = operation.query.map((q) => ({
+    uniqueItems: true,
+    type: q.type,
+    description: q.description,
+    name: q.name,
+    in: "query",
+  }));
+  if (schema)
+    parameters.unshift({ name: "body", in: "body", required: operation.method !== "delete", schema });
+  const response =
+    operation.response === undefined ? { type: "string" } : { $ref: referenceTo(operation.response, "v2") };
+  return {
+    ...common(operation),
+    consumes: operation.body === "patch" ? patchTypes : ["*/*"],
+    produces: operation.action === "list" ? [...jsonTypes, ...streamTypes] : jsonTypes,
+    schemes: ["https"],
+    parameters,
+    responses: {
+      ...Object.fromEntries(
+        statusCodes(operation).map(([code, description]) => [code, { description, schema: response }]),
+      ),
+      "401": { description: "Unauthorized" },
+    },
+  };
+}
+
+function operationV3(operation: Operation): Json {
+  const schema = bodySchema(operation, "v3");
+  const bodyTypes = operation.body === "patch" ? patchTypes : ["*/*"];
+  const answer =
+    operation.response === undefined ? { type: "string" } : { $ref: referenceTo(operation.response, "v3") };
+  const types = operation.action === "list" ? [...jsonTypes, ...streamTypes] : jsonTypes;
+  const content = (names: readonly string[], s: Schema) =>
+    Object.fromEntries(names.map((n) => [n, { schema: s }]));
+  return {
+    ...common(operation),
+    parameters: operation.query.map((q) => ({
+      name: q.name,
+      in: "query",
+      description: q.description,
+      schema: { type: q.type, uniqueItems: true },
+    })),
+    ...(schema
+      ? { requestBody: { content: content(bodyTypes, schema), required: operation.method !== "delete" } }
+      : {}),
+    responses: {
+      ...Object.fromEntries(
+        statusCodes(operation).map(([code, description]) => [
+          code,
+          { description, content: content(types, answer) },
+        ]),
+      ),
+      "401": { description: "Unauthorized" },
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/** API types as the schemas of OpenAPI v2 and v3. */
+import { type Descriptions, type FieldSchema, schemaOf, type TypeSchema } from "#api";
+import { deleteOptionsType, patchType, statusType } from "./operations.ts";
+
+export type Schema = Record<string, unknown>;
+export type Dialect = "v2" | "v3";
+
+const kindDescriptions: Record<string, string> = {
+  apiVersion:
+    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+  kind: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+};
+
+/** The schemas of all types that `roots` lead to, by name. */
+export function schemasOf(
+  roots: Iterable<string>,
+  dialect: Dialect,
+  descriptions: Descriptions,
+): Record<string, Schema> {
+  const schemas = new Map<string, Schema>();
+  const pending = [...new Set([...roots, deleteOptionsType, statusType])];
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    if (schemas.has(name)) continue;
+    const type = schemaOf(name);
+    schemas.set(name, typeSchema(type, dialect, descriptions));
+    if (type.special) continue;
+    for (const field of type.fields.values()) if (field.kind === "message") pending.push(field.type().name);
+  }
+  schemas.set(patchType, {
+    description: "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
+    type: "object",
+  });
+  return Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function described(description: string | undefined): Schema {
+  return description ? { description } : {};
+}
+
+function typeSchema(type: TypeSchema, dialect: Dialect, descriptions: Descriptions): Schema {
+  const texts = descriptions[type.name] ?? {};
+  const about = described(texts[""]);
+  if (type.special) return { ...about, ...specialSchema(type, dialect) };
+  const properties: Record<string, Schema> = {};
+  if (type.gvk) {
+    for (const name of ["apiVersion", "kind"])
+      properties[name] = { description: kindDescriptions[name], type: "string" };
+  }
+  const required: string[] = [];
+  for (const [name, field] of [...type.fields].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    properties[name] = fieldSchema(field, texts[name], dialect, descriptions);
+    if (field.required) required.push(name);
+  }
+  return {
+    ...about,
+    type: "object",
+    ...(required.length > 0 ? { required } : {}),
+    ...(Object.keys(properties).length > 0 ? { properties } : {}),
+    ...(type.gvk ? { "x-kubernetes-group-version-kind": [{ ...type.gvk }] } : {}),
+    ...(type.atomic ? { "x-kubernetes-map-type": "atomic" } : {}),
+  };
+}
+
+function specialSchema(type: TypeSchema, dialect: Dialect): Schema {
+  switch (type.special) {
+    case "time":
+    case "microTime":
+      return { type: "string", format: "date-time" };
+    case "quantity":
+      return dialect === "v2" ? { type: "string" } : { oneOf: [{ type: "string" }, { type: "number" }] };
+    case "intOrString":
+      if (dialect === "v2") return { type: "string", format: "int-or-string" };
+      return { format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] };
+    case "duration":
+      return { type: "string" };
+    case "strings":
+      return { type: "array", items: { type: "string" } };
+    case "raw":
+    case "fields":
+      return type.shortName === "JSON" ? {} : { type: "object" };
+    default:
+      return {};
+  }
+}
+
+const scalars: Record<string, Schema> = {
+  string: { type: "string" },
+  bool: { type: "boolean" },
+  bytes: { type: "string", format: "byte" },
+  int32: { type: "integer", format: "int32" },
+  int64: { type: "integer", format: "int64" },
+  double: { type: "number", format: "double" },
+};
+
+export function referenceTo(typeName: string, dialect: Dialect): string {
+  return `${dialect === "v2" ? "#/definitions/" : "#/components/schemas/"}${typeName}`;
+}
+
+function fieldSchema(
+  field: FieldSchema,
+  text: string | undefined,
+  dialect: Dialect,
+  descriptions: Descriptions,
+): Schema {
+  const inner = field.kind === "message" ? descriptions[field.type().name]?.[""] : undefined;
+  const about = described(text ?? (field.container === "" ? inner : undefined));
+  const extensions = {
+    ...(field.listType ? { "x-kubernetes-list-type": field.listType } : {}),
+    ...(field.listMapKeys.length > 0 ? { "x-kubernetes-list-map-keys": field.listMapKeys } : {}),
+    ...(field.atomic ? { "x-kubernetes-map-type": "atomic" } : {}),
+    ...(field.patchMergeKey ? { "x-kubernetes-patch-merge-key": field.patchMergeKey } : {}),
+    ...(field.patchStrategy.length > 0
+      ? { "x-kubernetes-patch-strategy": field.patchStrategy.join(",") }
+      : {}),
+  };
+  const initial = field.default === undefined ? {} : { default: field.default };
+  if (field.container === "list")
+    return { ...about, type: "array", items: elementSchema(field, dialect), ...extensions };
+  if (field.container === "map") {
+    return { ...about, type: "object", additionalProperties: elementSchema(field, dialect), ...extensions };
+  }
+  if (field.kind === "message") {
+    const $ref = referenceTo(field.type().name, dialect);
+    // A reference allows nothing beside it in v3.
+    return dialect === "v2"
+      ? { ...about, $ref, ...extensions }
+      : { ...about, allOf: [{ $ref }], ...extensions };
+  }
+  const values = dialect === "v3" && field.enum.length > 0 ? { enum: [...field.enum].sort() } : {};
+  return { ...about, ...scalars[field.kind], ...initial, ...values, ...extensions };
+}
+
+function elementSchema(field: FieldSchema, dialect: Dialect): Schema {
+  if (field.kind !== "message") return { ...scalars[field.kind] };
+  const $ref = referenceTo(field.type().name, dialect);
+  return dialect === "v2" ? { $ref } : { allOf: [{ $ref }] };
+}
