@@ -30,6 +30,7 @@ function program(): Command {
     .enablePositionalOptions();
   addLifecycle(root);
   addAccess(root);
+  addNodes(root);
   addImages(root);
   return root;
 }
@@ -63,6 +64,23 @@ function addAccess(root: Command): void {
   onCluster(root.command("kubeconfig").description("print the kubeconfig of a cluster")).action(
     async (options: CommonOptions) => (await import("./commands/kubeconfig.ts")).kubeconfig(options),
   );
+}
+
+function addNodes(root: Command): void {
+  root
+    .command("agent")
+    .description("make this machine a node of a cluster elsewhere, in the foreground, for systemd")
+    .requiredOption("--server <url>", "the server: https://ADDRESS:PORT")
+    .option("--token <token>", "what `knarr token create` printed on the server; needed the first time")
+    .option("--node-name <name>", "default: the host name")
+    .option("--node-address <address>", "default: the first address of this machine")
+    .option("--data-dir <dir>", "where the node keeps everything", "/var/lib/knarr-agent")
+    .option("--log-level <level>", "trace, debug, info, warn or error", "info")
+    .action(async (options) => (await import("./commands/agent.ts")).agent(options));
+  const token = root.command("token").description("what machines join with");
+  onCluster(token.command("create").description("print the line that another machine joins with"))
+    .option("-o, --output <format>", "json or table", "table")
+    .action(async (options) => (await import("./commands/token.ts")).tokenCreate(options));
 }
 
 function addImages(root: Command): void {

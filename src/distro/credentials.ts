@@ -20,6 +20,11 @@ export interface Credentials {
   serviceAccountKey: KeyPair;
 }
 
+/** What a node needs of them: the authority's key stays with the server. */
+export interface NodeCredentials extends Pick<Credentials, "node" | "kubeletServer"> {
+  ca: Pick<KeyPair, "cert">;
+}
+
 /** Addresses and names that certificates must be good for. */
 export type CredentialConfig = Pick<ClusterConfig, "nodeName" | "nodeAddress" | "serviceAddress">;
 
@@ -81,7 +86,7 @@ export async function loadCredentials(
   dir: string,
 ): Promise<Credentials> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const authority = await loadAuthority(world, dir);
+  const authority = authorityLoader(world, dir);
   const out: Partial<Record<Leaf, KeyPair>> = {};
   for (const [name, subject] of Object.entries(subjects(config)) as [Leaf, Subject][]) {
     const stored = await readPair(dir, name);
@@ -94,8 +99,27 @@ export async function loadCredentials(
   return { ca: ca ?? (await authority()), ...(out as Record<Leaf, KeyPair>) };
 }
 
+/** Those of a node that has joined, if it has. */
+export async function readNodeCredentials(dir: string): Promise<NodeCredentials | undefined> {
+  const [node, kubeletServer] = await Promise.all([readPair(dir, "node"), readPair(dir, "kubeletServer")]);
+  if (!node || !kubeletServer) return undefined;
+  return { ca: { cert: await readFile(join(dir, "ca.crt"), "utf8") }, node, kubeletServer };
+}
+
+export async function writeNodeCredentials(dir: string, credentials: NodeCredentials): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await writeFile(join(dir, "ca.crt"), credentials.ca.cert, { mode: 0o600 });
+  await writePair(dir, "node", credentials.node);
+  await writePair(dir, "kubeletServer", credentials.kubeletServer);
+}
+
+/** The authority that signs for joining nodes. */
+export function loadStoredAuthority(world: World, dir: string): Promise<Authority> {
+  return authorityLoader(world, dir)();
+}
+
 /** Loads the certificate library only when something has to be signed: a start usually signs nothing. */
-async function loadAuthority(world: World, dir: string): Promise<() => Promise<Authority>> {
+function authorityLoader(world: World, dir: string): () => Promise<Authority> {
   let authority: Authority | undefined;
   return async () => {
     if (authority) return authority;

@@ -1,3 +1,4 @@
+export { startAgent } from "./agent.ts";
 export { Cluster, type ClusterOptions } from "./cluster.ts";
 export type { Running } from "./components.ts";
 export {
@@ -19,6 +20,7 @@ export {
 export { type ClusterConnection, connectCluster } from "./connection.ts";
 export { listImages, loadImages, makeBusyboxImage, removeImages } from "./images.ts";
 export { endInstance, runningInstance } from "./instance.ts";
+export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
 export { type Finding, installPackages, preflight } from "./preflight.ts";

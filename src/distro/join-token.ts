@@ -5,7 +5,8 @@
 import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, type Random, UserError } from "#base";
+import { codeOf, type Random, UserError, type World } from "#base";
+import type { ClusterPaths } from "./config.ts";
 
 export interface JoinToken {
   /** SHA-256 of the authority's certificate, in hexadecimal. */
@@ -20,7 +21,7 @@ export function fingerprintOf(certificate: string | Buffer): string {
   return createHash("sha256").update(new X509Certificate(certificate).raw).digest("hex");
 }
 
-export function formatToken(token: JoinToken): string {
+function formatToken(token: JoinToken): string {
   return [version, token.fingerprint, token.secret].join(".");
 }
 
@@ -42,6 +43,15 @@ export async function loadJoinSecret(random: Random, dir: string): Promise<strin
   const secret = random.bytes(secretBytes).toString("hex");
   await writeFile(file, `${secret}\n`, { mode: 0o600, flag: "wx" });
   return secret;
+}
+
+/** The token that joins machines to the cluster in `paths`. */
+export async function joinTokenOf(world: World, paths: ClusterPaths): Promise<string> {
+  const ca = await readFile(join(paths.tls, "ca.crt"), "utf8");
+  return formatToken({
+    fingerprint: fingerprintOf(ca),
+    secret: await loadJoinSecret(world.random, paths.tls),
+  });
 }
 
 /** In constant time. */

@@ -9,7 +9,7 @@ import { startProxy } from "#proxy";
 import { type Containerd, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, clusterDomain } from "./config.ts";
-import type { Credentials } from "./credentials.ts";
+import type { NodeCredentials } from "./credentials.ts";
 import { cniBinDirs } from "./preflight.ts";
 
 /** containerd and the pod network: what needs no API server, and can start beside it. */
@@ -41,10 +41,12 @@ export interface NodeOptions {
   world: World;
   config: ClusterConfig;
   paths: ClusterPaths;
-  credentials: Credentials;
+  credentials: NodeCredentials;
   containerd: Containerd;
   client: Client;
   informers: Informers;
+  /** Cluster DNS answers on this node. */
+  dns: boolean;
 }
 
 /** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
@@ -52,12 +54,9 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   const { world, config, informers } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
   try {
-    const [kubelet, proxy, dns] = await Promise.all([
-      startNodeKubelet(options),
-      startNodeProxy(options),
-      startNodeDns(world, config, informers),
-    ]);
-    started.push(kubelet, proxy, dns);
+    const parts = [startNodeKubelet(options), startNodeProxy(options)];
+    if (options.dns) parts.push(startNodeDns(world, config, informers));
+    started.push(...(await Promise.all(parts)));
   } catch (error) {
     await stopAll(started);
     throw error;

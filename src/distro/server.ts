@@ -42,7 +42,9 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);
       const { informers } = controlPlane;
       const addons = installAddons(controlPlane.clientOf("system:knarr", ["system:masters"]), config);
-      started.push(await startNode({ world, config, paths, credentials, containerd, client, informers }));
+      started.push(
+        await startNode({ world, config, paths, credentials, containerd, client, informers, dns: true }),
+      );
       await addons;
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));

@@ -4,7 +4,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, type World } from "#base";
 import type { ContainerRuntime } from "#contracts";
-import { removePodNetwork } from "#network";
+import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { type Containerd, startContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
@@ -32,6 +32,7 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
     await containerd.stop();
   }
   await removeProxy(config.name);
+  await removeRoutes(config.clusterCidr);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);
   await removeCgroups(cgroupRootOf(config.name));

@@ -1,0 +1,41 @@
+/** `knarr agent`: this machine as a node of a cluster elsewhere, in the foreground, until TERM or INT. */
+import { createLogger, createWorld, type LogLevel, UserError } from "#base";
+import { machineAddress, machineName, pathsOf, preflight, startAgent } from "#distro";
+
+interface AgentOptions {
+  server: string;
+  token?: string;
+  nodeName?: string;
+  nodeAddress?: string;
+  dataDir: string;
+  logLevel: LogLevel;
+}
+
+export async function agent(options: AgentOptions): Promise<void> {
+  const world = createWorld({ log: createLogger({ level: options.logLevel }) });
+  if (!/^https:\/\/[^/]+$/.test(options.server)) {
+    throw new UserError(
+      `--server ${options.server} is not an address of a server`,
+      "give it as https://ADDRESS:PORT",
+    );
+  }
+  const paths = pathsOf("agent", options.dataDir);
+  const [finding] = await preflight(paths.dir);
+  if (finding) throw new UserError(finding.problem, finding.mend);
+  const stop = new Promise<NodeJS.Signals>((resolve) => {
+    process.once("SIGTERM", resolve);
+    process.once("SIGINT", resolve);
+  });
+  const running = await startAgent({
+    world,
+    server: options.server,
+    ...(options.token ? { token: options.token } : {}),
+    nodeName: options.nodeName ?? machineName(),
+    nodeAddress: options.nodeAddress ?? machineAddress(),
+    paths,
+  });
+  world.log.info("the node runs");
+  await stop;
+  await running.stop();
+  process.exit(0);
+}
