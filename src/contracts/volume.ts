@@ -38,8 +38,8 @@ export interface VolumeContext {
 export type VolumePlan =
   /** A folder of the kubelet's own; `sizeLimitBytes` bounds a memory-backed one. */
   | { kind: "directory"; medium: "disk" | "memory"; sizeLimitBytes?: number; mode: number }
-  /** Files replaced together, atomically, when they change. */
-  | { kind: "files"; files: VolumeFile[] }
+  /** Files replaced together, atomically, when they change; what is secret is kept in memory. */
+  | { kind: "files"; medium: "disk" | "memory"; files: VolumeFile[] }
   /** A path of the host, checked or made first. */
   | { kind: "host"; path: string; type: string };
 
@@ -47,8 +47,8 @@ export type VolumePlan =
 export interface VolumeHost {
   ensureDirectory(path: string, mode: number): Promise<void>;
   /** Replaces the content of `dir` as one step: readers see all of the old or all of the new. True when changed. */
-  writeFiles(dir: string, files: readonly VolumeFile[]): Promise<boolean>;
-  mountTmpfs(path: string, sizeBytes: number | undefined): Promise<void>;
+  writeFiles(dir: string, files: readonly VolumeFile[], group: number | undefined): Promise<boolean>;
+  mountTmpfs(path: string, sizeBytes: number | undefined, mode: number): Promise<void>;
   isMounted(path: string): Promise<boolean>;
   unmount(path: string): Promise<void>;
   removeDirectory(path: string): Promise<void>;

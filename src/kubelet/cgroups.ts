@@ -1,0 +1,126 @@
+/**
+ * The cgroups of pods: made before their sandbox, removed after it, in every hierarchy of v1 or in the one of v2.
+ * https://docs.kernel.org/admin-guide/cgroup-v2.html
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf } from "#base";
+import type { PodCgroup } from "./pod-resources.ts";
+
+export interface Cgroups {
+  /** Idempotent; brings the figures up to date. */
+  ensure(path: string, figures: PodCgroup): Promise<void>;
+  /** Idempotent; a group that still holds processes stays. True when it is gone everywhere. */
+  remove(path: string): Promise<boolean>;
+  /** Uids of the pods that have a group under `root`. */
+  pods(root: string): Promise<Map<string, string>>;
+}
+
+const mountRoot = "/sys/fs/cgroup";
+
+interface Hierarchies {
+  unified: boolean;
+  /** Mount points by controller; every hierarchy once. */
+  dirs: string[];
+  controllerDir(controller: string): string | undefined;
+}
+
+/** One hierarchy with all controllers (v2), or one for each (v1, with or without an empty `unified`). */
+function findHierarchies(): Hierarchies {
+  if (existsSync(join(mountRoot, "cgroup.controllers"))) {
+    return { unified: true, dirs: [mountRoot], controllerDir: () => mountRoot };
+  }
+  const byController = new Map<string, string>();
+  const dirs: string[] = [];
+  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
+    const [, dir, type, options = ""] = line.split(" ");
+    if (!dir || (type !== "cgroup" && type !== "cgroup2")) continue;
+    dirs.push(dir);
+    if (type === "cgroup") for (const controller of options.split(",")) byController.set(controller, dir);
+  }
+  return { unified: false, dirs, controllerDir: (controller) => byController.get(controller) };
+}
+
+/** The kernel's own rule for the weight of v2 that stands for the shares of v1. */
+export function sharesToWeight(shares: number): number {
+  return Math.floor(1 + ((shares - 2) * 9999) / 262_142);
+}
+
+/** A file of a group that this kernel or container does not offer is left as it is. */
+async function set(file: string, value: string | number): Promise<void> {
+  await writeFile(file, String(value)).catch((error: unknown) => {
+    const code = codeOf(error);
+    if (code !== "ENOENT" && code !== "EACCES" && code !== "EPERM") throw error;
+  });
+}
+
+async function childrenOf(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  return entries.filter((e) => e.isDirectory()).map((e) => join(dir, e.name));
+}
+
+async function removeTree(dir: string): Promise<boolean> {
+  for (const child of await childrenOf(dir)) await removeTree(child);
+  return rmdir(dir).then(
+    () => true,
+    (error: unknown) => codeOf(error) === "ENOENT",
+  );
+}
+
+export function createCgroups(): Cgroups {
+  const hierarchies = findHierarchies();
+
+  /** On v2 a controller works in a group only when its parent hands it on. */
+  async function enableControllers(path: string): Promise<void> {
+    const parts = path.split("/").filter(Boolean);
+    let dir = mountRoot;
+    for (const part of parts) {
+      await mkdir(dir, { recursive: true });
+      for (const controller of ["cpu", "memory", "pids"])
+        await set(join(dir, "cgroup.subtree_control"), `+${controller}`);
+      dir = join(dir, part);
+    }
+    await mkdir(dir, { recursive: true });
+  }
+
+  async function ensureV1(path: string, figures: PodCgroup): Promise<void> {
+    const cpu = hierarchies.controllerDir("cpu");
+    const memory = hierarchies.controllerDir("memory");
+    for (const dir of [cpu, memory]) if (dir) await mkdir(join(dir, path), { recursive: true });
+    if (cpu) {
+      await set(join(cpu, path, "cpu.shares"), figures.cpuShares);
+      await set(join(cpu, path, "cpu.cfs_period_us"), figures.cpuPeriodUs);
+      await set(join(cpu, path, "cpu.cfs_quota_us"), figures.cpuQuotaUs || -1);
+    }
+    if (memory) await set(join(memory, path, "memory.limit_in_bytes"), figures.memoryLimitBytes || -1);
+  }
+
+  async function ensureV2(path: string, figures: PodCgroup): Promise<void> {
+    await enableControllers(path);
+    const dir = join(mountRoot, path);
+    await set(join(dir, "cpu.weight"), sharesToWeight(figures.cpuShares));
+    await set(join(dir, "cpu.max"), `${figures.cpuQuotaUs || "max"} ${figures.cpuPeriodUs}`);
+    await set(join(dir, "memory.max"), figures.memoryLimitBytes || "max");
+  }
+
+  return {
+    ensure: (path, figures) => (hierarchies.unified ? ensureV2(path, figures) : ensureV1(path, figures)),
+    async remove(path) {
+      const gone = await Promise.all(hierarchies.dirs.map((dir) => removeTree(join(dir, path))));
+      return gone.every(Boolean);
+    },
+    async pods(root) {
+      const found = new Map<string, string>();
+      for (const dir of hierarchies.dirs) {
+        for (const parent of ["", "/burstable", "/besteffort"]) {
+          for (const child of await childrenOf(join(dir, root + parent))) {
+            const name = child.slice(child.lastIndexOf("/") + 1);
+            if (name.startsWith("pod")) found.set(name.slice(3), `${root}${parent}/${name}`);
+          }
+        }
+      }
+      return found;
+    },
+  };
+}

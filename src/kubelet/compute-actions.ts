@@ -1,0 +1,209 @@
+/**
+ * What has to be done to a pod's sandbox and containers now: pure, from the specification and what was observed.
+ * https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kuberuntime/kuberuntime_manager.go (computePodActions)
+ */
+import type { corev1 } from "#api";
+import { containerHash } from "./labels.ts";
+import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
+
+export interface KillAction {
+  container: ObservedContainer;
+  /** The event's message after `Stopping container`. */
+  message: string;
+  reason: "Unhealthy" | "StartupProbe" | "Changed" | "Unknown";
+}
+
+export interface PodActions {
+  /** Everything of the pod is stopped (before a new sandbox, or because the pod has ended). */
+  killPod: boolean;
+  createSandbox: boolean;
+  /** Of the new sandbox. */
+  attempt: number;
+  sandboxId: string | undefined;
+  /** Init containers first; started one after another. */
+  start: string[];
+  kill: KillAction[];
+}
+
+/** What the probes found wrong, by container id. */
+export type Unhealthy = ReadonlyMap<string, "liveness" | "startup">;
+
+export function isRestartableInit(container: Readonly<corev1.Container>): boolean {
+  return container.restartPolicy === "Always";
+}
+
+/** https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy */
+export function shouldRestart(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  latest: ObservedContainer | undefined,
+): boolean {
+  if (!latest) return true;
+  if (isRunning(latest)) return false;
+  if (latest.state !== "CONTAINER_EXITED") return true;
+  if (isRestartableInit(container)) return true;
+  const policy = container.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
+  if (policy === "Never") return false;
+  return policy === "Always" || latest.exitCode !== 0;
+}
+
+/** Whether the sandbox has to be made (again), and with which attempt. */
+export function sandboxChange(
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+): { changed: boolean; attempt: number; id?: string } {
+  const newest = state.sandboxes[0];
+  if (!newest) return { changed: true, attempt: 0 };
+  const attempt = newest.metadata.attempt + 1;
+  const ready = state.sandboxes.filter((s) => s.state === "SANDBOX_READY");
+  if (ready.length > 1 || newest.state !== "SANDBOX_READY") return { changed: true, attempt, id: newest.id };
+  if (!pod.spec.hostNetwork && !newest.network?.ip) return { changed: true, attempt, id: newest.id };
+  return { changed: false, attempt: newest.metadata.attempt, id: newest.id };
+}
+
+export function computePodActions(
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  unhealthy: Unhealthy,
+  isStarted: (container: ObservedContainer) => boolean,
+): PodActions {
+  const { changed, attempt, id } = sandboxChange(pod, state);
+  if (changed) return withNewSandbox(pod, state, attempt, id);
+  const actions: PodActions = {
+    killPod: false,
+    createSandbox: false,
+    attempt,
+    sandboxId: id,
+    start: [],
+    kill: [],
+  };
+  const init = initActions(pod, state, id!, unhealthy, isStarted, actions);
+  if (init === "failed") return { ...actions, killPod: true, start: [], kill: [] };
+  if (init === "waiting") return actions;
+  let kept = 0;
+  for (const container of pod.spec.containers) {
+    const latest = latestContainer(state, container.name);
+    if (!latest || !isRunning(latest)) {
+      if (!shouldRestart(pod, container, latest)) continue;
+      if (latest?.state === "CONTAINER_UNKNOWN") {
+        const message = "Container is in unknown state, try killing it before restart";
+        actions.kill.push({ container: latest, message, reason: "Unknown" });
+      }
+      actions.start.push(container.name);
+      continue;
+    }
+    const kill = killReason(container, latest, unhealthy);
+    if (!kill) {
+      kept++;
+      continue;
+    }
+    actions.kill.push(kill);
+    if (kill.reason === "Changed" || pod.spec.restartPolicy !== "Never") actions.start.push(container.name);
+  }
+  if (kept === 0 && !pod.spec.containers.some((c) => actions.start.includes(c.name))) {
+    return { ...actions, killPod: true, start: [], kill: [] };
+  }
+  return actions;
+}
+
+function killReason(
+  container: Readonly<corev1.Container>,
+  latest: ObservedContainer,
+  unhealthy: Unhealthy,
+): KillAction | undefined {
+  if (latest.hash !== containerHash(container)) {
+    return {
+      container: latest,
+      message: `Container ${container.name} definition changed`,
+      reason: "Changed",
+    };
+  }
+  const failed = unhealthy.get(latest.id);
+  if (!failed) return undefined;
+  return {
+    container: latest,
+    message: `Container ${container.name} failed ${failed} probe`,
+    reason: failed === "liveness" ? "Unhealthy" : "StartupProbe",
+  };
+}
+
+function withNewSandbox(
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  attempt: number,
+  id: string | undefined,
+): PodActions {
+  const none: PodActions = {
+    killPod: true,
+    createSandbox: false,
+    attempt,
+    sandboxId: id,
+    start: [],
+    kill: [],
+  };
+  // A pod that never restarts has ended with its sandbox; nothing that ran runs twice.
+  if (pod.spec.restartPolicy === "Never" && attempt !== 0 && state.containers.length > 0) return none;
+  const mains = pod.spec.containers.filter((c) => {
+    const latest = latestContainer(state, c.name);
+    const done = latest?.state === "CONTAINER_EXITED" && latest.exitCode === 0;
+    return !(done && pod.spec.restartPolicy === "OnFailure");
+  });
+  if (mains.length === 0) return none;
+  const first = pod.spec.initContainers?.[0];
+  const start = first ? [first.name] : mains.map((c) => c.name);
+  return { ...none, createSandbox: true, start };
+}
+
+/** Decides about init containers; "done" when the others may start. */
+function initActions(
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  sandboxId: string,
+  unhealthy: Unhealthy,
+  isStarted: (container: ObservedContainer) => boolean,
+  actions: PodActions,
+): "done" | "waiting" | "failed" {
+  const inits = pod.spec.initContainers ?? [];
+  const here = { ...state, containers: state.containers.filter((c) => c.podSandboxId === sandboxId) };
+  const initialized = pod.spec.containers.some((c) => latestContainer(here, c.name));
+  for (const container of inits) {
+    const latest = latestContainer(here, container.name);
+    if (isRestartableInit(container)) {
+      const next = sidecarStep(container, latest, unhealthy, isStarted, actions);
+      if (next === "wait" && !initialized) return "waiting";
+      continue;
+    }
+    if (initialized) continue;
+    if (!latest || latest.state === "CONTAINER_CREATED" || latest.state === "CONTAINER_UNKNOWN") {
+      actions.start.push(container.name);
+      return "waiting";
+    }
+    if (isRunning(latest)) return "waiting";
+    if (latest.exitCode === 0) continue;
+    if (pod.spec.restartPolicy === "Never") return "failed";
+    actions.start.push(container.name);
+    return "waiting";
+  }
+  return "done";
+}
+
+/** A restartable init container runs until the pod ends; the next may start once it has started. */
+function sidecarStep(
+  container: Readonly<corev1.Container>,
+  latest: ObservedContainer | undefined,
+  unhealthy: Unhealthy,
+  isStarted: (container: ObservedContainer) => boolean,
+  actions: PodActions,
+): "go" | "wait" {
+  if (!latest || !isRunning(latest)) {
+    actions.start.push(container.name);
+    return "wait";
+  }
+  const kill = killReason(container, latest, unhealthy);
+  if (kill) {
+    actions.kill.push(kill);
+    actions.start.push(container.name);
+    return "wait";
+  }
+  return isStarted(latest) ? "go" : "wait";
+}

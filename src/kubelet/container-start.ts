@@ -1,0 +1,197 @@
+/** From the specification of a container to a running one, or to the reason why it waits. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { corev1 } from "#api";
+import { messageOf } from "#base";
+import type { Image, PodSandboxConfig } from "#contracts";
+import { abortable } from "./abortable.ts";
+import { isRestartableInit } from "./compute-actions.ts";
+import { containerConfig } from "./cri-config.ts";
+import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
+import { FieldPathError } from "./field-paths.ts";
+import { crashLoopMessage, ImageError } from "./image-puller.ts";
+import { runHook } from "./lifecycle.ts";
+import { type PodContext, sayOf } from "./pod-context.ts";
+import { containerMounts } from "./pod-files.ts";
+import { containerResources } from "./pod-resources.ts";
+import { latestContainer, type ObservedPod } from "./pod-state.ts";
+import { verifyNonRoot } from "./security-context.ts";
+
+/** The container cannot start now; the reason is shown in its status. */
+export class StartError extends Error {
+  override name = "StartError";
+  readonly reason: string;
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+export interface StartInput {
+  pod: Readonly<corev1.Pod>;
+  container: Readonly<corev1.Container>;
+  state: ObservedPod;
+  sandboxId: string;
+  sandbox: PodSandboxConfig;
+  podIps: readonly string[];
+  volumes: ReadonlyMap<string, string>;
+  signal: AbortSignal;
+}
+
+/** A hook after the start has no grace period of its own; this only bounds one that hangs. */
+const hookTimeoutMs = 10 * 60_000;
+
+export const crashKey = (uid: string, container: string) => `${uid}/${container}`;
+
+/** Throws `StartError` CrashLoopBackOff while the last end is too near; counts the try otherwise. */
+export function holdBack(context: PodContext, input: StartInput): void {
+  const latest = latestContainer(input.state, input.container.name);
+  if (latest?.state !== "CONTAINER_EXITED") return;
+  if (
+    !isRestartableInit(input.container) &&
+    !input.pod.spec.containers.includes(input.container) &&
+    latest.exitCode === 0
+  )
+    return;
+  const key = crashKey(input.pod.metadata.uid, input.container.name);
+  const endedMs = latest.finishedAt / 1e6;
+  const nowMs = context.world.clock.now();
+  if (context.crashes.remainingMs(key, endedMs, nowMs) > 0) {
+    const message = crashLoopMessage(context.crashes.delayMs(key), input.pod, input.container.name);
+    const say = sayOf(context, input.pod, input.container.name);
+    const words = `Back-off restarting failed container ${input.container.name} in pod ${input.pod.metadata.name}_${input.pod.metadata.namespace}(${input.pod.metadata.uid})`;
+    say("Warning", "BackOff", words);
+    throw new StartError("CrashLoopBackOff", message);
+  }
+  context.crashes.next(key, endedMs, nowMs);
+}
+
+async function ensureImage(context: PodContext, input: StartInput): Promise<Image> {
+  const { pod, container } = input;
+  const names = (pod.spec.imagePullSecrets ?? []).flatMap((s) => (s.name ? [s.name] : []));
+  const say = sayOf(context, pod, container.name);
+  try {
+    const secrets =
+      names.length > 0
+        ? [...(await context.objects.secrets(pod.metadata.namespace ?? "", names)).values()]
+        : [];
+    return await abortable(context.images.ensure(pod, container, secrets, say), input.signal);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    const repeated = error.reason === "ImagePullBackOff";
+    say(repeated ? "Normal" : "Warning", repeated ? "BackOff" : "Failed", `Error: ${error.reason}`);
+    throw new StartError(error.reason, error.message);
+  }
+}
+
+async function environmentFor(context: PodContext, input: StartInput): Promise<Map<string, string>> {
+  const { pod, container } = input;
+  const namespace = pod.metadata.namespace ?? "";
+  const needs = environmentNeeds(container);
+  const [configMaps, secrets] = await Promise.all([
+    context.objects.configMaps(namespace, needs.configMaps),
+    context.objects.secrets(namespace, needs.secrets),
+  ]);
+  const hostNetworkIps = pod.spec.hostNetwork ? context.nodeAddresses : input.podIps;
+  return environmentOf({
+    pod,
+    container,
+    services: context.services.list(),
+    configMaps,
+    secrets,
+    podIps: hostNetworkIps,
+    hostIps: context.nodeAddresses,
+    allocatable: context.allocatable(),
+  });
+}
+
+/** How often this container has been started before, also where the runtime has forgotten. */
+function restartCountOf(input: StartInput): number {
+  const latest = latestContainer(input.state, input.container.name);
+  if (latest) return latest.restartCount + 1;
+  const statuses = [
+    ...(input.pod.status?.containerStatuses ?? []),
+    ...(input.pod.status?.initContainerStatuses ?? []),
+  ];
+  const before = statuses.find((s) => s.name === input.container.name);
+  return before?.containerID ? before.restartCount + 1 : 0;
+}
+
+async function create(context: PodContext, input: StartInput, image: Image): Promise<string> {
+  const { pod, container } = input;
+  const dns = await context.dns();
+  verifyNonRoot(pod, container, image);
+  const environment = await environmentFor(context, input);
+  const mounts = await containerMounts(context, {
+    pod,
+    container,
+    volumes: input.volumes,
+    environment,
+    podIps: input.podIps,
+    clusterDomain: dns.clusterDomain,
+  });
+  await mkdir(join(input.sandbox.logDirectory, container.name), { recursive: true, mode: 0o755 });
+  const config = containerConfig({
+    pod,
+    container,
+    image,
+    environment,
+    mounts,
+    restartCount: restartCountOf(input),
+    resources: containerResources(pod, container, context.nodeMemoryBytes),
+    security: context.security,
+  });
+  return context.runtime.createContainer(input.sandboxId, config, input.sandbox).catch((error: unknown) => {
+    throw new StartError("CreateContainerError", messageOf(error));
+  });
+}
+
+/** Creates and starts; answers the container's id. Throws `StartError`. */
+export async function startContainer(context: PodContext, input: StartInput): Promise<string> {
+  const { pod, container } = input;
+  const say = sayOf(context, pod, container.name);
+  holdBack(context, input);
+  const image = await ensureImage(context, input);
+  let id: string;
+  try {
+    id = await create(context, input, image);
+  } catch (error) {
+    say("Warning", "Failed", `Error: ${messageOf(error)}`);
+    const config = error instanceof ContainerConfigError || error instanceof FieldPathError;
+    if (error instanceof StartError) throw error;
+    throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
+  }
+  say("Normal", "Created", "Container created");
+  try {
+    await context.runtime.startContainer(id);
+  } catch (error) {
+    say("Warning", "Failed", `Error: ${messageOf(error)}`);
+    throw new StartError("RunContainerError", messageOf(error));
+  }
+  say("Normal", "Started", "Container started");
+  await afterStart(context, input, id);
+  return id;
+}
+
+async function afterStart(context: PodContext, input: StartInput, containerId: string): Promise<void> {
+  const { pod, container } = input;
+  const handler = container.lifecycle?.postStart;
+  if (!handler) return;
+  const hook = runHook({
+    handler,
+    container,
+    containerId,
+    podIp: input.podIps[0] ?? context.nodeAddresses[0] ?? "",
+    runtime: context.runtime,
+    world: context.world,
+    signal: input.signal,
+    timeoutMs: hookTimeoutMs,
+  });
+  const failure = await abortable(hook, input.signal);
+  if (failure === undefined) return;
+  const say = sayOf(context, pod, container.name);
+  say("Warning", "FailedPostStartHook", "PostStartHook failed");
+  say("Normal", "Killing", "FailedPostStartHook");
+  await context.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 30);
+  throw new StartError("PostStartHookError", `PostStartHook failed: ${failure}`);
+}

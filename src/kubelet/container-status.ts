@@ -1,0 +1,180 @@
+/**
+ * The status of each container, from what the runtime shows, what the probes say and what last went wrong.
+ * https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states
+ */
+import { type corev1, formatTime } from "#api";
+import { isRestartableInit, shouldRestart } from "./compute-actions.ts";
+import { latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
+
+/** Why a container waits. */
+export interface WaitingReason {
+  reason: string;
+  message: string;
+}
+
+export interface ProbeResults {
+  /** The startup probe has succeeded, or there is none. */
+  isStarted(containerId: string): boolean;
+  isReady(containerId: string): boolean;
+}
+
+export interface StatusInput {
+  pod: Readonly<corev1.Pod>;
+  state: ObservedPod;
+  /** By container name. */
+  waiting: ReadonlyMap<string, WaitingReason>;
+  probes: ProbeResults;
+  runtimeName: string;
+  /** What containers left at their termination message path, by container id. */
+  terminationMessages: ReadonlyMap<string, string>;
+}
+
+const timeOf = (nanoseconds: number) => formatTime(nanoseconds > 0 ? nanoseconds / 1e6 : 0);
+
+/** What `kubectl describe` shows of an exit. */
+export function terminatedState(
+  container: ObservedContainer,
+  runtimeName: string,
+  terminationMessage: string | undefined,
+): corev1.ContainerStateTerminated {
+  const reason = container.reason || (container.exitCode === 0 ? "Completed" : "Error");
+  const message = [container.message, terminationMessage].filter(Boolean).join(": ");
+  return {
+    containerID: `${runtimeName}://${container.id}`,
+    exitCode: container.exitCode,
+    finishedAt: timeOf(container.finishedAt),
+    ...(message ? { message } : {}),
+    reason,
+    startedAt: timeOf(container.startedAt),
+  };
+}
+
+function stateOf(input: StatusInput, container: ObservedContainer): corev1.ContainerState {
+  if (container.state === "CONTAINER_RUNNING") return { running: { startedAt: timeOf(container.startedAt) } };
+  if (container.state === "CONTAINER_EXITED") {
+    const message = input.terminationMessages.get(container.id);
+    return { terminated: terminatedState(container, input.runtimeName, message) };
+  }
+  return { waiting: { reason: "ContainerCreating" } };
+}
+
+function volumeMountsOf(container: Readonly<corev1.Container>): corev1.VolumeMountStatus[] | undefined {
+  const mounts = (container.volumeMounts ?? []).map((m) => ({
+    mountPath: m.mountPath,
+    name: m.name,
+    ...(m.readOnly ? { readOnly: true, recursiveReadOnly: "Disabled" } : {}),
+  }));
+  return mounts.length > 0 ? mounts : undefined;
+}
+
+function resourcesOf(container: Readonly<corev1.Container>): Partial<corev1.ContainerStatus> {
+  const { requests, limits } = container.resources ?? {};
+  if (!requests && !limits) return {};
+  return {
+    ...(requests ? { allocatedResources: requests } : {}),
+    resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },
+  };
+}
+
+/** A container the runtime has nothing of: it has not been made yet, or it has been lost. */
+function absentStatus(
+  input: StatusInput,
+  spec: Readonly<corev1.Container>,
+  old: Readonly<corev1.ContainerStatus> | undefined,
+  defaultWaiting: string,
+): corev1.ContainerStatus {
+  const base = { name: spec.name, image: spec.image ?? "", imageID: "", ready: false, started: false };
+  if (old?.state?.terminated && !shouldRun(input.pod, old.state.terminated)) {
+    return {
+      ...base,
+      ...old,
+      ready: isInit(input.pod, spec.name) && old.state.terminated.exitCode === 0,
+      started: false,
+    };
+  }
+  const waiting = input.waiting.get(spec.name);
+  const state = { waiting: waiting ? waitingState(waiting) : { reason: defaultWaiting } };
+  if (!old?.state?.running) {
+    const last = old?.lastState?.terminated ? { lastState: old.lastState } : { lastState: {} };
+    return { ...base, restartCount: old?.restartCount ?? 0, state, ...last };
+  }
+  const lost = {
+    exitCode: 137,
+    reason: "ContainerStatusUnknown",
+    message: "The container could not be located when the pod was deleted.  The container used to be Running",
+  };
+  if (input.pod.metadata.deletionTimestamp) {
+    return { ...base, restartCount: old.restartCount, state: { terminated: lost }, lastState: {} };
+  }
+  return { ...base, restartCount: old.restartCount + 1, state, lastState: { terminated: lost } };
+}
+
+function shouldRun(pod: Readonly<corev1.Pod>, terminated: corev1.ContainerStateTerminated): boolean {
+  if (pod.metadata.deletionTimestamp || pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed")
+    return false;
+  const policy = pod.spec.restartPolicy ?? "Always";
+  return policy === "Always" || (policy === "OnFailure" && terminated.exitCode !== 0);
+}
+
+function isInit(pod: Readonly<corev1.Pod>, name: string): boolean {
+  return (pod.spec.initContainers ?? []).some((c) => c.name === name);
+}
+
+function waitingState(waiting: WaitingReason): corev1.ContainerStateWaiting {
+  return { ...(waiting.message ? { message: waiting.message } : {}), reason: waiting.reason };
+}
+
+function presentStatus(
+  input: StatusInput,
+  spec: Readonly<corev1.Container>,
+  latest: ObservedContainer,
+  terminal: boolean,
+): corev1.ContainerStatus {
+  const previous = input.state.containers.find(
+    (c) => c.name === spec.name && c.id !== latest.id && c.state === "CONTAINER_EXITED",
+  );
+  const lastState = previous ? stateOf(input, previous) : {};
+  const started = latest.state === "CONTAINER_RUNNING" && input.probes.isStarted(latest.id);
+  const status: corev1.ContainerStatus = {
+    ...resourcesOf(spec),
+    containerID: `${input.runtimeName}://${latest.id}`,
+    image: latest.image.image || spec.image || "",
+    imageID: latest.imageRef,
+    lastState,
+    name: spec.name,
+    ready: started && input.probes.isReady(latest.id),
+    restartCount: latest.restartCount,
+    started,
+    state: stateOf(input, latest),
+  };
+  const volumeMounts = volumeMountsOf(spec);
+  if (volumeMounts) status.volumeMounts = volumeMounts;
+  const waiting = input.waiting.get(spec.name);
+  if (waiting && !terminal && shouldRestart(input.pod, spec, latest)) {
+    if (status.state?.terminated) status.lastState = status.state;
+    status.state = { waiting: waitingState(waiting) };
+  }
+  return status;
+}
+
+/** Statuses of `containers` in their order; `defaultWaiting` is the reason while nothing is known. */
+export function containerStatuses(
+  input: StatusInput,
+  containers: readonly Readonly<corev1.Container>[],
+  old: readonly Readonly<corev1.ContainerStatus>[],
+  defaultWaiting: string,
+): corev1.ContainerStatus[] {
+  const terminal = input.pod.metadata.deletionTimestamp !== undefined;
+  return containers.map((spec) => {
+    const latest = latestContainer(input.state, spec.name);
+    const before = old.find((s) => s.name === spec.name);
+    const status = latest
+      ? presentStatus(input, spec, latest, terminal)
+      : absentStatus(input, spec, before, defaultWaiting);
+    // An init container that has done its work counts as ready.
+    if (isInit(input.pod, spec.name) && !isRestartableInit(spec)) {
+      status.ready = status.state?.terminated?.exitCode === 0;
+    }
+    return status;
+  });
+}

@@ -1,0 +1,100 @@
+/** The runtime's configuration of a pod's sandbox and of each container. Pure. */
+import type { corev1 } from "#api";
+import type {
+  ContainerConfig,
+  DNSConfig,
+  Image,
+  LinuxContainerResources,
+  Mount,
+  PodSandboxConfig,
+} from "#contracts";
+import { expand } from "./environment.ts";
+import { containerAnnotations, containerLabels, sandboxLabels } from "./labels.ts";
+import { hostnameOf } from "./pod-network-config.ts";
+import { containerSecurity, type SecuritySettings, sandboxSecurity } from "./security-context.ts";
+
+/** `<namespace>_<name>_<uid>`: the folder of a pod's logs. */
+export function logDirectoryName(pod: {
+  metadata: { namespace?: string; name: string; uid: string };
+}): string {
+  return `${pod.metadata.namespace}_${pod.metadata.name}_${pod.metadata.uid}`;
+}
+
+export interface SandboxInput {
+  pod: Readonly<corev1.Pod>;
+  attempt: number;
+  logDirectory: string;
+  cgroupParent: string;
+  dns: DNSConfig;
+  /** `setHostnameAsFQDN` puts the whole name in place of the short one. */
+  domainName: string;
+  security: SecuritySettings;
+}
+
+export function sandboxConfig(input: SandboxInput): PodSandboxConfig {
+  const { pod } = input;
+  const ports = pod.spec.containers.flatMap((c) => c.ports ?? []);
+  const hostname = pod.spec.setHostnameAsFQDN && input.domainName ? input.domainName : hostnameOf(pod);
+  return {
+    metadata: {
+      name: pod.metadata.name,
+      uid: pod.metadata.uid,
+      namespace: pod.metadata.namespace ?? "",
+      attempt: input.attempt,
+    },
+    // The host's network namespace brings the host's own name.
+    hostname: pod.spec.hostNetwork ? "" : hostname,
+    logDirectory: input.logDirectory,
+    dnsConfig: input.dns,
+    portMappings: ports
+      .filter((p) => p.hostPort && !pod.spec.hostNetwork)
+      .map((p) => ({
+        protocol: (p.protocol ?? "TCP") as "TCP" | "UDP" | "SCTP",
+        containerPort: p.containerPort,
+        hostPort: p.hostPort!,
+        hostIp: p.hostIP ?? "",
+      })),
+    labels: sandboxLabels(pod),
+    annotations: pod.metadata.annotations ?? {},
+    linux: {
+      cgroupParent: input.cgroupParent,
+      securityContext: sandboxSecurity(pod, input.security),
+      sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
+    },
+  };
+}
+
+export interface ContainerInput {
+  pod: Readonly<corev1.Pod>;
+  container: Readonly<corev1.Container>;
+  image: Readonly<Image>;
+  environment: ReadonlyMap<string, string>;
+  mounts: Mount[];
+  restartCount: number;
+  resources: LinuxContainerResources;
+  security: SecuritySettings;
+}
+
+export function containerConfig(input: ContainerInput): ContainerConfig {
+  const { pod, container, environment } = input;
+  const expanded = (words: readonly string[] | undefined) => (words ?? []).map((w) => expand(w, environment));
+  return {
+    metadata: { name: container.name, attempt: input.restartCount },
+    image: { image: input.image.id, annotations: {} },
+    command: expanded(container.command),
+    args: expanded(container.args),
+    workingDir: container.workingDir ?? "",
+    envs: [...environment].map(([key, value]) => ({ key, value })),
+    mounts: input.mounts,
+    labels: containerLabels(pod, container.name),
+    annotations: containerAnnotations(pod, container, input.restartCount),
+    logPath: `${container.name}/${input.restartCount}.log`,
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    tty: container.tty ?? false,
+    linux: {
+      resources: input.resources,
+      securityContext: containerSecurity(pod, container, input.image, input.security),
+    },
+  };
+}

@@ -1,0 +1,1 @@
+export { type Kubelet, type KubeletConfig, type KubeletOptions, startKubelet } from "./kubelet.ts";

@@ -1,0 +1,256 @@
+/**
+ * The kubelet: runs the pods the API assigns to this node, tells the API how they are, and serves logs, exec, attach
+ * and port-forward. It may be stopped and started at any time: containers go on, and it finds them again.
+ * https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { pods, services } from "#api";
+import { forComponent, messageOf, type World } from "#base";
+import { type Client, createEventRecorder, createInformers } from "#client";
+import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
+import { KeyedBackoff } from "./backoff.ts";
+import { createCgroups } from "./cgroups.ts";
+import { keepHouse, removeOrphans } from "./housekeeping.ts";
+import { createImagePuller } from "./image-puller.ts";
+import { allocatableOf, type Machine, readMachine } from "./node-info.ts";
+import { type NodeReporter, startNodeReporter } from "./node-status.ts";
+import { createObjectSource } from "./object-source.ts";
+import { containerReference, kubeletPaths, type PodContext, readText } from "./pod-context.ts";
+import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
+import { stateReader } from "./pod-state.ts";
+import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
+import { createProbeManager } from "./probes/manager.ts";
+import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
+import { createStatusManager } from "./status-manager.ts";
+import { machineVolumeHost } from "./volumes/host.ts";
+import { createVolumeManager } from "./volumes/manager.ts";
+import { volumePlugins } from "./volumes/registry.ts";
+import { createTokenSource } from "./volumes/tokens.ts";
+
+export interface KubeletConfig {
+  maxPods: number;
+  maxParallelImagePulls: number;
+  containerLogMaxBytes: number;
+  containerLogMaxFiles: number;
+  /** Containers that name no seccomp profile get the runtime's. */
+  seccompDefault: boolean;
+  /** Absolute path in every cgroup hierarchy, below which the pods' groups lie. */
+  cgroupRoot: string;
+  nodeLabels: Record<string, string>;
+  /** The resolver settings that pods with the policy `Default` get. */
+  resolvConf: string;
+}
+
+export interface KubeletOptions {
+  client: Client;
+  world: World;
+  runtime: ContainerRuntime;
+  nodeName: string;
+  /** The first is the node's address; the others are further families. */
+  nodeAddress: string | readonly string[];
+  clusterDns: string | readonly string[];
+  clusterDomain: string;
+  podCidr?: string | readonly string[];
+  /** The pods' folders lie below. */
+  dataDir: string;
+  /** The pods' logs lie below, in `pods/`. Default: `logs` under `dataDir`. */
+  logDir?: string;
+  /** Absent: no server; logs and exec are not offered. */
+  server?: Omit<KubeletServerOptions, "context" | "workers" | "world">;
+  volumePlugins?: readonly VolumePlugin[];
+  config?: Partial<KubeletConfig>;
+}
+
+export interface Kubelet {
+  /** Resolves when the node is registered and its first status is written. */
+  readonly registered: Promise<void>;
+  /** Where the server listens; 0 without one. */
+  readonly port: number;
+  /** Reports the node's state at once: for whoever has just made the network ready. */
+  refreshNode(): void;
+  /** Containers go on. */
+  stop(): Promise<void>;
+}
+
+const defaults: KubeletConfig = {
+  maxPods: 110,
+  maxParallelImagePulls: 4,
+  containerLogMaxBytes: 10 * 1024 * 1024,
+  containerLogMaxFiles: 5,
+  seccompDefault: false,
+  cgroupRoot: "/kubepods",
+  nodeLabels: {},
+  resolvConf: "/etc/resolv.conf",
+};
+
+const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
+  value === undefined ? [] : typeof value === "string" ? [value] : value;
+
+/** systemd's stub answers only on the node itself: behind it stand the real servers. */
+async function nodeResolvConf(path: string): Promise<string> {
+  const text = await readText(path);
+  const behind = "/run/systemd/resolve/resolv.conf";
+  return /^nameserver\s+127\.0\.0\.53/m.test(text) ? (await readText(behind)) || text : text;
+}
+
+interface Parts {
+  context: PodContext;
+  machine: Machine;
+  version: RuntimeVersion;
+  /** Set once the workers exist: the probes wake them. */
+  wake: { pod: (uid: string) => void };
+}
+
+async function assemble(
+  options: KubeletOptions,
+  config: KubeletConfig,
+  world: World,
+  informers: ReturnType<typeof createInformers>,
+): Promise<Parts> {
+  const { client, runtime, nodeName } = options;
+  const nodeAddresses = listOf(options.nodeAddress);
+  const version = await runtime.version();
+  const machine = await readMachine(options.dataDir, version);
+  const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
+  const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
+  const objects = createObjectSource(client);
+  const allocatable = () => allocatableOf(machine, config.maxPods);
+  const wake = { pod: (_uid: string) => {} };
+  const probes = createProbeManager({
+    runtime,
+    world,
+    wake: (uid) => wake.pod(uid),
+    say: (pod, container, kind, reason, message) =>
+      recorder.record(containerReference(pod, container), kind, reason, message),
+  });
+  const dns = async (): Promise<DnsSettings> => ({
+    clusterDns: listOf(options.clusterDns),
+    clusterDomain: options.clusterDomain,
+    node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
+  });
+  const context: PodContext = {
+    client,
+    world,
+    runtime,
+    runtimeName: version.runtimeName,
+    reader: stateReader(runtime),
+    images: createImagePuller(runtime, world, config.maxParallelImagePulls),
+    volumes: createVolumeManager({
+      plugins: [...volumePlugins, ...(options.volumePlugins ?? [])],
+      host: machineVolumeHost(world.random),
+      objects,
+      tokens: createTokenSource(client, world.clock),
+      world,
+      nodeName,
+      allocatable,
+      podDir: paths.podDir,
+    }),
+    objects,
+    probes,
+    statuses: createStatusManager(client, world),
+    cgroups: createCgroups(),
+    recorder,
+    services: informers.of(services),
+    crashes: new KeyedBackoff(),
+    security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
+    dns,
+    nodeName,
+    nodeAddresses,
+    nodeMemoryBytes: machine.memoryBytes,
+    allocatable,
+    paths,
+    cgroupRoot: config.cgroupRoot,
+  };
+  return { context, machine, version, wake };
+}
+
+function reportNode(
+  options: KubeletOptions,
+  config: KubeletConfig,
+  parts: Parts,
+  workers: PodWorkers,
+  port: number,
+): NodeReporter {
+  const { context, machine } = parts;
+  return startNodeReporter({
+    client: options.client,
+    world: context.world,
+    runtime: options.runtime,
+    recorder: context.recorder,
+    nodeName: options.nodeName,
+    nodeAddresses: context.nodeAddresses,
+    hostname: options.nodeName,
+    labels: config.nodeLabels,
+    podCidrs: listOf(options.podCidr),
+    machine,
+    maxPods: config.maxPods,
+    port,
+    dataDir: options.dataDir,
+    sinceRelistMs: workers.sinceRelistMs,
+  });
+}
+
+/** Wakes workers at once where the runtime tells of changes; the relist finds what it does not tell. */
+async function followEvents(context: PodContext, workers: PodWorkers, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      for await (const event of context.runtime.containerEvents(signal)) {
+        if (signal.aborted) return;
+        if (event.containerEventType !== "CONTAINER_STARTED_EVENT") await workers.relist();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      context.world.log.debug({ error: messageOf(error) }, "no events from the runtime");
+    }
+    await context.world.clock.sleep(5000, signal);
+  }
+}
+
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const world = forComponent(options.world, "kubelet");
+  const config = { ...defaults, ...options.config };
+  await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
+  const ending = new AbortController();
+  const informers = createInformers(options.client, world);
+  const parts = await assemble(options, config, world, informers);
+  const { context } = parts;
+  const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
+  informers.start(ending.signal);
+  const workers = startPodWorkers(() => context, world, podInformer);
+  parts.wake.pod = workers.wake;
+  let server: KubeletServer | undefined;
+  try {
+    server = options.server && (await startKubeletServer({ ...options.server, context, workers, world }));
+  } catch (error) {
+    ending.abort();
+    await workers.stop();
+    throw error;
+  }
+  const port = server?.port ?? 0;
+  const node = reportNode(options, config, parts, workers, port);
+  const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
+  const house = Promise.all([
+    podInformer
+      .waitForSync()
+      .then(() => (ending.signal.aborted ? undefined : removeOrphans(context, workers)))
+      .catch((error: unknown) =>
+        world.log.warn({ error: messageOf(error) }, "remains of pods could not be removed"),
+      ),
+    keepHouse(context, workers, limits, ending.signal),
+    followEvents(context, workers, ending.signal),
+  ]);
+  return {
+    registered: node.registered,
+    port,
+    refreshNode: node.refresh,
+    async stop() {
+      ending.abort();
+      await server?.stop();
+      await workers.stop();
+      await Promise.all([node.stop(), house, context.statuses.stop()]);
+      context.probes.stop();
+      await context.recorder.stop();
+    },
+  };
+}

@@ -1,0 +1,302 @@
+/**
+ * The Node object of this machine: registered once, its status written when it changes and every five minutes, its
+ * Lease every ten seconds.
+ * https://kubernetes.io/docs/reference/node/node-status/
+ */
+import { type corev1, formatMicroTime, formatTime, isStatus, leases, nodes } from "#api";
+import { messageOf, type World } from "#base";
+import type { Client, EventRecorder } from "#client";
+import type { ContainerRuntime, Image } from "#contracts";
+import { allocatableOf, capacityOf, type Machine, type Pressure, readPressure } from "./node-info.ts";
+import { canonical } from "./status-manager.ts";
+
+export interface NodeOptions {
+  client: Client;
+  world: World;
+  runtime: ContainerRuntime;
+  recorder: EventRecorder;
+  nodeName: string;
+  nodeAddresses: readonly string[];
+  hostname: string;
+  labels: Readonly<Record<string, string>>;
+  podCidrs: readonly string[];
+  machine: Machine;
+  maxPods: number;
+  port: number;
+  dataDir: string;
+  /** Milliseconds since the runtime last listed its pods. */
+  sinceRelistMs(): number;
+}
+
+export interface NodeReporter {
+  /** Resolves when the node has been registered and its first status written. */
+  readonly registered: Promise<void>;
+  /** Looks at once instead of at the next period. */
+  refresh(): void;
+  stop(): Promise<void>;
+}
+
+const statusPeriodMs = 10_000;
+/** Until the node is Ready its status is looked at often. */
+const startingPeriodMs = 250;
+const heartbeatMs = 5 * 60_000;
+const leaseSeconds = 40;
+const leasePeriodMs = 10_000;
+const relistLateMs = 3 * 60_000;
+const imagesMax = 50;
+
+type Condition = corev1.NodeCondition;
+
+export interface Health {
+  pressure: Pressure;
+  runtimeMessage: string | undefined;
+}
+
+/** The four conditions; times of transition stay where the status stays. */
+export function nodeConditions(
+  health: Health,
+  old: readonly Readonly<Condition>[],
+  nowMs: number,
+): Condition[] {
+  const { pressure, runtimeMessage } = health;
+  const now = formatTime(nowMs);
+  const make = (type: string, status: boolean, reason: string, message: string): Condition => {
+    const text = status ? "True" : "False";
+    const before = old.find((c) => c.type === type);
+    const since = before?.status === text ? before.lastTransitionTime : undefined;
+    return { lastHeartbeatTime: now, lastTransitionTime: since ?? now, message, reason, status: text, type };
+  };
+  return [
+    pressure.memory
+      ? make(
+          "MemoryPressure",
+          true,
+          "KubeletHasInsufficientMemory",
+          "kubelet has insufficient memory available",
+        )
+      : make(
+          "MemoryPressure",
+          false,
+          "KubeletHasSufficientMemory",
+          "kubelet has sufficient memory available",
+        ),
+    pressure.disk
+      ? make("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure")
+      : make("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    pressure.pid
+      ? make("PIDPressure", true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available")
+      : make("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    runtimeMessage === undefined
+      ? make("Ready", true, "KubeletReady", "kubelet is posting ready status")
+      : make("Ready", false, "KubeletNotReady", runtimeMessage),
+  ];
+}
+
+/** The largest first, five names each; what the scheduler's image locality reads. */
+export function nodeImages(images: readonly Image[]): corev1.ContainerImage[] {
+  return [...images]
+    .sort((a, b) => b.size - a.size)
+    .slice(0, imagesMax)
+    .map((i) => ({ names: [...i.repoDigests, ...i.repoTags].slice(0, 5), sizeBytes: i.size }))
+    .filter((i) => i.names.length > 0);
+}
+
+export function nodeLabels(
+  options: Pick<NodeOptions, "hostname" | "labels" | "machine">,
+): Record<string, string> {
+  const { architecture, operatingSystem } = options.machine.info;
+  return {
+    "beta.kubernetes.io/arch": architecture,
+    "beta.kubernetes.io/os": operatingSystem,
+    "kubernetes.io/arch": architecture,
+    "kubernetes.io/hostname": options.hostname,
+    "kubernetes.io/os": operatingSystem,
+    ...options.labels,
+  };
+}
+
+function steadyStatus(options: NodeOptions): corev1.NodeStatus {
+  return {
+    addresses: [
+      ...options.nodeAddresses.map((address) => ({ type: "InternalIP", address })),
+      { type: "Hostname", address: options.hostname },
+    ],
+    allocatable: allocatableOf(options.machine, options.maxPods),
+    capacity: capacityOf(options.machine, options.maxPods),
+    daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
+    nodeInfo: options.machine.info,
+  };
+}
+
+async function healthOf(options: NodeOptions): Promise<Health> {
+  const pressure = await readPressure(options.dataDir);
+  const conditions = await options.runtime
+    .status()
+    .catch((error: unknown) => [
+      { type: "RuntimeReady", status: false, reason: "", message: messageOf(error) },
+    ]);
+  const problems: string[] = [];
+  for (const [type, words] of [
+    ["RuntimeReady", "container runtime not ready"],
+    ["NetworkReady", "container runtime network not ready"],
+  ] as const) {
+    const found = conditions.find((c) => c.type === type);
+    if (found?.status) continue;
+    problems.push(`${words}: ${type}=false reason:${found?.reason ?? ""} message:${found?.message ?? ""}`);
+  }
+  if (options.sinceRelistMs() > relistLateMs)
+    problems.push("PLEG is not healthy: the runtime does not list its pods");
+  return { pressure, runtimeMessage: problems.length > 0 ? problems.join(", ") : undefined };
+}
+
+async function register(options: NodeOptions): Promise<corev1.Node> {
+  const { client, nodeName } = options;
+  const labels = nodeLabels(options);
+  const known = await client.get(nodes, { name: nodeName }).catch((error: unknown) => {
+    if (isStatus(error, "NotFound")) return undefined;
+    throw error;
+  });
+  if (!known) {
+    return client.create(nodes, {
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name: nodeName, labels },
+      spec:
+        options.podCidrs.length > 0 ? { podCIDR: options.podCidrs[0]!, podCIDRs: [...options.podCidrs] } : {},
+    });
+  }
+  const missing = Object.entries(labels).filter(([key, value]) => known.metadata.labels?.[key] !== value);
+  const cidrs = !known.spec?.podCIDR && options.podCidrs.length > 0;
+  if (missing.length === 0 && !cidrs) return known;
+  return client.patch(nodes, { name: nodeName }, "merge", {
+    metadata: { labels: Object.fromEntries(missing) },
+    ...(cidrs ? { spec: { podCIDR: options.podCidrs[0], podCIDRs: options.podCidrs } } : {}),
+  });
+}
+
+/** What changed of the status but for the heartbeats; undefined when nothing did. */
+function changes(before: Readonly<corev1.NodeStatus>, next: corev1.NodeStatus): boolean {
+  const quiet = (status: Readonly<corev1.NodeStatus>, keys: readonly string[]) => {
+    const picked = Object.fromEntries(Object.entries(status).filter(([k]) => keys.includes(k)));
+    const conditions = (status.conditions ?? []).map((c) => ({ ...c, lastHeartbeatTime: "" }));
+    return canonical({ ...picked, conditions: conditions.sort((a, b) => (a.type < b.type ? -1 : 1)) });
+  };
+  const keys = Object.keys(next).filter((k) => k !== "conditions");
+  return quiet(before, keys) !== quiet(next, keys);
+}
+
+export function startNodeReporter(options: NodeOptions): NodeReporter {
+  const { client, world, nodeName, recorder } = options;
+  const ending = new AbortController();
+  const registered = Promise.withResolvers<void>();
+  let node: corev1.Node | undefined;
+  let ready = false;
+  let writtenMs = Number.NEGATIVE_INFINITY;
+  let hurry = new AbortController();
+
+  async function step(): Promise<void> {
+    node ??= await register(options);
+    const nowMs = world.clock.now();
+    const [health, images] = await Promise.all([
+      healthOf(options),
+      options.runtime.listImages().catch(() => []),
+    ]);
+    const old = node.status?.conditions ?? [];
+    const status = {
+      ...steadyStatus(options),
+      images: nodeImages(images),
+      conditions: nodeConditions(health, old, nowMs),
+    };
+    const wasReady = old.find((c) => c.type === "Ready")?.status === "True";
+    ready = health.runtimeMessage === undefined;
+    if (changes(node.status ?? {}, status) || world.clock.monotonic() - writtenMs > heartbeatMs) {
+      node = await client.patch(
+        nodes,
+        { name: nodeName },
+        "strategic",
+        { status },
+        { subresource: "status" },
+      );
+      writtenMs = world.clock.monotonic();
+      if (ready !== wasReady)
+        recorder.record(
+          nodeReference(nodeName),
+          "Normal",
+          ready ? "NodeReady" : "NodeNotReady",
+          `Node ${nodeName} status is now: ${ready ? "NodeReady" : "NodeNotReady"}`,
+        );
+    }
+    registered.resolve();
+  }
+
+  async function loop(): Promise<void> {
+    while (!ending.signal.aborted) {
+      await step().catch((error: unknown) => {
+        // Somebody removed the node: it registers again.
+        node = undefined;
+        world.log.warn({ error: messageOf(error) }, "the node's status could not be written");
+      });
+      hurry = new AbortController();
+      await world.clock.sleep(
+        ready ? statusPeriodMs : startingPeriodMs,
+        AbortSignal.any([hurry.signal, ending.signal]),
+      );
+    }
+    registered.resolve();
+  }
+
+  const running = Promise.all([loop(), renewLease(options, () => node?.metadata.uid, ending.signal)]);
+  recorder.record(nodeReference(nodeName), "Normal", "Starting", "Starting kubelet.");
+  return {
+    registered: registered.promise,
+    refresh: () => hurry.abort(),
+    async stop() {
+      ending.abort();
+      await running;
+    },
+  };
+}
+
+/** Events about nodes carry the name as uid, as upstream's. */
+function nodeReference(name: string): corev1.ObjectReference {
+  return { apiVersion: "v1", kind: "Node", name, uid: name };
+}
+
+/** https://kubernetes.io/docs/concepts/architecture/leases/#node-heart-beats */
+async function renewLease(
+  options: NodeOptions,
+  nodeUid: () => string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { client, world, nodeName } = options;
+  const ref = { namespace: "kube-node-lease", name: nodeName };
+  while (!signal.aborted) {
+    const uid = nodeUid();
+    const spec = {
+      holderIdentity: nodeName,
+      leaseDurationSeconds: leaseSeconds,
+      renewTime: formatMicroTime(world.clock.now()),
+    };
+    const ownerReferences = uid ? [{ apiVersion: "v1", kind: "Node", name: nodeName, uid }] : [];
+    const renewed = uid
+      ? await client
+          .patch(leases, ref, "merge", { metadata: { ownerReferences }, spec })
+          .catch((error: unknown) => {
+            if (!isStatus(error, "NotFound")) throw error;
+            const metadata = { ...ref, ownerReferences };
+            return client.create(leases, {
+              apiVersion: "coordination.k8s.io/v1",
+              kind: "Lease",
+              metadata,
+              spec,
+            });
+          })
+          .then(() => true)
+          .catch((error: unknown) => {
+            world.log.debug({ error: messageOf(error) }, "the node's lease could not be renewed");
+            return false;
+          })
+      : false;
+    await world.clock.sleep(renewed ? leasePeriodMs : 1000, signal);
+  }
+}

@@ -1,0 +1,82 @@
+/** What every part of the kubelet that works on pods is given. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { corev1 } from "#api";
+import type { World } from "#base";
+import type { Client, EventKind, EventRecorder, Informer } from "#client";
+import type { ContainerRuntime } from "#contracts";
+import type { KeyedBackoff } from "./backoff.ts";
+import type { Cgroups } from "./cgroups.ts";
+import { logDirectoryName } from "./cri-config.ts";
+import type { ImagePuller } from "./image-puller.ts";
+import type { ObjectSource } from "./object-source.ts";
+import type { DnsSettings } from "./pod-network-config.ts";
+import type { StateReader } from "./pod-state.ts";
+import type { ProbeManager } from "./probes/manager.ts";
+import type { SecuritySettings } from "./security-context.ts";
+import type { StatusManager } from "./status-manager.ts";
+import type { VolumeManager } from "./volumes/manager.ts";
+
+export interface PodContext {
+  client: Client;
+  world: World;
+  runtime: ContainerRuntime;
+  runtimeName: string;
+  reader: StateReader;
+  images: ImagePuller;
+  volumes: VolumeManager;
+  objects: ObjectSource;
+  probes: ProbeManager;
+  statuses: StatusManager;
+  cgroups: Cgroups;
+  recorder: EventRecorder;
+  services: Informer<corev1.Service>;
+  /** Of containers that end: keys are `<uid>/<container>`. */
+  crashes: KeyedBackoff;
+  security: SecuritySettings;
+  dns(): Promise<DnsSettings>;
+  nodeName: string;
+  nodeAddresses: readonly string[];
+  nodeMemoryBytes: number;
+  allocatable(): Readonly<Record<string, string>>;
+  paths: KubeletPaths;
+  cgroupRoot: string;
+}
+
+export interface KubeletPaths {
+  podDir(uid: string): string;
+  podsDir: string;
+  logsDir: string;
+  logDir(pod: Readonly<corev1.Pod>): string;
+}
+
+export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
+  const podsDir = join(dataDir, "pods");
+  const logsDir = join(logDir, "pods");
+  return {
+    podsDir,
+    logsDir,
+    podDir: (uid) => join(podsDir, uid),
+    logDir: (pod) => join(logsDir, logDirectoryName(pod)),
+  };
+}
+
+/** The reference to one container of a pod, as events name it. */
+export function containerReference(pod: Readonly<corev1.Pod>, container: string): corev1.ObjectReference {
+  const isInit = (pod.spec.initContainers ?? []).some((c) => c.name === container);
+  const { namespace = "", name, uid, resourceVersion } = pod.metadata;
+  const fieldPath = `spec.${isInit ? "initContainers" : "containers"}{${container}}`;
+  return { apiVersion: "v1", kind: "Pod", namespace, name, uid, resourceVersion, fieldPath };
+}
+
+/** Records an event about a container of a pod. */
+export function sayOf(context: PodContext, pod: Readonly<corev1.Pod>, container: string) {
+  const reference = containerReference(pod, container);
+  return (kind: EventKind, reason: string, message: string) =>
+    context.recorder.record(reference, kind, reason, message);
+}
+
+/** The text of a file, or nothing. */
+export function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => "");
+}

@@ -1,0 +1,99 @@
+/** The files the kubelet keeps for a pod: its folder, its hosts file, what containers leave when they end. */
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { corev1 } from "#api";
+import { type Mount, VolumeError } from "#contracts";
+import { expand } from "./environment.ts";
+import { terminationMessagePathAnnotation, terminationMessagePolicyAnnotation } from "./labels.ts";
+import { tailLines } from "./logs/cri-log.ts";
+import { type PodContext, readText } from "./pod-context.ts";
+import { hostsFile } from "./pod-network-config.ts";
+import type { ObservedContainer } from "./pod-state.ts";
+import { resolveSubPath } from "./sub-path.ts";
+
+const messageMaxBytes = 4096;
+const fallbackLines = 80;
+const fallbackMaxBytes = 2048;
+
+const propagations = {
+  None: "PROPAGATION_PRIVATE",
+  HostToContainer: "PROPAGATION_HOST_TO_CONTAINER",
+  Bidirectional: "PROPAGATION_BIDIRECTIONAL",
+} as const;
+
+export async function ensurePodFolders(context: PodContext, pod: Readonly<corev1.Pod>): Promise<void> {
+  await mkdir(context.paths.podDir(pod.metadata.uid), { recursive: true, mode: 0o750 });
+  await mkdir(context.paths.logDir(pod), { recursive: true, mode: 0o755 });
+}
+
+interface MountInput {
+  pod: Readonly<corev1.Pod>;
+  container: Readonly<corev1.Container>;
+  volumes: ReadonlyMap<string, string>;
+  environment: ReadonlyMap<string, string>;
+  podIps: readonly string[];
+  clusterDomain: string;
+}
+
+async function volumeMounts(input: MountInput): Promise<Mount[]> {
+  const mounts: Mount[] = [];
+  for (const mount of input.container.volumeMounts ?? []) {
+    const volumePath = input.volumes.get(mount.name);
+    if (!volumePath) throw new VolumeError(`volume "${mount.name}" is not mounted`);
+    const subPath = mount.subPathExpr ? expand(mount.subPathExpr, input.environment) : (mount.subPath ?? "");
+    mounts.push({
+      containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
+      hostPath: subPath ? await resolveSubPath(volumePath, subPath) : volumePath,
+      readonly: mount.readOnly ?? false,
+      propagation: propagations[mount.mountPropagation ?? "None"],
+    });
+  }
+  return mounts;
+}
+
+async function hostsMount(context: PodContext, input: MountInput): Promise<Mount> {
+  const path = join(context.paths.podDir(input.pod.metadata.uid), "etc-hosts");
+  const nodeHosts = input.pod.spec.hostNetwork ? await readText("/etc/hosts") : "";
+  await writeFile(path, hostsFile(input.pod, input.podIps, input.clusterDomain, nodeHosts), { mode: 0o644 });
+  return { containerPath: "/etc/hosts", hostPath: path, readonly: false, propagation: "PROPAGATION_PRIVATE" };
+}
+
+/** A file of this container alone, mounted where it shall leave its last words. */
+async function terminationMount(context: PodContext, input: MountInput): Promise<Mount> {
+  const dir = join(context.paths.podDir(input.pod.metadata.uid), "containers", input.container.name);
+  await mkdir(dir, { recursive: true, mode: 0o750 });
+  const path = join(dir, context.world.random.suffix(8));
+  await writeFile(path, "");
+  const file = await open(path, "r+");
+  // Whoever the container runs as may write it.
+  await file.chmod(0o666).finally(() => file.close());
+  const containerPath = input.container.terminationMessagePath ?? "/dev/termination-log";
+  return { containerPath, hostPath: path, readonly: false, propagation: "PROPAGATION_PRIVATE" };
+}
+
+export async function containerMounts(context: PodContext, input: MountInput): Promise<Mount[]> {
+  const mounts = await volumeMounts(input);
+  if (!mounts.some((m) => m.containerPath === "/etc/hosts")) mounts.push(await hostsMount(context, input));
+  if (input.container.terminationMessagePath !== "") mounts.push(await terminationMount(context, input));
+  return mounts;
+}
+
+/** https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/ */
+export async function terminationMessage(container: ObservedContainer): Promise<string> {
+  const path = container.annotations[terminationMessagePathAnnotation];
+  const hostPath = container.mounts.find((m) => m.containerPath === path)?.hostPath;
+  const text = hostPath ? await readStart(hostPath, messageMaxBytes) : "";
+  if (text || container.annotations[terminationMessagePolicyAnnotation] !== "FallbackToLogsOnError")
+    return text;
+  if (container.exitCode === 0) return "";
+  const lines = await tailLines(container.logPath, fallbackLines);
+  return Buffer.from(lines).subarray(-fallbackMaxBytes).toString("utf8");
+}
+
+async function readStart(path: string, maxBytes: number): Promise<string> {
+  const file = await open(path, "r").catch(() => undefined);
+  if (!file) return "";
+  const buffer = Buffer.alloc(maxBytes);
+  const { bytesRead } = await file.read(buffer, 0, maxBytes, 0).finally(() => file.close());
+  return buffer.subarray(0, bytesRead).toString("utf8");
+}

@@ -1,0 +1,118 @@
+/**
+ * Requests and limits as the kernel takes them: quality of service, cgroup figures, OOM scores.
+ * https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+ */
+import { type corev1, qosClassOf, quantityMilliValue, quantityValue } from "#api";
+import type { LinuxContainerResources } from "#contracts";
+
+function allContainers(pod: Readonly<corev1.Pod>): readonly Readonly<corev1.Container>[] {
+  return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+}
+
+/** The scheduler's and the kernel's period: 100 ms. */
+const cpuPeriodUs = 100_000;
+const minQuotaUs = 1000;
+const minShares = 2;
+const maxShares = 262_144;
+
+export function cpuShares(milliCpu: number): number {
+  return milliCpu === 0
+    ? minShares
+    : Math.min(maxShares, Math.max(minShares, Math.floor((milliCpu * 1024) / 1000)));
+}
+
+/** Microseconds of CPU time in a period; 0 is without a limit. */
+export function cpuQuota(milliCpu: number): number {
+  return milliCpu === 0 ? 0 : Math.max(minQuotaUs, Math.floor((milliCpu * cpuPeriodUs) / 1000));
+}
+
+/** The more of the node's memory a container asked for, the later it is killed. */
+export function oomScoreAdj(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  nodeMemoryBytes: number,
+): number {
+  if ((pod.spec.priority ?? 0) >= 2_000_000_000) return -997;
+  const qos = qosClassOf(pod.spec);
+  if (qos === "Guaranteed") return -997;
+  if (qos === "BestEffort") return 1000;
+  const request = quantityValue(container.resources?.requests?.memory ?? container.resources?.limits?.memory);
+  const score = 1000 - Math.floor((1000 * request) / Math.max(1, nodeMemoryBytes));
+  return Math.min(999, Math.max(3, score));
+}
+
+export function containerResources(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  nodeMemoryBytes: number,
+): LinuxContainerResources {
+  const { requests, limits } = container.resources ?? {};
+  const cpuLimit = quantityMilliValue(limits?.cpu);
+  const memoryLimit = quantityValue(limits?.memory);
+  return {
+    cpuShares: cpuShares(quantityMilliValue(requests?.cpu ?? limits?.cpu)),
+    cpuPeriod: cpuPeriodUs,
+    cpuQuota: cpuQuota(cpuLimit),
+    memoryLimitInBytes: memoryLimit,
+    oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
+  };
+}
+
+export interface PodCgroup {
+  cpuShares: number;
+  /** 0 is without a limit. */
+  cpuQuotaUs: number;
+  cpuPeriodUs: number;
+  memoryLimitBytes: number;
+}
+
+/** What all containers of a pod may take together: the larger of an init container and the sum of the others. */
+function podSum(pod: Readonly<corev1.Pod>, valueOf: (c: Readonly<corev1.Container>) => number): number {
+  let sidecars = 0;
+  let initMax = 0;
+  for (const c of pod.spec.initContainers ?? []) {
+    if (c.restartPolicy === "Always") {
+      sidecars += valueOf(c);
+      initMax = Math.max(initMax, sidecars);
+    } else {
+      initMax = Math.max(initMax, sidecars + valueOf(c));
+    }
+  }
+  return Math.max(initMax, sidecars + pod.spec.containers.reduce((sum, c) => sum + valueOf(c), 0));
+}
+
+/** A limit holds for the pod only when every container has one. */
+export function podCgroup(pod: Readonly<corev1.Pod>): PodCgroup {
+  const overall = pod.spec.resources;
+  const limited = (name: "cpu" | "memory") =>
+    overall?.limits?.[name] !== undefined ||
+    allContainers(pod).every((c) => quantityMilliValue(c.resources?.limits?.[name]) > 0);
+  const request = podSum(pod, (c) =>
+    quantityMilliValue(c.resources?.requests?.cpu ?? c.resources?.limits?.cpu),
+  );
+  const cpu = limited("cpu")
+    ? overall?.limits?.cpu !== undefined
+      ? quantityMilliValue(overall.limits.cpu)
+      : podSum(pod, (c) => quantityMilliValue(c.resources?.limits?.cpu))
+    : 0;
+  const memory = limited("memory")
+    ? overall?.limits?.memory !== undefined
+      ? quantityValue(overall.limits.memory)
+      : podSum(pod, (c) => quantityValue(c.resources?.limits?.memory))
+    : 0;
+  return {
+    cpuShares: cpuShares(
+      overall?.requests?.cpu !== undefined ? quantityMilliValue(overall.requests.cpu) : request,
+    ),
+    cpuQuotaUs: cpuQuota(cpu),
+    cpuPeriodUs,
+    memoryLimitBytes: memory,
+  };
+}
+
+/** `/kubepods/burstable/pod<uid>`. */
+export function cgroupPathOf(root: string, pod: Readonly<corev1.Pod>): string {
+  const qos = qosClassOf(pod.spec);
+  const parent = qos === "Guaranteed" ? root : `${root}/${qos.toLowerCase()}`;
+  return `${parent}/pod${pod.metadata.uid}`;
+}

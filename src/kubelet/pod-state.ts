@@ -1,0 +1,159 @@
+/** What the container runtime holds of one pod, as it was seen at one moment. */
+import type { Container, ContainerRuntime, ContainerStatus, PodSandbox, PodSandboxStatus } from "#contracts";
+import { isRuntimeNotFound } from "#contracts";
+import {
+  containerHashAnnotation,
+  containerNameLabel,
+  podUidLabel,
+  restartCountAnnotation,
+} from "./labels.ts";
+
+export interface ObservedContainer extends ContainerStatus {
+  name: string;
+  podSandboxId: string;
+  restartCount: number;
+  hash: string;
+}
+
+export interface ObservedPod {
+  uid: string;
+  /** The newest first. */
+  sandboxes: readonly PodSandboxStatus[];
+  /** The newest first. */
+  containers: readonly ObservedContainer[];
+}
+
+export function emptyPod(uid: string): ObservedPod {
+  return { uid, sandboxes: [], containers: [] };
+}
+
+/** The newest container of this name. */
+export function latestContainer(state: ObservedPod, name: string): ObservedContainer | undefined {
+  return state.containers.find((c) => c.name === name);
+}
+
+export function isRunning(container: ObservedContainer): boolean {
+  return container.state === "CONTAINER_RUNNING";
+}
+
+export function readySandbox(state: ObservedPod): PodSandboxStatus | undefined {
+  return state.sandboxes.find((s) => s.state === "SANDBOX_READY");
+}
+
+/** Addresses of the newest sandbox; empty for a pod in the host's network. */
+export function podIpsOf(state: ObservedPod): string[] {
+  const network = readySandbox(state)?.network;
+  return network?.ip ? [network.ip, ...network.additionalIps.map((a) => a.ip)] : [];
+}
+
+/** Created and exited containers never change again, running ones only by ending: each state is asked for once. */
+export interface StateReader {
+  read(uid: string): Promise<ObservedPod>;
+  /** Every pod the runtime knows, in a form that is cheap to compare. */
+  relist(): Promise<Map<string, RuntimePodSummary>>;
+}
+
+export interface RuntimePodSummary {
+  uid: string;
+  name: string;
+  namespace: string;
+  /** Changes whenever a sandbox or container appears, disappears or changes its state. */
+  fingerprint: string;
+}
+
+export function stateReader(runtime: ContainerRuntime): StateReader {
+  const containers = new Map<string, ContainerStatus>();
+  const sandboxes = new Map<string, PodSandboxStatus>();
+
+  async function containerOf(item: Container): Promise<ObservedContainer | undefined> {
+    let status = containers.get(item.id);
+    if (status?.state !== item.state) {
+      status = await orGone(runtime.containerStatus(item.id));
+      if (!status) return undefined;
+      containers.set(item.id, status);
+    }
+    return {
+      ...status,
+      name: item.labels[containerNameLabel] ?? item.metadata.name,
+      podSandboxId: item.podSandboxId,
+      restartCount: Number(status.annotations[restartCountAnnotation] ?? item.metadata.attempt) || 0,
+      hash: status.annotations[containerHashAnnotation] ?? "",
+    };
+  }
+
+  async function sandboxOf(item: PodSandbox): Promise<PodSandboxStatus | undefined> {
+    const known = sandboxes.get(item.id);
+    if (known?.state === item.state) return known;
+    const status = await orGone(runtime.podSandboxStatus(item.id));
+    if (status) sandboxes.set(item.id, status);
+    return status;
+  }
+
+  function forget(known: Map<string, unknown>, present: readonly { id: string }[]): void {
+    const ids = new Set(present.map((p) => p.id));
+    for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
+  }
+
+  return {
+    async read(uid) {
+      const labels = { [podUidLabel]: uid };
+      const [boxes, items] = await Promise.all([
+        runtime.listPodSandboxes(labels),
+        runtime.listContainers(labels),
+      ]);
+      const [sandboxStatuses, statuses] = await Promise.all([
+        Promise.all(boxes.map(sandboxOf)),
+        Promise.all(items.map(containerOf)),
+      ]);
+      return {
+        uid,
+        sandboxes: sandboxStatuses.filter((s) => s !== undefined).sort((a, b) => b.createdAt - a.createdAt),
+        containers: statuses.filter((c) => c !== undefined).sort((a, b) => b.createdAt - a.createdAt),
+      };
+    },
+    async relist() {
+      const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
+      forget(containers, items);
+      forget(sandboxes, boxes);
+      return summarize(boxes, items);
+    },
+  };
+}
+
+/** Undefined for what disappeared between the list and the question. */
+async function orGone<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isRuntimeNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+export function summarize(
+  boxes: readonly PodSandbox[],
+  items: readonly Container[],
+): Map<string, RuntimePodSummary> {
+  const parts = new Map<string, { name: string; namespace: string; states: string[] }>();
+  const names = new Map<string, { uid: string }>();
+  for (const box of boxes) {
+    const uid = box.labels[podUidLabel];
+    if (!uid) continue;
+    names.set(box.id, { uid });
+    const part = parts.get(uid) ?? { name: box.metadata.name, namespace: box.metadata.namespace, states: [] };
+    part.states.push(`${box.id}=${box.state}`);
+    parts.set(uid, part);
+  }
+  for (const item of items) {
+    const uid = item.labels[podUidLabel] ?? names.get(item.podSandboxId)?.uid;
+    if (!uid) continue;
+    const part = parts.get(uid) ?? { name: "", namespace: "", states: [] };
+    part.states.push(`${item.id}=${item.state}`);
+    parts.set(uid, part);
+  }
+  const result = new Map<string, RuntimePodSummary>();
+  for (const [uid, { name, namespace, states }] of parts) {
+    result.set(uid, { uid, name, namespace, fingerprint: states.sort().join(" ") });
+  }
+  return result;
+}

@@ -1,0 +1,88 @@
+/**
+ * Ending what runs of a pod: hooks, grace, then force; sidecars after the others; the sandbox last.
+ * https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+ */
+import type { corev1 } from "#api";
+import { messageOf } from "#base";
+import { isRuntimeNotFound } from "#contracts";
+import { isRestartableInit } from "./compute-actions.ts";
+import { runHook } from "./lifecycle.ts";
+import { type PodContext, sayOf } from "./pod-context.ts";
+import { isRunning, type ObservedContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
+
+export interface StopOptions {
+  pod: Readonly<corev1.Pod>;
+  state: ObservedPod;
+  graceSeconds: number;
+  signal: AbortSignal;
+}
+
+/** What a container is left with when its hook has used up its time. */
+const leastGraceSeconds = 2;
+
+export function graceSecondsOf(pod: Readonly<corev1.Pod>): number {
+  return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+}
+
+function specOf(pod: Readonly<corev1.Pod>, name: string): Readonly<corev1.Container> | undefined {
+  return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((c) => c.name === name);
+}
+
+/** One container, with its hook. */
+export async function stopContainer(
+  context: PodContext,
+  options: StopOptions,
+  container: ObservedContainer,
+  message: string,
+): Promise<void> {
+  const { pod, graceSeconds, signal } = options;
+  const spec = specOf(pod, container.name);
+  const say = sayOf(context, pod, container.name);
+  say("Normal", "Killing", message);
+  let left = graceSeconds;
+  const handler = spec?.lifecycle?.preStop;
+  if (spec && handler && graceSeconds > 0 && isRunning(container)) {
+    const startedMs = context.world.clock.monotonic();
+    const failure = await runHook({
+      handler,
+      container: spec,
+      containerId: container.id,
+      podIp: podIpsOf(options.state)[0] ?? context.nodeAddresses[0] ?? "",
+      runtime: context.runtime,
+      world: context.world,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(graceSeconds * 1000)]),
+      timeoutMs: graceSeconds * 1000,
+    });
+    if (failure !== undefined) say("Warning", "FailedPreStopHook", "PreStopHook failed");
+    const usedSeconds = (context.world.clock.monotonic() - startedMs) / 1000;
+    left = Math.max(leastGraceSeconds, Math.ceil(graceSeconds - usedSeconds));
+  }
+  await context.runtime.stopContainer(container.id, left).catch((error: unknown) => {
+    if (isRuntimeNotFound(error)) return;
+    say("Warning", "FailedKillPod", `error killing pod: ${messageOf(error)}`);
+    throw error;
+  });
+}
+
+/** Everything of the pod; resolves when nothing runs any more. */
+export async function stopPod(context: PodContext, options: StopOptions): Promise<void> {
+  const { pod, state } = options;
+  const running = state.containers.filter(
+    (c) => c.state === "CONTAINER_RUNNING" || c.state === "CONTAINER_UNKNOWN",
+  );
+  const sidecarNames = (pod.spec.initContainers ?? []).filter(isRestartableInit).map((c) => c.name);
+  const sidecars = running.filter((c) => sidecarNames.includes(c.name));
+  const mains = running.filter((c) => !sidecars.includes(c));
+  const stop = (c: ObservedContainer, graceSeconds: number) =>
+    stopContainer(context, { ...options, graceSeconds }, c, `Stopping container ${c.name}`);
+  const startedMs = context.world.clock.monotonic();
+  await Promise.all(mains.map((c) => stop(c, options.graceSeconds)));
+  for (const name of sidecarNames.reverse()) {
+    const used = Math.floor((context.world.clock.monotonic() - startedMs) / 1000);
+    const left = Math.max(Math.min(leastGraceSeconds, options.graceSeconds), options.graceSeconds - used);
+    await Promise.all(sidecars.filter((c) => c.name === name).map((c) => stop(c, left)));
+  }
+  for (const sandbox of state.sandboxes) {
+    if (sandbox.state === "SANDBOX_READY") await context.runtime.stopPodSandbox(sandbox.id);
+  }
+}

@@ -1,0 +1,287 @@
+/** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
+import { type corev1, parseTime } from "#api";
+import { messageOf } from "#base";
+import type { PodSandboxConfig } from "#contracts";
+import { abortable, InterruptedError } from "./abortable.ts";
+import { computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
+import { crashKey, StartError, startContainer } from "./container-start.ts";
+import type { WaitingReason } from "./container-status.ts";
+import { sandboxConfig } from "./cri-config.ts";
+import type { PodContext } from "./pod-context.ts";
+import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
+import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
+import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
+import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
+import { podStatusOf } from "./pod-status.ts";
+import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
+
+/** What the kubelet remembers of a pod between two steps. */
+export interface PodMemory {
+  waiting: Map<string, WaitingReason>;
+  terminationMessages: Map<string, string>;
+  failure: { reason: string; message: string } | undefined;
+}
+
+export function newMemory(): PodMemory {
+  return { waiting: new Map(), terminationMessages: new Map(), failure: undefined };
+}
+
+/** At the latest after this long a pod is looked at again. */
+const resyncMs = 60_000;
+const retryMs = 2000;
+
+/** Reads the pod's state, with what its ended containers left behind. */
+export async function observe(context: PodContext, uid: string, memory: PodMemory): Promise<ObservedPod> {
+  const state = await context.reader.read(uid);
+  const known = new Set(state.containers.map((c) => c.id));
+  for (const id of memory.terminationMessages.keys())
+    if (!known.has(id)) memory.terminationMessages.delete(id);
+  for (const container of state.containers) {
+    if (container.state !== "CONTAINER_EXITED" || memory.terminationMessages.has(container.id)) continue;
+    memory.terminationMessages.set(container.id, await terminationMessage(container).catch(() => ""));
+  }
+  return state;
+}
+
+/** Follows the probes, makes the status and hands it to the status manager. */
+export function report(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  memory: PodMemory,
+  ending: boolean,
+): corev1.PodStatus {
+  const probed = pod.spec.hostNetwork ? (context.nodeAddresses[0] ?? "") : (podIpsOf(state)[0] ?? "");
+  context.probes.follow(pod, state, probed, ending || pod.metadata.deletionTimestamp !== undefined);
+  const known = context.statuses.get(pod.metadata.uid);
+  const status = podStatusOf({
+    pod,
+    state,
+    waiting: memory.waiting,
+    probes: context.probes,
+    runtimeName: context.runtimeName,
+    terminationMessages: memory.terminationMessages,
+    nowMs: context.world.clock.now(),
+    nodeAddresses: context.nodeAddresses,
+    failure: memory.failure,
+    // Conditions of others come from the API; everything of ours from what was last reported.
+    old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
+    ending,
+  });
+  context.statuses.set(pod, status);
+  return status;
+}
+
+function mergedConditions(
+  known: corev1.PodStatus,
+  api: Readonly<corev1.PodStatus> | undefined,
+): corev1.PodCondition[] {
+  const own = known.conditions ?? [];
+  const foreign = (api?.conditions ?? []).filter((c) => !own.some((o) => o.type === c.type));
+  return [...own, ...foreign];
+}
+
+/** https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup */
+function deadlineLeftMs(pod: Readonly<corev1.Pod>, startTime: string | undefined, nowMs: number): number {
+  const seconds = pod.spec.activeDeadlineSeconds;
+  const startMs = startTime ? parseTime(startTime) : undefined;
+  return seconds === undefined || startMs === undefined
+    ? Number.POSITIVE_INFINITY
+    : startMs + seconds * 1000 - nowMs;
+}
+
+/** Brings the pod one step further; answers after how many milliseconds to look again. */
+export async function syncPod(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  memory: PodMemory,
+  signal: AbortSignal,
+): Promise<number> {
+  let state = await observe(context, pod.metadata.uid, memory);
+  let status = report(context, pod, state, memory, false);
+  const deadlineMs = deadlineLeftMs(pod, status.startTime, context.world.clock.now());
+  if (deadlineMs <= 0 && status.phase !== "Succeeded" && status.phase !== "Failed") {
+    memory.failure = {
+      reason: "DeadlineExceeded",
+      message: "Pod was active on the node longer than the specified deadline",
+    };
+    context.recorder.record(pod as corev1.Pod, "Normal", "DeadlineExceeded", memory.failure.message);
+  }
+  if (memory.failure || status.phase === "Succeeded" || status.phase === "Failed") {
+    return finishPod(context, pod, state, memory, signal);
+  }
+  const actions = computePodActions(pod, state, context.probes.unhealthy(pod.metadata.uid), (c) =>
+    context.probes.isStarted(c.id),
+  );
+  let againMs = resyncMs;
+  if (needsAct(actions)) {
+    againMs = await act(context, pod, state, actions, memory, signal);
+    state = await observe(context, pod.metadata.uid, memory);
+    status = report(context, pod, state, memory, false);
+  } else {
+    await refreshVolumes(context, pod);
+  }
+  await pruneContainers(context, state);
+  return Math.min(againMs, deadlineMs, backoffLeftMs(context, pod, state, memory));
+}
+
+function needsAct(actions: PodActions): boolean {
+  return actions.killPod || actions.createSandbox || actions.start.length > 0 || actions.kill.length > 0;
+}
+
+/** A pod whose phase is final: nothing of it runs on, its logs stay until it is deleted. */
+async function finishPod(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  memory: PodMemory,
+  signal: AbortSignal,
+): Promise<number> {
+  await abortable(stopPod(context, { pod, state, graceSeconds: graceSecondsOf(pod), signal }), signal);
+  memory.waiting.clear();
+  report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
+  await context.volumes.cleanUp(pod.metadata.uid);
+  await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
+  return Number.POSITIVE_INFINITY;
+}
+
+/** Live content of volumes; a failure now does not disturb containers that run. */
+async function refreshVolumes(context: PodContext, pod: Readonly<corev1.Pod>): Promise<void> {
+  await context.volumes.ensure(pod).catch((error: unknown) => {
+    context.recorder.record(pod as corev1.Pod, "Warning", "FailedMount", messageOf(error));
+  });
+}
+
+async function makeSandboxConfig(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  attempt: number,
+): Promise<PodSandboxConfig> {
+  const dns = await context.dns();
+  return sandboxConfig({
+    pod,
+    attempt,
+    logDirectory: context.paths.logDir(pod),
+    cgroupParent: cgroupPathOf(context.cgroupRoot, pod),
+    dns: dnsConfigOf(pod, dns),
+    domainName: domainNameOf(pod, dns.clusterDomain),
+    security: context.security,
+  });
+}
+
+/** Answers the sandbox's id, or undefined when it could not be made; that is told as an event. */
+async function createSandbox(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  config: PodSandboxConfig,
+): Promise<string | undefined> {
+  try {
+    if (pod.spec.hostUsers === false)
+      throw new Error("user namespaces are not supported by this node's runtime");
+    await ensurePodFolders(context, pod);
+    await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod));
+    return await context.runtime.runPodSandbox(config);
+  } catch (error) {
+    const message = `Failed to create pod sandbox: ${messageOf(error)}`;
+    context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
+    return undefined;
+  }
+}
+
+async function act(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  before: ObservedPod,
+  actions: PodActions,
+  memory: PodMemory,
+  signal: AbortSignal,
+): Promise<number> {
+  const stopping = { pod, state: before, graceSeconds: graceSecondsOf(pod), signal };
+  if (actions.killPod) await abortable(stopPod(context, stopping), signal);
+  for (const { container, message, reason } of actions.kill) {
+    const spec = pod.spec.containers.find((c) => c.name === container.name);
+    const probe =
+      reason === "Unhealthy"
+        ? spec?.livenessProbe
+        : reason === "StartupProbe"
+          ? spec?.startupProbe
+          : undefined;
+    const graceSeconds = probe?.terminationGracePeriodSeconds ?? stopping.graceSeconds;
+    const restarts = actions.start.includes(container.name);
+    const words = restarts ? `${message}, will be restarted` : message;
+    await abortable(stopContainer(context, { ...stopping, graceSeconds }, container, words), signal);
+  }
+  if (actions.start.length === 0) return 0;
+  const config = await makeSandboxConfig(context, pod, actions.attempt);
+  const [sandboxId, volumes] = await Promise.all([
+    actions.createSandbox ? createSandbox(context, pod, config) : actions.sandboxId,
+    context.volumes.ensure(pod).catch((error: unknown) => {
+      context.recorder.record(pod as corev1.Pod, "Warning", "FailedMount", messageOf(error));
+      return undefined;
+    }),
+  ]);
+  if (!sandboxId || !volumes || signal.aborted) return retryMs;
+  return startAll(context, pod, actions, { sandboxId, sandbox: config, volumes, signal }, memory);
+}
+
+async function startAll(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  actions: PodActions,
+  where: {
+    sandboxId: string;
+    sandbox: PodSandboxConfig;
+    volumes: ReadonlyMap<string, string>;
+    signal: AbortSignal;
+  },
+  memory: PodMemory,
+): Promise<number> {
+  const state = await observe(context, pod.metadata.uid, memory);
+  const podIps = podIpsOf(state);
+  let againMs = resyncMs;
+  for (const name of actions.start) {
+    if (where.signal.aborted) return 0;
+    const container = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find(
+      (c) => c.name === name,
+    )!;
+    try {
+      await startContainer(context, { pod, container, state, podIps, ...where });
+      memory.waiting.delete(name);
+      if ((pod.spec.initContainers ?? []).includes(container) && isRestartableInit(container)) againMs = 0;
+    } catch (error) {
+      if (error instanceof InterruptedError) throw error;
+      const reason = error instanceof StartError ? error.reason : "CreateContainerError";
+      memory.waiting.set(name, { reason, message: messageOf(error) });
+      againMs = Math.min(againMs, 10_000);
+    }
+  }
+  return againMs;
+}
+
+/** How long until a container or image that is held back may be tried again. */
+function backoffLeftMs(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  memory: PodMemory,
+): number {
+  let soonest = Number.POSITIVE_INFINITY;
+  const nowMs = context.world.clock.now();
+  for (const [name, { reason }] of memory.waiting) {
+    const latest = latestContainer(state, name);
+    if (reason !== "CrashLoopBackOff" || !latest || isRunning(latest)) continue;
+    const key = crashKey(pod.metadata.uid, name);
+    soonest = Math.min(soonest, context.crashes.remainingMs(key, latest.finishedAt / 1e6, nowMs));
+  }
+  return Math.min(soonest, context.images.remainingMs(pod)) + 1;
+}
+
+/** One dead container of each name stays, for its logs and its last state. */
+async function pruneContainers(context: PodContext, state: ObservedPod): Promise<void> {
+  const kept = new Set<string>();
+  for (const container of state.containers) {
+    if (container.state !== "CONTAINER_EXITED") continue;
+    if (!kept.has(container.name)) kept.add(container.name);
+    else await context.runtime.removeContainer(container.id);
+  }
+}

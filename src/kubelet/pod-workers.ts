@@ -1,0 +1,110 @@
+/** All pods of the node: from the API's view and the runtime's to one worker each. */
+import type { corev1 } from "#api";
+import { messageOf, type World } from "#base";
+import type { Informer } from "#client";
+import type { PodContext } from "./pod-context.ts";
+import type { RuntimePodSummary } from "./pod-state.ts";
+import { type PodWorker, startPodWorker } from "./pod-worker.ts";
+
+export interface PodWorkers {
+  wake(uid: string): void;
+  /** The worker of a pod the API knows. */
+  find(namespace: string, name: string): PodWorker | undefined;
+  has(uid: string): boolean;
+  list(): Readonly<corev1.Pod>[];
+  /** Milliseconds since the runtime last answered with all its pods. */
+  sinceRelistMs(): number;
+  relist(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A pod of which only the runtime still knows: enough to end it. */
+export function orphanPod(summary: RuntimePodSummary): corev1.Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: summary.name,
+      namespace: summary.namespace,
+      uid: summary.uid,
+      resourceVersion: "",
+      creationTimestamp: "1970-01-01T00:00:00Z",
+    },
+    spec: { containers: [] },
+    status: {},
+  };
+}
+
+const relistMs = 1000;
+
+export function startPodWorkers(
+  context: () => PodContext,
+  world: World,
+  informer: Informer<corev1.Pod>,
+): PodWorkers {
+  const workers = new Map<string, PodWorker>();
+  const ending = new AbortController();
+  let seen = new Map<string, RuntimePodSummary>();
+  let relistedMs = world.clock.monotonic();
+
+  function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
+    const { uid } = pod.metadata;
+    const worker = startPodWorker(context(), pod, inApi, () => workers.delete(uid));
+    workers.set(uid, worker);
+  }
+
+  function onPod(pod: Readonly<corev1.Pod>): void {
+    const worker = workers.get(pod.metadata.uid);
+    if (worker) worker.update(pod);
+    else begin(pod, true);
+  }
+
+  async function relist(): Promise<void> {
+    const next = await context().reader.relist();
+    relistedMs = world.clock.monotonic();
+    for (const [uid, summary] of next) {
+      if (seen.get(uid)?.fingerprint === summary.fingerprint) continue;
+      const worker = workers.get(uid);
+      if (worker) worker.wake();
+      // Only once the API has been heard: before, every pod would look like an orphan.
+      else if (informer.hasSynced) begin(orphanPod(summary), false);
+    }
+    for (const uid of seen.keys()) if (!next.has(uid)) workers.get(uid)?.wake();
+    if (informer.hasSynced) seen = next;
+  }
+
+  async function loop(): Promise<void> {
+    await informer.waitForSync();
+    while (!ending.signal.aborted) {
+      await relist().catch((error: unknown) =>
+        world.log.warn({ error: messageOf(error) }, "the runtime did not list its pods"),
+      );
+      await world.clock.sleep(relistMs, ending.signal);
+    }
+  }
+
+  const quiet = informer.on({
+    add: onPod,
+    update: onPod,
+    delete: (pod) => workers.get(pod.metadata.uid)?.removed(),
+  });
+  const looping = loop();
+
+  return {
+    wake: (uid) => workers.get(uid)?.wake(),
+    find: (namespace, name) =>
+      [...workers.values()].find(
+        (w) => w.pod().metadata.name === name && w.pod().metadata.namespace === namespace,
+      ),
+    has: (uid) => workers.has(uid),
+    list: () => [...workers.values()].map((w) => w.pod()),
+    sinceRelistMs: () => world.clock.monotonic() - relistedMs,
+    relist,
+    async stop() {
+      quiet();
+      ending.abort();
+      await Promise.all([...workers.values()].map((w) => w.stop()));
+      await looping;
+    },
+  };
+}

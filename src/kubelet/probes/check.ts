@@ -1,0 +1,138 @@
+/**
+ * One attempt of a probe: exec, HTTP, TCP or gRPC.
+ * https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
+ */
+import { connect } from "node:net";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import type { corev1 } from "#api";
+import { messageOf } from "#base";
+import { type ContainerRuntime, RuntimeError } from "#contracts";
+import { httpGet } from "./http.ts";
+import { portNumber } from "./target.ts";
+
+export interface CheckResult {
+  ok: boolean;
+  message: string;
+}
+
+export interface CheckTarget {
+  probe: Readonly<corev1.Probe>;
+  container: Readonly<corev1.Container>;
+  containerId: string;
+  podIp: string;
+  runtime: ContainerRuntime;
+}
+
+const outputMaxBytes = 10 * 1024;
+
+export async function check(target: CheckTarget): Promise<CheckResult> {
+  const { probe } = target;
+  try {
+    if (probe.exec) return await checkExec(target, probe.exec.command ?? []);
+    if (probe.httpGet) return await checkHttp(target, probe.httpGet);
+    if (probe.tcpSocket) return await checkTcp(target, probe.tcpSocket);
+    if (probe.grpc) return await checkGrpc(target, probe.grpc);
+    return { ok: false, message: `missing probe handler for ${target.container.name}` };
+  } catch (error) {
+    return { ok: false, message: messageOf(error) };
+  }
+}
+
+const timeoutSecondsOf = (probe: Readonly<corev1.Probe>) => Math.max(1, probe.timeoutSeconds ?? 1);
+
+async function checkExec(target: CheckTarget, command: string[]): Promise<CheckResult> {
+  const seconds = timeoutSecondsOf(target.probe);
+  try {
+    const result = await target.runtime.execSync(target.containerId, command, seconds);
+    const text = Buffer.concat([result.stdout, result.stderr]).subarray(0, outputMaxBytes).toString("utf8");
+    return { ok: result.exitCode === 0, message: text };
+  } catch (error) {
+    const late = error instanceof RuntimeError && error.code === "DEADLINE_EXCEEDED";
+    const message = late
+      ? `command timed out: "${command.join(" ")}" timed out after ${seconds}s`
+      : messageOf(error);
+    return { ok: false, message };
+  }
+}
+
+async function checkHttp(target: CheckTarget, action: Readonly<corev1.HTTPGetAction>): Promise<CheckResult> {
+  const port = portNumber(action.port, target.container);
+  const answer = await httpGet(
+    action,
+    action.host || target.podIp,
+    port,
+    timeoutSecondsOf(target.probe) * 1000,
+  );
+  if (answer.status >= 200 && answer.status < 400) return { ok: true, message: answer.body };
+  return { ok: false, message: `HTTP probe failed with statuscode: ${answer.status}` };
+}
+
+function checkTcp(target: CheckTarget, action: Readonly<corev1.TCPSocketAction>): Promise<CheckResult> {
+  const port = portNumber(action.port, target.container);
+  const host = action.host || target.podIp;
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: timeoutSecondsOf(target.probe) * 1000 });
+    const end = (ok: boolean, message: string) => {
+      socket.destroy();
+      resolve({ ok, message });
+    };
+    socket.once("connect", () => end(true, ""));
+    socket.once("timeout", () => end(false, `dial tcp ${host}:${port}: i/o timeout`));
+    socket.once("error", (error) => end(false, `dial tcp ${host}:${port}: connect: ${error.message}`));
+  });
+}
+
+/** The one message of https://github.com/grpc/grpc/blob/master/doc/health-checking.md, by hand: a string, an enum. */
+function healthRequest(service: string): Buffer {
+  const name = Buffer.from(service);
+  if (name.length === 0) return Buffer.alloc(0);
+  const length: number[] = [];
+  for (let rest = name.length; ; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest <= 127) break;
+  }
+  return Buffer.concat([Buffer.from([0x0a, ...length]), name]);
+}
+
+const serving = 1;
+
+/** The status of the answer: field 1, a varint of one byte. */
+const healthStatus = (bytes: Buffer) => (bytes.length >= 2 && bytes[0] === 0x08 ? bytes[1]! : 0);
+
+function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Promise<CheckResult> {
+  const timeoutMs = timeoutSecondsOf(target.probe) * 1000;
+  const host = target.podIp.includes(":") ? `[${target.podIp}]` : target.podIp;
+  const client = new Client(`${host}:${action.port}`, credentials.createInsecure(), {
+    "grpc.enable_retries": 0,
+  });
+  const deadline = AbortSignal.timeout(timeoutMs);
+  return new Promise((resolve) => {
+    const end = (ok: boolean, message: string) => {
+      client.close();
+      resolve({ ok, message });
+    };
+    const call = client.makeUnaryRequest(
+      "/grpc.health.v1.Health/Check",
+      healthRequest,
+      healthStatus,
+      action.service ?? "",
+      new Metadata(),
+      (error, status) => {
+        if (error)
+          return end(
+            false,
+            deadline.aborted
+              ? `timeout: failed to connect service ${host}:${action.port} within ${timeoutMs / 1000}s`
+              : error.message,
+          );
+        end(
+          status === serving,
+          status === serving
+            ? ""
+            : `service unhealthy (responded with "${status === 2 ? "NOT_SERVING" : "UNKNOWN"}")`,
+        );
+      },
+    );
+    deadline.addEventListener("abort", () => call.cancel(), { once: true });
+  });
+}

@@ -1,0 +1,146 @@
+/** All probers of the node, by container, and what they found. */
+import type { corev1 } from "#api";
+import type { World } from "#base";
+import type { ContainerRuntime } from "#contracts";
+import type { ObservedContainer, ObservedPod } from "../pod-state.ts";
+import { isRunning, latestContainer } from "../pod-state.ts";
+import { type ProbeKind, type Prober, startProber } from "./prober.ts";
+
+export interface ProbeManager {
+  /** Starts probers for what runs and has none, ends those of what no longer runs. */
+  follow(pod: Readonly<corev1.Pod>, state: ObservedPod, podIp: string, ending: boolean): void;
+  isStarted(containerId: string): boolean;
+  isReady(containerId: string): boolean;
+  /** Containers of a pod that a probe condemned. */
+  unhealthy(podUid: string): Map<string, "liveness" | "startup">;
+  forget(podUid: string): void;
+  stop(): void;
+}
+
+interface Watched {
+  podUid: string;
+  probers: Map<ProbeKind, Prober>;
+  started: boolean;
+  ready: boolean;
+  condemned: "liveness" | "startup" | undefined;
+}
+
+const probeOf = (container: Readonly<corev1.Container>, kind: ProbeKind) =>
+  kind === "startup"
+    ? container.startupProbe
+    : kind === "readiness"
+      ? container.readinessProbe
+      : container.livenessProbe;
+
+const kindWords: Record<ProbeKind, string> = {
+  startup: "Startup",
+  readiness: "Readiness",
+  liveness: "Liveness",
+};
+
+export function createProbeManager(options: {
+  runtime: ContainerRuntime;
+  world: World;
+  wake(podUid: string): void;
+  say(
+    pod: Readonly<corev1.Pod>,
+    container: string,
+    kind: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ): void;
+}): ProbeManager {
+  const { runtime, world } = options;
+  const watched = new Map<string, Watched>();
+
+  function verdict(entry: Watched, kind: ProbeKind, healthy: boolean): void {
+    if (kind === "readiness") entry.ready = healthy;
+    else if (!healthy) entry.condemned = kind;
+    else if (kind === "startup") entry.started = true;
+    options.wake(entry.podUid);
+  }
+
+  function begin(
+    pod: Readonly<corev1.Pod>,
+    spec: Readonly<corev1.Container>,
+    container: ObservedContainer,
+    podIp: string,
+  ): void {
+    // A kubelet that starts anew goes on from what was known of a container that runs on.
+    const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+    const before = statuses.find((s) => s.containerID?.endsWith(container.id));
+    const entry: Watched = {
+      podUid: pod.metadata.uid,
+      probers: new Map(),
+      started: !spec.startupProbe || before?.started === true,
+      ready: !spec.readinessProbe || before?.ready === true,
+      condemned: undefined,
+    };
+    watched.set(container.id, entry);
+    for (const kind of ["startup", "readiness", "liveness"] as const) {
+      const probe = probeOf(spec, kind);
+      if (!probe || (kind === "startup" && entry.started)) continue;
+      const prober = startProber({
+        kind,
+        probe,
+        container: spec,
+        containerId: container.id,
+        podIp,
+        runtime,
+        world,
+        startedMs: container.startedAt / 1e6,
+        mayRun: () => kind === "startup" || entry.started,
+        onVerdict: (healthy) => verdict(entry, kind, healthy),
+        onResult: (result) => {
+          if (result.ok) return;
+          options.say(
+            pod,
+            spec.name,
+            "Warning",
+            "Unhealthy",
+            `${kindWords[kind]} probe failed: ${result.message}`,
+          );
+        },
+      });
+      entry.probers.set(kind, prober);
+    }
+  }
+
+  function end(id: string): void {
+    for (const prober of watched.get(id)?.probers.values() ?? []) prober.stop();
+    watched.delete(id);
+  }
+
+  return {
+    follow(pod, state, podIp, ending) {
+      const running = new Set<string>();
+      for (const spec of [...pod.spec.containers, ...(pod.spec.initContainers ?? [])]) {
+        const latest = latestContainer(state, spec.name);
+        if (!latest || !isRunning(latest)) continue;
+        running.add(latest.id);
+        const known = watched.get(latest.id);
+        if (!known && !ending) begin(pod, spec, latest, podIp);
+        // A pod that ends is still probed for readiness: its endpoints tell who may still be asked.
+        if (known && ending) {
+          known.probers.get("liveness")?.stop();
+          known.probers.get("startup")?.stop();
+        }
+      }
+      for (const [id, entry] of watched) if (entry.podUid === pod.metadata.uid && !running.has(id)) end(id);
+    },
+    isStarted: (id) => watched.get(id)?.started ?? false,
+    isReady: (id) => watched.get(id)?.ready ?? false,
+    unhealthy(podUid) {
+      const result = new Map<string, "liveness" | "startup">();
+      for (const [id, entry] of watched)
+        if (entry.podUid === podUid && entry.condemned) result.set(id, entry.condemned);
+      return result;
+    },
+    forget(podUid) {
+      for (const [id, entry] of watched) if (entry.podUid === podUid) end(id);
+    },
+    stop() {
+      for (const id of [...watched.keys()]) end(id);
+    },
+  };
+}

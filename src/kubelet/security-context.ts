@@ -1,0 +1,151 @@
+/**
+ * Who a container runs as and what it may do: the pod's and the container's security contexts, joined. Pure.
+ * https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+ */
+import type { corev1 } from "#api";
+import type {
+  Image,
+  LinuxContainerSecurityContext,
+  LinuxSandboxSecurityContext,
+  NamespaceOption,
+  SecurityProfile,
+} from "#contracts";
+import { ContainerConfigError } from "./environment.ts";
+
+/** What a container must not see of the host under `/proc` and `/sys`. */
+const maskedPaths = [
+  "/proc/asound",
+  "/proc/acpi",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/sys/firmware",
+  "/sys/devices/virtual/powercap",
+];
+const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+export function namespaceOptions(pod: Readonly<corev1.Pod>): NamespaceOption {
+  return {
+    network: pod.spec.hostNetwork ? "NODE" : "POD",
+    pid: pod.spec.hostPID ? "NODE" : pod.spec.shareProcessNamespace ? "POD" : "CONTAINER",
+    ipc: pod.spec.hostIPC ? "NODE" : "POD",
+  };
+}
+
+/** Unset means unconfined, unless the node is told to confine by default. */
+export function seccompProfile(
+  profile: Readonly<corev1.SeccompProfile> | undefined,
+  byDefault: boolean,
+  profileRoot: string,
+): SecurityProfile {
+  if (profile?.type === "RuntimeDefault" || (!profile && byDefault)) return { profileType: "RuntimeDefault" };
+  if (profile?.type === "Localhost") {
+    return { profileType: "Localhost", localhostRef: `${profileRoot}/${profile.localhostProfile ?? ""}` };
+  }
+  return { profileType: "Unconfined" };
+}
+
+function groupsOf(pod: Readonly<corev1.Pod>): number[] {
+  const { supplementalGroups = [], fsGroup } = pod.spec.securityContext ?? {};
+  return [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])];
+}
+
+export interface SecuritySettings {
+  seccompDefault: boolean;
+  seccompProfileRoot: string;
+}
+
+export function sandboxSecurity(
+  pod: Readonly<corev1.Pod>,
+  settings: SecuritySettings,
+): LinuxSandboxSecurityContext {
+  const context = pod.spec.securityContext ?? {};
+  const privileged = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
+    (c) => c.securityContext?.privileged,
+  );
+  return {
+    namespaceOptions: namespaceOptions(pod),
+    ...(context.runAsUser === undefined ? {} : { runAsUser: { value: context.runAsUser } }),
+    // A group without a user is refused by the runtime.
+    ...(context.runAsGroup === undefined || context.runAsUser === undefined
+      ? {}
+      : { runAsGroup: { value: context.runAsGroup } }),
+    supplementalGroups: groupsOf(pod),
+    privileged,
+    seccomp: seccompProfile(
+      context.seccompProfile ?? { type: "RuntimeDefault" },
+      settings.seccompDefault,
+      settings.seccompProfileRoot,
+    ),
+  };
+}
+
+/** Refuses a container that must not be root and would be. */
+export function verifyNonRoot(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  image: Readonly<Pick<Image, "uid" | "username">>,
+): void {
+  const own = container.securityContext ?? {};
+  const shared = pod.spec.securityContext ?? {};
+  if (!(own.runAsNonRoot ?? shared.runAsNonRoot)) return;
+  const runAsUser = own.runAsUser ?? shared.runAsUser;
+  const about = `(pod: "${pod.metadata.name}_${pod.metadata.namespace}(${pod.metadata.uid})", container: ${container.name})`;
+  if (runAsUser !== undefined) {
+    if (runAsUser === 0)
+      throw new ContainerConfigError(`container's runAsUser breaks non-root policy ${about}`);
+    return;
+  }
+  if (image.uid && image.uid.value !== 0) return;
+  if (!image.uid && image.username) {
+    throw new ContainerConfigError(
+      `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root ${about}`,
+    );
+  }
+  throw new ContainerConfigError(`container has runAsNonRoot and image will run as root ${about}`);
+}
+
+function userOf(uid: number | undefined, username: string): Partial<LinuxContainerSecurityContext> {
+  if (uid !== undefined) return { runAsUser: { value: uid } };
+  return username ? { runAsUsername: username } : {};
+}
+
+export function containerSecurity(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  image: Readonly<Pick<Image, "uid" | "username">>,
+  settings: SecuritySettings,
+): LinuxContainerSecurityContext {
+  const own = container.securityContext ?? {};
+  const shared = pod.spec.securityContext ?? {};
+  const runAsUser = own.runAsUser ?? shared.runAsUser ?? image.uid?.value;
+  const runAsGroup = own.runAsGroup ?? shared.runAsGroup;
+  const unmasked = own.procMount === "Unmasked" || own.privileged === true;
+  return {
+    namespaceOptions: namespaceOptions(pod),
+    privileged: own.privileged ?? false,
+    capabilities: {
+      addCapabilities: own.capabilities?.add ?? [],
+      dropCapabilities: own.capabilities?.drop ?? [],
+    },
+    ...userOf(runAsUser, image.username),
+    ...(runAsGroup === undefined ? {} : { runAsGroup: { value: runAsGroup } }),
+    readonlyRootfs: own.readOnlyRootFilesystem ?? false,
+    supplementalGroups: groupsOf(pod),
+    noNewPrivs: own.allowPrivilegeEscalation === false,
+    maskedPaths: unmasked ? [] : maskedPaths,
+    readonlyPaths: unmasked ? [] : readonlyPaths,
+    seccomp: own.privileged
+      ? { profileType: "Unconfined" }
+      : seccompProfile(
+          own.seccompProfile ?? shared.seccompProfile,
+          settings.seccompDefault,
+          settings.seccompProfileRoot,
+        ),
+  };
+}

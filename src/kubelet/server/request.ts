@@ -1,0 +1,78 @@
+/** What requests to the kubelet's server have in common: naming a pod and a container, and being refused. */
+import type { corev1 } from "#api";
+import type { PodContext } from "../pod-context.ts";
+import { latestContainer, type ObservedContainer, type ObservedPod } from "../pod-state.ts";
+import type { PodWorkers } from "../pod-workers.ts";
+
+export class HttpError extends Error {
+  override name = "HttpError";
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export interface Serving {
+  context: PodContext;
+  workers: PodWorkers;
+}
+
+export interface PodTarget {
+  pod: Readonly<corev1.Pod>;
+  state: ObservedPod;
+}
+
+/** `/verb/namespace/name[/uid]/container`: the parts after the verb. */
+export function pathParts(url: URL): string[] {
+  try {
+    return url.pathname.split("/").slice(2).map(decodeURIComponent);
+  } catch {
+    throw new HttpError(400, "malformed path");
+  }
+}
+
+export async function findPod(serving: Serving, namespace = "", name = ""): Promise<PodTarget> {
+  const worker = serving.workers.find(namespace, name);
+  if (!worker) throw new HttpError(404, `pod "${name}" not found in namespace "${namespace}"`);
+  return { pod: worker.pod(), state: await serving.context.reader.read(worker.uid) };
+}
+
+/** The newest container of that name, or the one before it. */
+export function findContainer(target: PodTarget, name: string, previous: boolean): ObservedContainer {
+  const { pod, state } = target;
+  const known = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some((c) => c.name === name);
+  if (!known) throw new HttpError(400, `container ${name} is not valid for pod ${pod.metadata.name}`);
+  const all = state.containers.filter((c) => c.name === name);
+  if (previous) {
+    const ended = all.filter((c) => c.state === "CONTAINER_EXITED");
+    const before = all[0]?.state === "CONTAINER_EXITED" ? (ended[1] ?? ended[0]) : ended[0];
+    if (!before)
+      throw new HttpError(
+        400,
+        `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`,
+      );
+    return before;
+  }
+  const latest = latestContainer(state, name);
+  if (latest) return latest;
+  const status = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []),
+  ].find((s) => s.name === name);
+  const why = status?.state?.waiting?.reason ?? "ContainerCreating";
+  throw new HttpError(400, `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${why}`);
+}
+
+/** A whole number of at least `min`; undefined when the parameter is absent. */
+export function numberParameter(url: URL, name: string, min: number): number | undefined {
+  const text = url.searchParams.get(name);
+  if (text === null || text === "") return undefined;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < min) throw new HttpError(400, `invalid ${name}: ${text}`);
+  return value;
+}
+
+export function booleanParameter(url: URL, ...names: string[]): boolean {
+  return names.some((name) => ["1", "true"].includes(url.searchParams.get(name) ?? ""));
+}

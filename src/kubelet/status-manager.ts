@@ -1,0 +1,161 @@
+/**
+ * Writes pod statuses to the API, only when they changed, one write at a time for a pod, the newest last. What could
+ * not be written is tried again.
+ */
+import { type corev1, isStatus, pods, StatusError } from "#api";
+import { messageOf, type World } from "#base";
+import type { Client } from "#client";
+import { ownConditions } from "./pod-status.ts";
+
+export interface StatusManager {
+  /** Remembers what the pod's status is now and writes it when that is news. */
+  set(pod: Readonly<corev1.Pod>, status: corev1.PodStatus): void;
+  /** The newest status, written or not. */
+  get(uid: string): corev1.PodStatus | undefined;
+  /** Resolves when the newest status is written, the pod is gone, or the manager stops. */
+  written(uid: string): Promise<void>;
+  forget(uid: string): void;
+  stop(): Promise<void>;
+}
+
+interface Entry {
+  pod: Readonly<corev1.Pod>;
+  status: corev1.PodStatus;
+  version: number;
+  writtenVersion: number;
+  /** What the API is known to hold. */
+  base: Readonly<corev1.PodStatus>;
+  running: Promise<void> | undefined;
+}
+
+const retryMs = 1000;
+
+/**
+ * The strategic merge patch from `base` to `next`: fields that vanished are null, of the conditions only the kubelet's
+ * own are sent, and addresses replace the old ones. Undefined when nothing changed.
+ */
+export function statusPatch(
+  base: Readonly<corev1.PodStatus>,
+  next: Readonly<corev1.PodStatus>,
+): Record<string, unknown> | undefined {
+  const patch: Record<string, unknown> = {};
+  const before = base as Record<string, unknown>;
+  const after = next as Record<string, unknown>;
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    if (key === "conditions" || canonical(before[key]) === canonical(after[key])) continue;
+    if (foreignFields.has(key) && after[key] === undefined) continue;
+    const replaces =
+      (key === "podIPs" || key === "hostIPs") && Array.isArray(after[key]) && before[key] !== undefined;
+    patch[key] =
+      after[key] === undefined
+        ? null
+        : replaces
+          ? [{ $patch: "replace" }, ...(after[key] as unknown[])]
+          : after[key];
+  }
+  const own = (status: Readonly<corev1.PodStatus>) =>
+    (status.conditions ?? []).filter((c) => ownConditions.includes(c.type));
+  const old = new Map(own(base).map((c) => [c.type, canonical(c)]));
+  const changed = own(next).filter((c) => old.get(c.type) !== canonical(c));
+  if (changed.length > 0) patch.conditions = changed;
+  return Object.keys(patch).length > 0 ? patch : undefined;
+}
+
+/** Written by others: the scheduler, the controllers of claims. */
+const foreignFields = new Set([
+  "nominatedNodeName",
+  "resourceClaimStatuses",
+  "extendedResourceClaimStatus",
+  "resize",
+]);
+
+/** JSON with sorted keys: the API may answer fields in another order, and leaves out what is empty. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value ?? null);
+  const entries = Object.entries(value).filter(([, v]) => v !== undefined && v !== null);
+  entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join(",")}}`;
+}
+
+export function createStatusManager(client: Client, world: World): StatusManager {
+  const entries = new Map<string, Entry>();
+  const ending = new AbortController();
+
+  async function write(entry: Entry): Promise<void> {
+    const { pod, status, version } = entry;
+    const patch = statusPatch(entry.base, status);
+    const { namespace, name, uid } = pod.metadata;
+    if (patch) {
+      const answer = await client.patch(
+        pods,
+        { namespace, name },
+        "strategic",
+        { metadata: { uid }, status: patch },
+        { subresource: "status", signal: ending.signal },
+      );
+      entry.base = answer.status ?? {};
+    }
+    entry.writtenVersion = version;
+  }
+
+  async function drain(entry: Entry): Promise<void> {
+    while (entry.writtenVersion < entry.version && !ending.signal.aborted) {
+      try {
+        await write(entry);
+      } catch (error) {
+        if (ending.signal.aborted) return;
+        // Another pod of this name, or none: nobody waits for this status any more.
+        if (isStatus(error, "NotFound") || isStatus(error, "Conflict")) {
+          entry.writtenVersion = entry.version;
+          return;
+        }
+        const invalid = error instanceof StatusError && error.code === 422;
+        world.log[invalid ? "error" : "warn"](
+          { pod: entry.pod.metadata.name, error: messageOf(error) },
+          "a pod status could not be written",
+        );
+        await world.clock.sleep(invalid ? 10 * retryMs : retryMs, ending.signal);
+      }
+    }
+  }
+
+  function kick(entry: Entry): void {
+    entry.running ??= drain(entry).finally(() => {
+      entry.running = undefined;
+    });
+  }
+
+  return {
+    set(pod, status) {
+      const { uid } = pod.metadata;
+      const entry = entries.get(uid) ?? {
+        pod,
+        status,
+        version: 0,
+        writtenVersion: 0,
+        base: pod.status ?? {},
+        running: undefined,
+      };
+      if (entries.has(uid) && canonical(entry.status) === canonical(status)) return;
+      entry.pod = pod;
+      entry.status = status;
+      entry.version++;
+      entries.set(uid, entry);
+      kick(entry);
+    },
+    get: (uid) => entries.get(uid)?.status,
+    async written(uid) {
+      const entry = entries.get(uid);
+      while (entry && entry.writtenVersion < entry.version && !ending.signal.aborted) {
+        kick(entry);
+        await entry.running;
+      }
+    },
+    forget: (uid) => void entries.delete(uid),
+    async stop() {
+      ending.abort();
+      await Promise.all([...entries.values()].map((e) => e.running));
+    },
+  };
+}

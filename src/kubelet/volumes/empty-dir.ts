@@ -1,0 +1,40 @@
+/** https://kubernetes.io/docs/concepts/storage/volumes/#emptydir */
+import { quantityValue } from "#api";
+import { defineVolumePlugin, noNeeds, VolumeError } from "#contracts";
+
+export const emptyDirVolume = defineVolumePlugin({
+  name: "emptyDir",
+  directoryName: "kubernetes.io~empty-dir",
+  live: false,
+  needs: () => noNeeds,
+  plan(volume) {
+    const { medium = "", sizeLimit } = volume.emptyDir ?? {};
+    if (medium !== "" && medium !== "Memory")
+      throw new VolumeError(`unknown storage medium ${JSON.stringify(medium)}`);
+    const size = quantityValue(sizeLimit);
+    return {
+      kind: "directory",
+      medium: medium === "Memory" ? "memory" : "disk",
+      mode: 0o777,
+      ...(size > 0 ? { sizeLimitBytes: size } : {}),
+    };
+  },
+  async inspect({ plan, dir }, host) {
+    if (plan.kind === "directory" && plan.medium === "memory") return { mounted: await host.isMounted(dir) };
+    return { mounted: (await host.pathType(dir)) === "directory" };
+  },
+  async mount({ plan, dir, fsGroup }, host) {
+    if (plan.kind !== "directory") throw new VolumeError("not a folder");
+    const fresh = (await host.pathType(dir)) === "absent";
+    if (fresh) await host.ensureDirectory(dir, plan.mode);
+    if (plan.medium === "memory") await host.mountTmpfs(dir, plan.sizeLimitBytes, plan.mode);
+    if (fresh && fsGroup !== undefined) await host.setGroup(dir, fsGroup);
+    return dir;
+  },
+  async unmount(dir, host) {
+    await host.unmount(dir);
+    await host.removeDirectory(dir);
+  },
+  rebuild: async (dir, host) => ({ path: dir, mounted: (await host.pathType(dir)) === "directory" }),
+  usage: async (dir, host) => ({ usedBytes: await host.usageBytes(dir) }),
+});

@@ -1,0 +1,153 @@
+/** The machine as volume plugins see it: folders, atomic file sets, tmpfs mounts. */
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { codeOf, type Random, runOk } from "#base";
+import type { HostPathType, VolumeFile, VolumeHost } from "#contracts";
+
+const dataLink = "..data";
+
+/** `/proc/self/mounts` writes blanks and backslashes in octal. */
+const unescaped = (text: string) =>
+  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+export async function mountPoints(): Promise<string[]> {
+  const text = await readFile("/proc/self/mounts", "utf8");
+  return text.split("\n").flatMap((line) => (line ? [unescaped(line.split(" ")[1] ?? "")] : []));
+}
+
+async function sameFiles(dir: string, files: readonly VolumeFile[]): Promise<boolean> {
+  const target = await readlink(join(dir, dataLink)).catch(() => undefined);
+  if (target === undefined) return false;
+  const current = await listFiles(join(dir, target), "");
+  if (current.length !== files.length) return false;
+  for (const file of files) {
+    const path = join(dir, target, file.path);
+    const [content, info] = await Promise.all([
+      readFile(path).catch(() => undefined),
+      stat(path).catch(() => undefined),
+    ]);
+    if (!content || !info || !content.equals(file.content) || (info.mode & 0o777) !== (file.mode & 0o777))
+      return false;
+  }
+  return true;
+}
+
+async function listFiles(root: string, prefix: string): Promise<string[]> {
+  const entries = await readdir(join(root, prefix), { withFileTypes: true }).catch(() => []);
+  const nested = await Promise.all(
+    entries.map((e) =>
+      e.isDirectory() ? listFiles(root, join(prefix, e.name)) : Promise.resolve([join(prefix, e.name)]),
+    ),
+  );
+  return nested.flat();
+}
+
+/**
+ * As upstream's atomic writer: files lie in a fresh folder, `..data` points to it and is swapped by one rename, and
+ * each visible name is a link through `..data`.
+ * https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go
+ */
+async function writeAtomically(
+  dir: string,
+  files: readonly VolumeFile[],
+  group: number | undefined,
+  random: Random,
+): Promise<boolean> {
+  if (await sameFiles(dir, files)) return false;
+  const old = await readlink(join(dir, dataLink)).catch(() => undefined);
+  const fresh = `..${random.suffix(12)}`;
+  await mkdir(join(dir, fresh), { mode: 0o755 });
+  for (const file of files) {
+    const path = join(dir, fresh, file.path);
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await writeFile(path, file.content);
+    // The group of the volume reads what the owner reads.
+    const mode = group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3);
+    await chmod(path, mode);
+    if (group !== undefined) await chown(path, 0, group);
+  }
+  await rm(join(dir, "..data_tmp"), { force: true });
+  await symlink(fresh, join(dir, "..data_tmp"));
+  await rename(join(dir, "..data_tmp"), join(dir, dataLink));
+  const names = new Set(files.map((f) => f.path.split("/")[0]!));
+  for (const name of names) {
+    await symlink(join(dataLink, name), join(dir, name)).catch((error: unknown) => {
+      if (codeOf(error) !== "EEXIST") throw error;
+    });
+  }
+  for (const entry of await readdir(dir)) {
+    if (!entry.startsWith("..") && !names.has(entry))
+      await rm(join(dir, entry), { recursive: true, force: true });
+  }
+  if (old) await rm(join(dir, old), { recursive: true, force: true });
+  return true;
+}
+
+async function setGroupBelow(path: string, gid: number): Promise<void> {
+  const info = await lstat(path);
+  if (info.isSymbolicLink()) return;
+  await chown(path, info.uid, gid);
+  const executable = info.isDirectory() ? 0o2070 : 0o060;
+  await chmod(path, (info.mode & 0o7777) | executable);
+  if (!info.isDirectory()) return;
+  for (const entry of await readdir(path)) await setGroupBelow(join(path, entry), gid);
+}
+
+async function typeAt(path: string): Promise<HostPathType> {
+  const info = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  });
+  if (!info) return "absent";
+  if (info.isDirectory()) return "directory";
+  if (info.isFile()) return "file";
+  if (info.isSocket()) return "socket";
+  if (info.isCharacterDevice()) return "charDevice";
+  return info.isBlockDevice() ? "blockDevice" : "other";
+}
+
+export function machineVolumeHost(random: Random): VolumeHost {
+  const isMounted = async (path: string) => (await mountPoints()).includes(path);
+  return {
+    async ensureDirectory(path, mode) {
+      await mkdir(path, { recursive: true });
+      // Not subject to the umask.
+      await chmod(path, mode);
+    },
+    writeFiles: (dir, files, group) => writeAtomically(dir, files, group, random),
+    async mountTmpfs(path, sizeBytes, mode) {
+      if (await isMounted(path)) return;
+      const options = [`mode=${mode.toString(8)}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])];
+      await runOk("mount", ["-t", "tmpfs", "-o", options.join(","), "tmpfs", path]);
+    },
+    isMounted,
+    async unmount(path) {
+      if (await isMounted(path)) await runOk("umount", [path]).catch(() => runOk("umount", ["-l", path]));
+    },
+    removeDirectory: (path) => rm(path, { recursive: true, force: true }),
+    pathType: typeAt,
+    async createFile(path, mode) {
+      await mkdir(dirname(path), { recursive: true });
+      await (await open(path, "a", mode)).close();
+    },
+    setGroup: setGroupBelow,
+    async usageBytes(path) {
+      const out = await runOk("du", ["-s", "-B1", "-x", path]);
+      return Number(out.split(/\s/)[0]) || 0;
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/** Several sources in one folder. https://kubernetes.io/docs/concepts/storage/projected-volumes/ */
+import { defineVolumePlugin, VolumeError, type VolumeFile, type VolumeNeeds } from "#contracts";
+import {
+  checkPath,
+  configMapData,
+  defaultFileMode,
+  downwardFiles,
+  expectObject,
+  filesVolume,
+  secretData,
+  selectKeys,
+} from "./files.ts";
+
+const defaultExpirationSeconds = 3600;
+
+export const projectedVolume = defineVolumePlugin({
+  ...filesVolume,
+  name: "projected",
+  directoryName: "kubernetes.io~projected",
+  live: true,
+  needs(volume) {
+    const needs: VolumeNeeds = { configMaps: [], secrets: [], tokens: [] };
+    for (const { configMap, secret, serviceAccountToken: token } of volume.projected!.sources ?? []) {
+      if (configMap)
+        needs.configMaps.push({ name: configMap.name ?? "", optional: configMap.optional ?? false });
+      if (secret) needs.secrets.push({ name: secret.name ?? "", optional: secret.optional ?? false });
+      if (token) {
+        const expirationSeconds = token.expirationSeconds ?? defaultExpirationSeconds;
+        needs.tokens.push({ ...(token.audience ? { audience: token.audience } : {}), expirationSeconds });
+      }
+    }
+    return needs;
+  },
+  plan(volume, sources, context) {
+    const { sources: parts = [], defaultMode: mode = defaultFileMode } = volume.projected!;
+    const files: VolumeFile[] = [];
+    let tokens = 0;
+    for (const {
+      configMap,
+      secret,
+      downwardAPI,
+      serviceAccountToken,
+      clusterTrustBundle,
+      podCertificate,
+    } of parts) {
+      if (configMap) {
+        const { name = "", optional = false, items } = configMap;
+        const map = expectObject(sources.configMaps.get(name), "configmap", name, optional);
+        files.push(...selectKeys(configMapData(map), items, mode, optional));
+      }
+      if (secret) {
+        const { name = "", optional = false, items } = secret;
+        const object = expectObject(sources.secrets.get(name), "secret", name, optional);
+        files.push(...selectKeys(secretData(object), items, mode, optional));
+      }
+      if (downwardAPI) files.push(...downwardFiles(downwardAPI.items ?? [], mode, context));
+      if (serviceAccountToken) {
+        const token = Buffer.from(sources.tokens[tokens++] ?? "");
+        files.push({ path: checkPath(serviceAccountToken.path), content: token, mode });
+      }
+      if (clusterTrustBundle || podCertificate) {
+        throw new VolumeError("projected trust bundles and pod certificates are not supported by this node");
+      }
+    }
+    // A later source replaces an earlier one's file.
+    return { kind: "files", medium: "memory", files: [...new Map(files.map((f) => [f.path, f])).values()] };
+  },
+});
