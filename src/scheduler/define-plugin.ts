@@ -1,0 +1,85 @@
+/**
+ * The shape of every scheduler plugin: upstream's names and meaning, synchronous, over a snapshot that does not change
+ * during a cycle. What can make a rejected pod fit is data.
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
+ */
+import type { NodeInfo, Pod, PodInfo, Snapshot } from "./cache.ts";
+
+/** Why a node, or every node, will not do. */
+export interface Rejection {
+  readonly reasons: readonly string[];
+  /** No pod that goes could change it. */
+  readonly unresolvable: boolean;
+}
+
+export function rejection(...reasons: string[]): Rejection {
+  return { reasons, unresolvable: false };
+}
+
+export function unresolvable(...reasons: string[]): Rejection {
+  return { reasons, unresolvable: true };
+}
+
+/** What happened in the cluster. */
+export type ClusterEvent =
+  | { kind: "NodeAdded" | "NodeChanged"; node: NodeInfo }
+  | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod };
+
+/** An event after which a pod that this plugin rejected may fit; `helps` looks closer. */
+export interface Wake {
+  readonly on: ClusterEvent["kind"];
+  helps?(pod: Pod, event: ClusterEvent): boolean;
+}
+
+/** What plugins may ask beside the snapshot. */
+export interface SchedulingWorld {
+  /** The selector of the Services and the owner that the pod belongs to: what default spreading counts. */
+  kinSelector(pod: Pod): Readonly<Record<string, string>> | undefined;
+  /** Names of the namespaces with these labels. */
+  namespacesWith(selector: NonNullable<unknown>): readonly string[];
+}
+
+/** Scores as they came; in place made into 0 to 100, where more is better. */
+export type Normalize = (scores: number[]) => void;
+
+export interface SchedulerPlugin<Prepared = unknown> {
+  readonly name: string;
+  readonly wakes: readonly Wake[];
+  /** A reason not to try at all for now. */
+  gate?(pod: Pod): string | undefined;
+  /** Which of two pods is tried first: negative, `a`. */
+  compare?(a: { pod: Pod; queuedMs: number }, b: { pod: Pod; queuedMs: number }): number;
+  /** Once a cycle, before all nodes: what `filter` needs. Undefined: this pod is none of the plugin's business. */
+  prepare?(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined;
+  filter?(info: PodInfo, node: NodeInfo, prepared: Prepared): Rejection | undefined;
+  /** Once a cycle, before the nodes that are left: what `score` needs. Undefined: no opinion. */
+  prepareScore?(
+    info: PodInfo,
+    feasible: readonly NodeInfo[],
+    snapshot: Snapshot,
+    world: SchedulingWorld,
+  ): Prepared | undefined;
+  score?(info: PodInfo, node: NodeInfo, prepared: Prepared): number;
+  readonly normalize?: Normalize;
+}
+
+export function defineSchedulerPlugin<Prepared>(plugin: SchedulerPlugin<Prepared>): SchedulerPlugin {
+  return plugin as unknown as SchedulerPlugin;
+}
+
+export const scoreMax = 100;
+
+/** The best gets 100. */
+export function toMaximum(scores: number[]): void {
+  const max = Math.max(0, ...scores);
+  for (let i = 0; i < scores.length; i++)
+    scores[i] = max === 0 ? 0 : Math.floor((scores[i]! * scoreMax) / max);
+}
+
+/** The least gets 100. */
+export function toMaximumReversed(scores: number[]): void {
+  const max = Math.max(0, ...scores);
+  for (let i = 0; i < scores.length; i++) {
+    scores[i] = max === 0 ? scoreMax : scoreMax - Math.floor((scores[i]! * scoreMax) / max);
+  }
+}

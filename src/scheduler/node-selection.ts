@@ -1,0 +1,47 @@
+/** Which nodes a pod says it may run on: `nodeSelector` and required node affinity. */
+import type { corev1 } from "#api";
+import type { NodeInfo, Pod } from "./cache.ts";
+
+type Term = Readonly<corev1.NodeSelectorTerm>;
+type Requirement = Readonly<corev1.NodeSelectorRequirement>;
+
+export type NodePredicate = (node: NodeInfo) => boolean;
+
+function holds({ operator, values = [] }: Requirement, value: string | undefined): boolean {
+  switch (operator) {
+    case "In":
+      return value !== undefined && values.includes(value);
+    case "NotIn":
+      return value === undefined || !values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+    default: {
+      if (value === undefined || !/^-?\d+$/.test(value) || !/^-?\d+$/.test(values[0] ?? "")) return false;
+      return operator === "Gt"
+        ? BigInt(value) > BigInt(values[0]!)
+        : operator === "Lt" && BigInt(value) < BigInt(values[0]!);
+    }
+  }
+}
+
+/** All requirements of a term; an empty term matches nothing. */
+export function termMatches(term: Term, node: NodeInfo): boolean {
+  const { matchExpressions = [], matchFields = [] } = term;
+  if (matchExpressions.length + matchFields.length === 0) return false;
+  return (
+    matchExpressions.every((each) => holds(each, node.labels[each.key])) &&
+    matchFields.every((each) => holds(each, each.key === "metadata.name" ? node.name : undefined))
+  );
+}
+
+/** Undefined: any node will do. */
+export function requiredNodes(pod: Pod): NodePredicate | undefined {
+  const selector = Object.entries(pod.spec.nodeSelector ?? {});
+  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  if (selector.length === 0 && !required) return undefined;
+  return (node) =>
+    selector.every(([key, value]) => node.labels[key] === value) &&
+    (!required || required.nodeSelectorTerms.some((term) => termMatches(term, node)));
+}

@@ -1,0 +1,76 @@
+/** The contract every registered plugin keeps. A new one is covered by its line in the profile. */
+import { expect, test } from "vitest";
+import { deepFreeze } from "#client";
+import { podInfoOf } from "./cache.ts";
+import { defaultProfile } from "./profile.ts";
+import { cacheOf, nodeOf, noKin, podOf } from "./scheduler.fixture.ts";
+
+const nodes = [
+  nodeOf("a", { labels: { zone: "1" } }),
+  nodeOf("b", { labels: { zone: "2" }, taints: [{ key: "k", effect: "PreferNoSchedule" }] }),
+  nodeOf("c", { cpu: "1", images: [{ names: ["x:latest"], sizeBytes: 5e8 }] }),
+];
+const pods = [
+  podOf("plain"),
+  podOf("greedy", { cpu: "2", memory: "1Gi", hostPort: 80 }),
+  podOf("choosy", {
+    labels: { app: "w" },
+    affinity: {
+      nodeAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [
+          { weight: 5, preference: { matchExpressions: [{ key: "zone", operator: "Exists" }] } },
+        ],
+      },
+      podAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [
+          {
+            weight: 3,
+            podAffinityTerm: { topologyKey: "zone", labelSelector: { matchLabels: { app: "w" } } },
+          },
+        ],
+      },
+    },
+    topologySpreadConstraints: [
+      {
+        topologyKey: "zone",
+        maxSkew: 1,
+        whenUnsatisfiable: "ScheduleAnyway",
+        labelSelector: { matchLabels: { app: "w" } },
+      },
+    ],
+  }),
+].map(deepFreeze);
+
+test("names are unique", () => {
+  const names = defaultProfile.plugins.map(({ plugin }) => plugin.name);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+for (const { plugin, weight } of defaultProfile.plugins) {
+  test(`${plugin.name}: has what its weight and its kind promise`, () => {
+    expect(weight > 0).toBe(plugin.score !== undefined);
+    expect(plugin.score !== undefined).toBe(plugin.prepareScore !== undefined);
+    if (plugin.filter) {
+      expect(plugin.prepare).toBeDefined();
+      expect(plugin.wakes.length).toBeGreaterThan(0);
+    }
+  });
+
+  test(`${plugin.name}: scores are whole numbers from 0 to 100, and pods stay as they are`, () => {
+    const cache = cacheOf(nodes, [podOf("w", { nodeName: "a", labels: { app: "w" } })]);
+    for (const pod of pods) {
+      const info = podInfoOf(pod);
+      const filter = plugin.prepare?.(info, cache, noKin);
+      if (filter !== undefined) for (const node of cache.nodes) plugin.filter?.(info, node, filter);
+      const prepared = plugin.prepareScore?.(info, cache.nodes, cache, noKin);
+      if (prepared === undefined || !plugin.score) continue;
+      const scores = cache.nodes.map((node) => plugin.score!(info, node, prepared));
+      plugin.normalize?.(scores);
+      for (const score of scores) {
+        expect(Number.isInteger(score)).toBe(true);
+        expect(score).toBeGreaterThanOrEqual(0);
+        expect(score).toBeLessThanOrEqual(100);
+      }
+    }
+  });
+}
