@@ -11,6 +11,10 @@ export { pods } from "./core/pod.ts";
 export { imagePullPolicyOf } from "./core/pod-spec/defaults.ts";
 export { qosClassOf } from "./core/pod-spec/qos.ts";
 export { sameJson } from "./core/pod-spec/template.ts";
+export {
+  keepAllButEphemeralContainers,
+  validateEphemeralContainersUpdate,
+} from "./core/pod-spec/validate-pod.ts";
 export { secrets } from "./core/secret.ts";
 export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";

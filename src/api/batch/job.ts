@@ -24,9 +24,14 @@ function defaultJob(job: batchv1.Job): void {
     for (const pattern of rule.onPodConditions ?? []) pattern.status ??= "True";
   }
   defaultPodTemplate(spec);
-  const labels = spec.template.metadata?.labels;
-  if (labels && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...labels };
+  takeTemplateLabels(job);
   job.status ??= {};
+}
+
+/** A job without labels has those of its pods. */
+function takeTemplateLabels(job: batchv1.Job): void {
+  const labels = job.spec.template.metadata?.labels;
+  if (labels && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...labels };
 }
 
 /** Every job selects its own pods by its uid, unless the client manages the selector itself. */
@@ -86,6 +91,7 @@ export const jobs = defineResource<batchv1.Job>({
   onCreate(job) {
     job.status = {};
     if (!job.spec.manualSelector) generateSelector(job);
+    takeTemplateLabels(job);
   },
   validate: validateJob,
   validateUpdate: validateJobUpdate,

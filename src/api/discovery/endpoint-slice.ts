@@ -94,7 +94,7 @@ export const endpointSlices = defineResource<discoveryv1.EndpointSlice>({
   },
   columns: [
     nameColumn(),
-    column("AddressType", "string", "The type of the addresses.", (s) => s.addressType),
+    column("AddressType", "string", "The type of the addresses.", (s) => s.addressType ?? ""),
     column("Ports", "string", "The ports of every endpoint.", (s) =>
       shortened((s.ports ?? []).map((p) => String(p.port ?? "*"))),
     ),

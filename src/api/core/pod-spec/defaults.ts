@@ -49,7 +49,8 @@ export function defaultPod(spec: corev1.PodSpec): void {
 /** A limit without a request is the request too. */
 function defaultRequests(resources: corev1.ResourceRequirements | undefined): void {
   if (!resources?.limits) return;
-  resources.requests = { ...resources.limits, ...resources.requests };
+  resources.requests = { ...resources.requests };
+  for (const [name, limit] of Object.entries(resources.limits)) resources.requests[name] ??= limit;
 }
 
 function defaultContainer(container: AnyContainer): void {

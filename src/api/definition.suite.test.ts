@@ -1,0 +1,174 @@
+/** The contract of a resource definition: runs on every member of the registry by itself. */
+import { describe, expect, test } from "vitest";
+import { servedResources } from "./generated/resources.ts";
+import { decode } from "./meta/decode.ts";
+import { decodeProtobuf, encodeProtobuf } from "./meta/protobuf.ts";
+import { apiVersionOf, type KubernetesObject } from "./meta/resource-type.ts";
+import { hasType, schemaOf, typeOfKind } from "./meta/schema.ts";
+import { renderTable } from "./meta/table.ts";
+import { definitionOf, definitionOfKind, resourceDefinitions } from "./registry.ts";
+import { validateObjectMeta } from "./validation/object-meta.ts";
+
+const template = {
+  metadata: { labels: { app: "a" } },
+  spec: { containers: [{ name: "c", image: "nginx:1" }] },
+};
+const workload = { selector: { matchLabels: { app: "a" } }, template };
+
+/** The least that a client must say of each kind. A new resource adds its own here. */
+const minimal: Record<string, object> = {
+  ConfigMap: { data: { key: "value" } },
+  Endpoints: { subsets: [{ addresses: [{ ip: "10.0.0.1" }], ports: [{ port: 80 }] }] },
+  Event: {
+    involvedObject: { kind: "Pod", namespace: "default", name: "p" },
+    reason: "Started",
+    type: "Normal",
+    message: "m",
+  },
+  Namespace: {},
+  Node: {},
+  Pod: { spec: template.spec },
+  Secret: { data: { key: "dmFsdWU=" } },
+  ServiceAccount: {},
+  Service: { spec: { ports: [{ port: 80 }], selector: { app: "a" } } },
+  Deployment: { spec: workload },
+  ReplicaSet: { spec: workload },
+  Job: { spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } },
+  Lease: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 } },
+  EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
+};
+
+const nowMs = Date.UTC(2026, 0, 2, 3, 4, 5);
+
+describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_, definition) => {
+  function example(): KubernetesObject {
+    expect(minimal[definition.kind], `a minimal ${definition.kind} in this suite`).toBeDefined();
+    const object = {
+      apiVersion: apiVersionOf(definition),
+      kind: definition.kind,
+      metadata: {
+        name: "example",
+        ...(definition.namespaced ? { namespace: "default" } : {}),
+        uid: "b5b5d0a0-0000-4000-8000-000000000000",
+        resourceVersion: "1",
+        creationTimestamp: "2026-01-02T03:00:00Z",
+      },
+      ...structuredClone(minimal[definition.kind]),
+    };
+    expect(decode(definition.typeName, object).unknown).toEqual([]);
+    return object;
+  }
+
+  function created(): KubernetesObject {
+    const object = example();
+    definition.defaults(object);
+    definition.onCreate(object, { nowMs });
+    return object;
+  }
+
+  test("its names are those of Kubernetes", () => {
+    const served = servedResources.find(
+      (r) =>
+        r.group === definition.group &&
+        r.version === definition.version &&
+        r.resource === definition.resource,
+    );
+    expect(served).toMatchObject({ kind: definition.kind, namespaced: definition.namespaced });
+    for (const verb of definition.verbs) expect(served!.verbs).toContain(verb);
+    for (const [name, s] of Object.entries(definition.subresources)) {
+      expect(served!.subresources[name]).toMatchObject({ kind: s.kind });
+      if (s.group) expect(served!.subresources[name]!.group).toBe(s.group);
+    }
+    expect(definitionOf(definition.group, definition.version, definition.resource)).toBe(definition);
+    expect(definitionOfKind(definition)).toBe(definition);
+  });
+
+  test("its type and its list's are in the schema", () => {
+    expect(schemaOf(definition.typeName).gvk).toEqual({
+      group: definition.group,
+      version: definition.version,
+      kind: definition.kind,
+    });
+    expect(hasType(`${definition.typeName}List`)).toBe(true);
+    for (const s of Object.values(definition.subresources)) {
+      const gvk = {
+        group: s.group ?? definition.group,
+        version: s.version ?? definition.version,
+        kind: s.kind,
+      };
+      expect(typeOfKind(gvk)).toBeDefined();
+    }
+  });
+
+  test("defaults are idempotent, and so is decoding what they made", () => {
+    const once = created();
+    const twice = structuredClone(once);
+    definition.defaults(twice);
+    expect(twice).toEqual(once);
+    const decoded = structuredClone(once);
+    expect(decode(definition.typeName, decoded).unknown).toEqual([]);
+    expect(decoded).toEqual(once);
+  });
+
+  test("a minimal object is valid, and so is leaving it as it is", () => {
+    const object = created();
+    expect(definition.validate(object)).toEqual([]);
+    expect(validateObjectMeta(object.metadata, definition)).toEqual([]);
+    const next = structuredClone(object);
+    definition.onUpdate(next, object, { nowMs });
+    expect(next).toEqual(object);
+    expect(definition.validateUpdate(next, object)).toEqual([]);
+  });
+
+  test("a write through the main endpoint cannot change the status, one of the status nothing else", () => {
+    if (!("status" in definition.subresources)) return;
+    const old = created() as KubernetesObject & { status?: unknown; spec?: unknown };
+    const next = { ...structuredClone(old), status: { conditions: [{ type: "X", status: "True" }] } };
+    definition.onUpdate(next, old, { nowMs });
+    expect(next.status).toEqual(old.status);
+    const report = { ...structuredClone(old), spec: { changed: true }, status: { conditions: [] } };
+    definition.onStatusUpdate(report, old, { nowMs });
+    expect(report.spec).toEqual(old.spec);
+    expect(report.status).toMatchObject({ conditions: [] });
+    expect(Object.keys(report)).toEqual(Object.keys(old));
+  });
+
+  test("validation bears what is missing or strange", () => {
+    for (const broken of [{}, { spec: {} }, { spec: { template: {} } }, { status: {} }]) {
+      const object = {
+        apiVersion: "v1",
+        kind: definition.kind,
+        metadata: { name: "x" },
+        ...structuredClone(broken),
+      };
+      definition.defaults(object as never);
+      definition.onCreate(object as never, { nowMs });
+      expect(Array.isArray(definition.validate(object as never))).toBe(true);
+    }
+  });
+
+  test("table cells match the columns, and an empty object has a row too", () => {
+    const empty = { apiVersion: "v1", kind: definition.kind, metadata: { name: "x" } } as KubernetesObject;
+    definition.defaults(empty);
+    const table = renderTable(definition, [created(), empty], {}, { nowMs, include: "None" });
+    const rows = table.rows as { cells: unknown[] }[];
+    expect(table.columnDefinitions).toHaveLength(definition.columns.length);
+    for (const row of rows) {
+      expect(row.cells).toHaveLength(definition.columns.length);
+      for (const cell of row.cells) expect(["string", "number", "boolean"]).toContain(typeof cell);
+    }
+    expect(definition.columns.filter((c) => c.format === "name")).toHaveLength(1);
+  });
+
+  test("selectable fields are texts", () => {
+    for (const get of Object.values(definition.selectableFields))
+      expect(typeof get(created())).toBe("string");
+  });
+
+  test("protobuf carries all of it", () => {
+    const object = created();
+    const back = decodeProtobuf(encodeProtobuf(object)!);
+    decode(definition.typeName, back);
+    expect(back).toEqual(JSON.parse(JSON.stringify(object)));
+  });
+});
