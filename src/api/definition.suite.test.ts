@@ -138,7 +138,7 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
       const object = {
         apiVersion: "v1",
         kind: definition.kind,
-        metadata: { name: "x" },
+        metadata: { name: "x", uid: "u" },
         ...structuredClone(broken),
       };
       definition.defaults(object as never);

@@ -51,7 +51,7 @@ describe("protobuf", () => {
     );
   });
 
-  test("zero values that Go would leave out go when the object is decoded as any body is", () => {
+  test("zero values that Go would leave out go when the object is decoded like a JSON body", () => {
     const object = decodeMessage(
       "io.k8s.api.core.v1.PodSpec",
       encodeMessage("io.k8s.api.core.v1.PodSpec", {
