@@ -1,2 +1,3 @@
 export * from "./contract.ts";
 export { type EmbeddedStoreOptions, openEmbeddedStore } from "./embedded.ts";
+export { SortedKeys } from "./sorted-keys.ts";

@@ -15,7 +15,12 @@ it("scans as a sorted array would", () => {
         else model.delete(k);
       }
       expect(keys.size).toBe(model.size);
-      expect([...keys.scan(prefix)]).toEqual([...model].filter((k) => k.startsWith(prefix)).sort());
+      const expected = [...model].filter((k) => k.startsWith(prefix)).sort();
+      expect([...keys.scan(prefix)]).toEqual(expected);
+      expect(keys.count(prefix)).toBe(expected.length);
+      const later = expected.filter((k) => k >= `${prefix}a`);
+      expect([...keys.scan(prefix, `${prefix}a`)]).toEqual(later);
+      expect(keys.count(prefix, `${prefix}a`)).toBe(later.length);
     }),
   );
 });

@@ -50,17 +50,33 @@ export class SortedKeys {
     if (chunk.length === 0) this.#chunks.splice(at, 1);
   }
 
-  /** Keys that start with `prefix`, in order. The set must not change while the scan runs. */
-  *scan(prefix: string): Generator<string> {
+  /** Keys that start with `prefix`, in order, from `start` on. The set must not change while the scan runs. */
+  *scan(prefix: string, start = prefix): Generator<string> {
     if (this.#chunks.length === 0) return;
-    for (let at = this.#chunkFor(prefix); at < this.#chunks.length; at++) {
+    const from = start > prefix ? start : prefix;
+    for (let at = this.#chunkFor(from); at < this.#chunks.length; at++) {
       const chunk = this.#chunks[at]!;
-      for (let i = lowerBound(chunk, prefix); i < chunk.length; i++) {
+      for (let i = lowerBound(chunk, from); i < chunk.length; i++) {
         const key = chunk[i]!;
         if (!key.startsWith(prefix)) return;
         yield key;
       }
     }
+  }
+
+  /** How many keys `scan` would yield, without a look at each of them. */
+  count(prefix: string, start = prefix): number {
+    const from = start > prefix ? start : prefix;
+    return Math.max(0, this.#rank(`${prefix}\uffff`) - this.#rank(from));
+  }
+
+  /** How many keys are below `key`. */
+  #rank(key: string): number {
+    if (this.#chunks.length === 0) return 0;
+    const at = this.#chunkFor(key);
+    let rank = lowerBound(this.#chunks[at]!, key);
+    for (let i = 0; i < at; i++) rank += this.#chunks[i]!.length;
+    return rank;
   }
 
   /** The last chunk that starts at or below `key`. */

@@ -1,0 +1,60 @@
+/** Finds out who asks: by client certificate, by static token or by service account token. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { unauthorized } from "#api";
+import { authenticatedGroup, type User } from "../user.ts";
+import type { TokenIssuer } from "./service-account-tokens.ts";
+
+export interface StaticToken {
+  token: string;
+  username: string;
+  groups?: readonly string[];
+  uid?: string;
+}
+
+/** What the front knows of the connection and the head of the request. */
+export interface Credentials {
+  authorization: string | undefined;
+  /** The subject of a certificate that the client CA signed. */
+  certificate: { commonName: string; organizations: readonly string[] } | undefined;
+}
+
+const tokenMaxLength = 16 * 1024;
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+export class Authenticator {
+  readonly #tokens: readonly { digest: Buffer; user: User }[];
+  readonly #serviceAccounts: TokenIssuer;
+
+  constructor(tokens: readonly StaticToken[], serviceAccounts: TokenIssuer) {
+    this.#tokens = tokens.map(({ token, username, groups = [], uid }) => ({
+      digest: digest(token),
+      user: { username, groups: [...groups, authenticatedGroup], ...(uid ? { uid } : {}) },
+    }));
+    this.#serviceAccounts = serviceAccounts;
+  }
+
+  /** Undefined when nothing was shown at all; what is shown and not good is a 401. */
+  async authenticate(credentials: Credentials): Promise<User | undefined> {
+    const { certificate, authorization } = credentials;
+    if (certificate) {
+      return { username: certificate.commonName, groups: [...certificate.organizations, authenticatedGroup] };
+    }
+    if (!authorization) return undefined;
+    const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+    if (!token || token.length > tokenMaxLength) throw unauthorized();
+    const user = this.#byStaticToken(token) ?? (await this.#serviceAccounts.authenticate(token));
+    if (!user) throw unauthorized();
+    return user;
+  }
+
+  /** Compares with every token, in constant time. */
+  #byStaticToken(token: string): User | undefined {
+    const wanted = digest(token);
+    let found: User | undefined;
+    for (const { digest: known, user } of this.#tokens) if (timingSafeEqual(known, wanted)) found = user;
+    return found;
+  }
+}

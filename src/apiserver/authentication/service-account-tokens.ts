@@ -1,0 +1,209 @@
+/**
+ * Service account tokens: signed, bound to their account and optionally to a pod, checked against what still exists.
+ * https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import {
+  type authenticationv1,
+  conflict,
+  formatTime,
+  invalid,
+  invalidObject,
+  type KubernetesObject,
+  nodes,
+  notFound,
+  pods,
+  type ResourceDefinition,
+  secrets,
+  serviceAccounts,
+} from "#api";
+import type { Target } from "../registry/context.ts";
+import type { Storage } from "../registry/storage.ts";
+import { authenticatedGroup, type User } from "../user.ts";
+
+export interface SigningKey {
+  /** PEM. */
+  cert: string;
+  key: string;
+}
+
+const minSeconds = 600;
+const maxSeconds = 2 ** 32;
+const defaultSeconds = 3600;
+
+interface Reference {
+  name: string;
+  uid: string;
+}
+
+interface KubernetesClaims {
+  namespace: string;
+  serviceaccount: Reference;
+  pod?: Reference;
+  secret?: Reference;
+  node?: Reference;
+}
+
+type TokenRequest = authenticationv1.TokenRequest & KubernetesObject;
+
+const bindable: Readonly<
+  Record<string, { definition: ResourceDefinition; claim: "pod" | "secret" | "node" }>
+> = {
+  "v1/Pod": { definition: pods as ResourceDefinition, claim: "pod" },
+  "v1/Secret": { definition: secrets as ResourceDefinition, claim: "secret" },
+  "v1/Node": { definition: nodes as ResourceDefinition, claim: "node" },
+};
+
+export class TokenIssuer {
+  readonly #storage: Storage;
+  readonly #issuer: string;
+  readonly #pem: SigningKey;
+  #keys: { sign: KeyObject; verify: KeyObject; algorithm: string } | undefined;
+
+  constructor(storage: Storage, issuer: string, pem: SigningKey) {
+    this.#storage = storage;
+    this.#issuer = issuer;
+    this.#pem = pem;
+  }
+
+  /** The answer to a TokenRequest for one account. */
+  async issue(target: Target, body: KubernetesObject): Promise<TokenRequest> {
+    const request = body as TokenRequest;
+    const account = this.#storage.get(target.definition, target.namespace, target.name).parse();
+    const namespace = target.namespace!;
+    const seconds = request.spec?.expirationSeconds ?? defaultSeconds;
+    validateSeconds(seconds);
+    const claims: KubernetesClaims = {
+      namespace,
+      serviceaccount: referenceTo(account),
+      ...this.#bound(request, namespace),
+    };
+    const { random, clock } = this.#storage.world;
+    const audiences = request.spec?.audiences?.length ? request.spec.audiences : [this.#issuer];
+    const now = Math.floor(clock.now() / 1000);
+    const { sign, algorithm } = this.#keyPair();
+    const { SignJWT } = await import("jose");
+    const token = await new SignJWT({ "kubernetes.io": claims })
+      .setProtectedHeader({ alg: algorithm })
+      .setIssuer(this.#issuer)
+      .setSubject(usernameOf(namespace, target.name))
+      .setAudience(audiences)
+      .setIssuedAt(now)
+      .setNotBefore(now)
+      .setExpirationTime(now + seconds)
+      .setJti(random.uuid())
+      .sign(sign);
+    const expirationTimestamp = formatTime((now + seconds) * 1000);
+    const metadata = {
+      name: target.name,
+      namespace,
+      uid: "",
+      resourceVersion: "",
+      creationTimestamp: formatTime(now * 1000),
+    };
+    const spec = { ...request.spec, audiences, expirationSeconds: seconds };
+    return {
+      kind: "TokenRequest",
+      apiVersion: "authentication.k8s.io/v1",
+      metadata,
+      spec,
+      status: { token, expirationTimestamp },
+    };
+  }
+
+  /** Undefined for a token that is not good (any more). */
+  async authenticate(token: string): Promise<User | undefined> {
+    const { verify, algorithm } = this.#keyPair();
+    const { jwtVerify } = await import("jose");
+    const verified = await jwtVerify(token, verify, {
+      issuer: this.#issuer,
+      audience: this.#issuer,
+      algorithms: [algorithm],
+      currentDate: new Date(this.#storage.world.clock.now()),
+    }).catch(() => undefined);
+    const claims = verified?.payload["kubernetes.io"] as KubernetesClaims | undefined;
+    if (!verified || !claims?.serviceaccount || !this.#stillExists(claims)) return undefined;
+    const { namespace, serviceaccount, pod } = claims;
+    return {
+      username: usernameOf(namespace, serviceaccount.name),
+      uid: serviceaccount.uid,
+      groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, authenticatedGroup],
+      extra: {
+        "authentication.kubernetes.io/credential-id": [`JTI=${verified.payload.jti}`],
+        ...(pod
+          ? {
+              "authentication.kubernetes.io/pod-name": [pod.name],
+              "authentication.kubernetes.io/pod-uid": [pod.uid],
+            }
+          : {}),
+      },
+    };
+  }
+
+  #bound(request: TokenRequest, namespace: string): Partial<KubernetesClaims> {
+    const wanted = request.spec?.boundObjectRef;
+    if (!wanted) return {};
+    const found = bindable[`${wanted.apiVersion}/${wanted.kind}`];
+    if (!found) {
+      const error = invalid(
+        "spec.boundObjectRef",
+        wanted.kind ?? "",
+        "cannot bind token for serviceaccount to this kind of object",
+      );
+      throw invalidObject({ group: "authentication.k8s.io", kind: "TokenRequest" }, "", [error]);
+    }
+    const { definition, claim } = found;
+    const object = this.#storage.find(definition, namespace, wanted.name ?? "")?.parse();
+    if (!object) throw notFound(definition, wanted.name ?? "");
+    if (wanted.uid && wanted.uid !== object.metadata.uid) {
+      const why = `the UID in the bound object reference (${wanted.uid}) does not match the UID in record. The object might have been deleted and then recreated`;
+      throw conflict(definition, object.metadata.name, why);
+    }
+    return { [claim]: referenceTo(object) };
+  }
+
+  #stillExists(claims: KubernetesClaims): boolean {
+    const isThere = (definition: ResourceDefinition, reference: Reference | undefined) => {
+      if (!reference) return true;
+      const found = this.#storage.find(definition, claims.namespace, reference.name)?.parse();
+      return found?.metadata.uid === reference.uid;
+    };
+    return (
+      isThere(serviceAccounts as ResourceDefinition, claims.serviceaccount) &&
+      isThere(pods as ResourceDefinition, claims.pod) &&
+      isThere(secrets as ResourceDefinition, claims.secret)
+    );
+  }
+
+  #keyPair(): { sign: KeyObject; verify: KeyObject; algorithm: string } {
+    if (!this.#keys) {
+      const sign = createPrivateKey(this.#pem.key);
+      const algorithm = sign.asymmetricKeyType === "ec" ? "ES256" : "RS256";
+      this.#keys = { sign, verify: createPublicKey(sign), algorithm };
+    }
+    return this.#keys;
+  }
+}
+
+function usernameOf(namespace: string, name: string): string {
+  return `system:serviceaccount:${namespace}:${name}`;
+}
+
+function referenceTo(object: KubernetesObject): Reference {
+  return { name: object.metadata.name, uid: object.metadata.uid };
+}
+
+function validateSeconds(seconds: number): void {
+  const field = "spec.expirationSeconds";
+  const kind = { group: "authentication.k8s.io", kind: "TokenRequest" };
+  if (seconds < minSeconds) {
+    throw invalidObject(kind, "", [
+      invalid(field, seconds, "may not specify a duration less than 10 minutes"),
+    ]);
+  }
+  if (seconds > maxSeconds) {
+    throw invalidObject(kind, "", [
+      invalid(field, seconds, "may not specify a duration larger than 2^32 seconds"),
+    ]);
+  }
+}

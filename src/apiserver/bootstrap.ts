@@ -1,0 +1,111 @@
+/** What a cluster has from its first moment: its own namespaces, and the Service that leads to the API server. */
+import {
+  endpointSlices,
+  endpoints,
+  isStatus,
+  type KubernetesObject,
+  namespaces,
+  type ResourceDefinition,
+  resourceDefinitions,
+  sameJson,
+  services,
+} from "#api";
+import { assert } from "#base";
+import { formatAddress, parseRange } from "./admission/address-range.ts";
+import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
+import type { Registry, WriteContext } from "./registry/context.ts";
+import { create } from "./registry/create.ts";
+import { change, mainStrategy } from "./registry/update.ts";
+import { authenticatedGroup } from "./user.ts";
+
+export interface BootstrapOptions {
+  serviceCidr: string;
+  advertiseAddress: string;
+  /** Absent when the server has no sockets: then there is nothing the Service could lead to. */
+  port: number | undefined;
+}
+
+const context: WriteContext = {
+  user: { username: "system:apiserver", groups: ["system:masters", authenticatedGroup] },
+  dryRun: false,
+};
+const serviceName = "kubernetes";
+const namespace = "default";
+const portName = "https";
+
+type Draft = { metadata: Partial<KubernetesObject["metadata"]> } & Record<string, unknown>;
+
+export async function bootstrap(registry: Registry, options: BootstrapOptions): Promise<void> {
+  await Promise.all(systemNamespaces.map((name) => ensure(registry, namespaces, { metadata: { name } })));
+  const port = options.port ?? 6443;
+  await ensure(registry, services, {
+    metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
+    spec: {
+      clusterIP: formatAddress(parseRange(options.serviceCidr).first),
+      ports: [{ name: portName, port: 443, protocol: "TCP", targetPort: port }],
+      type: "ClusterIP",
+      sessionAffinity: "None",
+    },
+  });
+  if (options.port === undefined) return;
+  await ensureEndpoints(registry, options.advertiseAddress, options.port);
+}
+
+/** The server knows its own address best: no controller looks after these two. */
+async function ensureEndpoints(registry: Registry, ip: string, port: number): Promise<void> {
+  await ensureContent(registry, endpoints, "subsets", {
+    metadata: { name: serviceName, namespace, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: [{ ip }], ports: [{ name: portName, port, protocol: "TCP" }] }],
+  });
+  const slice: Draft = {
+    metadata: { name: serviceName, namespace, labels: { "kubernetes.io/service-name": serviceName } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [ip], conditions: { ready: true } }],
+    ports: [{ name: portName, port, protocol: "TCP" }],
+  };
+  await ensureContent(registry, endpointSlices, "endpoints", slice);
+  await ensureContent(registry, endpointSlices, "ports", slice);
+}
+
+async function ensure(
+  registry: Registry,
+  type: Pick<ResourceDefinition, "kind">,
+  draft: Draft,
+): Promise<void> {
+  const definition = definitionNamed(type.kind);
+  const object = { kind: definition.kind, apiVersion: versionOf(definition), ...structuredClone(draft) };
+  const target = { definition, namespace: draft.metadata.namespace, name: draft.metadata.name! };
+  if (registry.storage.find(definition, target.namespace, target.name)) return;
+  try {
+    await create(registry, { ...target, name: "" }, context, object as unknown as KubernetesObject);
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+  }
+}
+
+/** As `ensure`, and brings one field of what is there already up to date. */
+async function ensureContent(
+  registry: Registry,
+  type: Pick<ResourceDefinition, "kind">,
+  field: string,
+  draft: Draft,
+): Promise<void> {
+  await ensure(registry, type, draft);
+  const definition = definitionNamed(type.kind);
+  const target = { definition, namespace: draft.metadata.namespace, name: draft.metadata.name! };
+  await change(registry, target, context, mainStrategy(definition), (current) => {
+    const fields = current as unknown as Record<string, unknown>;
+    if (!sameJson(fields[field], draft[field])) fields[field] = structuredClone(draft[field]);
+    return current;
+  });
+}
+
+function versionOf(definition: ResourceDefinition): string {
+  return definition.group ? `${definition.group}/${definition.version}` : definition.version;
+}
+
+function definitionNamed(kind: string): ResourceDefinition {
+  const definition = resourceDefinitions.find((d) => d.kind === kind);
+  assert(definition, `${kind} is not served`);
+  return definition;
+}

@@ -1,0 +1,76 @@
+/** One object as the API server keeps it: its wire bytes, and on demand the few fields that selectors look at. */
+import type { KubernetesObject, ResourceDefinition } from "#api";
+import type { StoreEntry } from "#store";
+
+/** What selectors see of an object. */
+export interface Facts {
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  /** Values of the selectable fields beside name and namespace. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export function factsOf(definition: ResourceDefinition, object: Readonly<KubernetesObject>): Facts {
+  const fields: Record<string, string> = {};
+  for (const [name, read] of Object.entries(definition.selectableFields)) fields[name] = read(object);
+  return { labels: object.metadata.labels, fields };
+}
+
+/** Facts of bytes that this process has just written, so that nobody parses them again. */
+export type KnownFacts = WeakMap<Buffer, Facts>;
+
+export class CachedObject {
+  readonly key: string;
+  readonly revision: number;
+  readonly bytes: Buffer;
+  readonly #definition: ResourceDefinition;
+  #facts: Facts | undefined;
+
+  constructor(
+    definition: ResourceDefinition,
+    entry: Pick<StoreEntry, "key" | "value" | "modRevision">,
+    facts?: Facts,
+  ) {
+    this.#definition = definition;
+    this.key = entry.key;
+    this.revision = entry.modRevision;
+    this.bytes = entry.value;
+    this.#facts = facts;
+  }
+
+  get name(): string {
+    return this.key.slice(this.key.lastIndexOf("/") + 1);
+  }
+
+  /** Empty for resources without namespaces. */
+  get namespace(): string {
+    if (!this.#definition.namespaced) return "";
+    const end = this.key.lastIndexOf("/");
+    return this.key.slice(this.key.lastIndexOf("/", end - 1) + 1, end);
+  }
+
+  get facts(): Facts {
+    this.#facts ??= factsOf(this.#definition, this.parse());
+    return this.#facts;
+  }
+
+  /** A fresh copy: the caller's own. */
+  parse(): KubernetesObject {
+    return JSON.parse(this.bytes.toString("utf8")) as KubernetesObject;
+  }
+
+  /** The last state of a deleted object, at the revision of its deletion. */
+  deletedAt(revision: number): CachedObject {
+    const object = this.parse();
+    object.metadata.resourceVersion = String(revision);
+    const entry = { key: this.key, value: serialize(object), modRevision: revision };
+    return new CachedObject(this.#definition, entry, this.#facts);
+  }
+}
+
+/** Wire bytes in a buffer of their own: these very bytes are stored and sent. */
+export function serialize(value: unknown): Buffer {
+  const text = JSON.stringify(value);
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
+}

@@ -1,0 +1,135 @@
+/**
+ * Bodies to objects: format, type and field validation, with upstream's answers to what is wrong.
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+ */
+import {
+  apiVersionOf,
+  badRequest,
+  DecodeError,
+  decode,
+  isObject,
+  type KubernetesObject,
+  parseJson,
+  type ResourceDefinition,
+  StatusError,
+  strictMessage,
+  strictWarnings,
+} from "#api";
+import { messageOf } from "#base";
+import type { ApiRequest } from "./exchange.ts";
+import { mediaTypes } from "./negotiation.ts";
+
+/** What an object must be: a resource's kind, or the kind of a subresource. */
+export interface ExpectedKind {
+  readonly typeName: string;
+  readonly kind: string;
+  readonly apiVersion: string;
+}
+
+export function expectedKindOf(definition: ResourceDefinition): ExpectedKind {
+  return { typeName: definition.typeName, kind: definition.kind, apiVersion: apiVersionOf(definition) };
+}
+
+export type FieldValidation = "Ignore" | "Warn" | "Strict";
+
+export interface Parsed {
+  value: unknown;
+  duplicates: string[];
+}
+
+export function fieldValidationOf(query: URLSearchParams): FieldValidation {
+  const value = query.get("fieldValidation") || "Warn";
+  if (value === "Ignore" || value === "Warn" || value === "Strict") return value;
+  const message = `fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "", "Ignore", "Warn", "Strict"`;
+  throw StatusError.of(422, "Invalid", `options.meta.k8s.io "" is invalid: ${message}`);
+}
+
+export function mediaTypeOf(request: ApiRequest): string {
+  return (
+    (request.headers["content-type"] ?? mediaTypes.json).split(";")[0]!.trim().toLowerCase() ||
+    mediaTypes.json
+  );
+}
+
+export function unsupportedMediaType(accepted: readonly string[]): StatusError {
+  const message = `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`;
+  return StatusError.of(415, "UnsupportedMediaType", message);
+}
+
+/** The body as a plain value: JSON or YAML. */
+export async function parseBody(request: ApiRequest, expected: string): Promise<Parsed> {
+  const mediaType = mediaTypeOf(request);
+  const text = () => request.body.toString("utf8");
+  try {
+    if (mediaType === mediaTypes.json)
+      return parseJson(text(), { duplicates: fieldValidationOf(request.query) !== "Ignore" });
+    if (mediaType === mediaTypes.yaml) return { value: await parseYaml(text()), duplicates: [] };
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    const format = mediaType === mediaTypes.json ? "json parse error" : "yaml parse error";
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; ${format}: ${messageOf(error)}`,
+    );
+  }
+  throw unsupportedMediaType([mediaTypes.json, mediaTypes.yaml]);
+}
+
+/** YAML 1.1 scalars as kubectl would read them; aliases are bounded. Loaded when the first one comes. */
+export async function parseYaml(text: string): Promise<unknown> {
+  const { parse } = await import("yaml");
+  return parse(text, { maxAliasCount: 100, logLevel: "silent" });
+}
+
+/** The decoded object; warnings for what was dropped go to `warnings`. */
+export function decodeObject(
+  expected: ExpectedKind,
+  parsed: Parsed,
+  validation: FieldValidation,
+  warnings: string[],
+): KubernetesObject {
+  const { value } = parsed;
+  if (!isObject(value))
+    throw cannotBeHandled(expected, "", "", `json: cannot unmarshal ${typeof value} into Go value`);
+  checkKind(expected, value);
+  let unknown: string[];
+  try {
+    ({ unknown } = decode(expected.typeName, value));
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw cannotBeHandled(expected, expected.kind, expected.apiVersion, error.message);
+  }
+  if (validation === "Strict" && (unknown.length > 0 || parsed.duplicates.length > 0)) {
+    throw cannotBeHandled(
+      expected,
+      expected.kind,
+      expected.apiVersion,
+      strictMessage(unknown, parsed.duplicates),
+    );
+  }
+  if (validation === "Warn") warnings.push(...strictWarnings(unknown, parsed.duplicates));
+  const { apiVersion: _, kind: __, metadata, ...rest } = value;
+  const object = { kind: expected.kind, apiVersion: expected.apiVersion, metadata: metadata ?? {}, ...rest };
+  return object as unknown as KubernetesObject;
+}
+
+function cannotBeHandled(expected: ExpectedKind, kind: string, apiVersion: string, why: string): StatusError {
+  const version = (apiVersion || expected.apiVersion).split("/").at(-1);
+  return badRequest(
+    `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}: ${why}`,
+  );
+}
+
+/** Kind and version may be left out; if they are there they must be those of the path. */
+function checkKind(expected: ExpectedKind, value: Record<string, unknown>): void {
+  const { apiVersion, kind } = value;
+  if (typeof apiVersion === "string" && apiVersion !== "" && apiVersion !== expected.apiVersion) {
+    throw badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expected.apiVersion})`,
+    );
+  }
+  if (typeof kind === "string" && kind !== "" && kind !== expected.kind) {
+    throw badRequest(
+      `${kind} in version ${JSON.stringify(expected.apiVersion)} cannot be handled as a ${expected.kind}: converting (${kind}) to (${expected.kind}): unknown conversion`,
+    );
+  }
+}

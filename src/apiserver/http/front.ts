@@ -1,0 +1,305 @@
+/**
+ * Sockets: HTTP/2 and HTTP/1.1 with TLS on one port. Reads requests with every bound there is, hands them to the
+ * pipeline, writes answers with the reader's pace.
+ */
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Duplex, Readable, Writable } from "node:stream";
+import type { PeerCertificate, TLSSocket } from "node:tls";
+import { badRequest, StatusError } from "#api";
+import { codeOf, messageOf, UserError } from "#base";
+import type { Credentials } from "../authentication/authenticator.ts";
+import type { ApiRequest, ApiResponse } from "./exchange.ts";
+import type { Pipeline } from "./pipeline.ts";
+import { statusResponse } from "./respond.ts";
+
+export interface FrontOptions {
+  host: string;
+  port: number;
+  tls: { cert: string; key: string };
+  clientCa: string;
+  pipeline: Pipeline;
+  /** Takes over connections that leave HTTP (exec, port-forward). */
+  upgrade(request: ApiRequest, message: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+}
+
+const bodyMaxBytes = 3 * 1024 * 1024;
+/** For HTTP/1.1: the size of a head, and how long a request may take to arrive. */
+const http1Limits = { maxHeaderSize: 64 * 1024, requestTimeout: 60_000 };
+
+export interface Front {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export async function openFront(options: FrontOptions): Promise<Front> {
+  const { tls, clientCa, pipeline } = options;
+  const server = createSecureServer({
+    allowHTTP1: true,
+    cert: tls.cert,
+    key: tls.key,
+    ca: clientCa,
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.2",
+    ...http1Limits,
+    settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
+  });
+  const sockets = new Set<TLSSocket>();
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("secureConnection", (socket: TLSSocket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    session.on("error", () => session.destroy());
+  });
+  server.on("request", (request, response) => {
+    void serveHttp1(pipeline, request as unknown as IncomingMessage, response as unknown as ServerResponse);
+  });
+  // Listening for requests makes Node serve streams through its compatibility layer too: ours are served directly.
+  server.removeAllListeners("stream");
+  server.on("stream", (stream, headers) => void serveHttp2(pipeline, stream as ServerHttp2Stream, headers));
+  server.on("upgrade", (message: IncomingMessage, socket: Duplex, head: Buffer) => {
+    void serveUpgrade(options, message, socket, head);
+  });
+  await listening(server, options);
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function listening(server: Http2SecureServer, { host, port }: FrontOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      const inUse = codeOf(error) === "EADDRINUSE";
+      const mend = inUse
+        ? "stop what listens there, or choose another port"
+        : "choose an address of this machine";
+      const what = inUse ? "the port is in use" : messageOf(error);
+      reject(new UserError(`cannot listen on ${host}:${port}: ${what}`, mend, { cause: error }));
+    });
+    server.listen(port, host, () => {
+      server.removeAllListeners("error");
+      server.on("error", () => {});
+      resolve();
+    });
+  });
+}
+
+type Certificate = Credentials["certificate"];
+
+const certificates = new WeakMap<object, { certificate: Certificate }>();
+
+/** Looked up once for each connection. A certificate that the client CA did not sign counts as none. */
+function certificateOf(socket: TLSSocket): Certificate {
+  const known = certificates.get(socket);
+  if (known) return known.certificate;
+  const certificate = socket.authorized ? subjectOf(socket.getPeerCertificate()) : undefined;
+  certificates.set(socket, { certificate });
+  return certificate;
+}
+
+function subjectOf(peer: PeerCertificate | undefined): Certificate {
+  const names = [peer?.subject?.CN ?? []].flat();
+  if (!names[0]) return undefined;
+  return { commonName: names[0], organizations: [peer?.subject.O ?? []].flat() };
+}
+
+interface Head {
+  method: string;
+  url: string;
+  headers: Readonly<Record<string, string | undefined>>;
+  socket: TLSSocket;
+}
+
+async function answerTo(
+  pipeline: Pipeline,
+  head: Head,
+  body: Readable,
+  signal: AbortSignal,
+): Promise<ApiResponse> {
+  try {
+    const request = await authenticated(pipeline, head, signal);
+    const hasBody = head.method !== "GET" && head.method !== "HEAD";
+    const bytes = hasBody ? await readBody(body, head.headers["content-length"]) : request.body;
+    return await pipeline.handle({ ...request, body: bytes });
+  } catch (error) {
+    return statusResponse(pipeline.statusOf(error));
+  }
+}
+
+async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal): Promise<ApiRequest> {
+  const { method, url, headers } = head;
+  const question = url.indexOf("?");
+  const path = question < 0 ? url : url.slice(0, question);
+  const credentials = { authorization: headers.authorization, certificate: certificateOf(head.socket) };
+  const user = await pipeline.authenticate(credentials, method, path);
+  const query = new URLSearchParams(question < 0 ? "" : url.slice(question + 1));
+  return { method, path, query, headers, body: Buffer.alloc(0), user, signal };
+}
+
+/** A body that is cut short also just ends: its length is checked. */
+async function readBody(body: Readable, contentLength: string | undefined): Promise<Buffer> {
+  const tooLarge = () =>
+    StatusError.of(413, "RequestEntityTooLarge", `Request entity too large: limit is ${bodyMaxBytes}`);
+  const expected = contentLength === undefined ? undefined : Number(contentLength);
+  if (expected !== undefined && expected > bodyMaxBytes) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > bodyMaxBytes) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    throw badRequest(`the body could not be read: ${messageOf(error)}`);
+  }
+  if (expected !== undefined && size !== expected) {
+    throw badRequest(`the body has ${size} bytes, its content-length says ${expected}`);
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+}
+
+async function serveHttp1(
+  pipeline: Pipeline,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  request.on("error", () => gone.abort());
+  const head: Head = {
+    method: request.method ?? "GET",
+    url: request.url ?? "/",
+    headers: flatHeaders(request.headers),
+    socket: request.socket as TLSSocket,
+  };
+  const answer = await answerTo(pipeline, head, request, gone.signal);
+  if (gone.signal.aborted) return discard(answer);
+  // What is left of a body that was refused would be read as the next request.
+  const headers = request.complete ? answer.headers : { ...answer.headers, connection: "close" };
+  response.writeHead(answer.status, withLength(answer, headers));
+  if (head.method === "HEAD") response.end();
+  else await writeBody(response, answer, gone.signal);
+}
+
+async function serveHttp2(
+  pipeline: Pipeline,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): Promise<void> {
+  const gone = new AbortController();
+  stream.once("close", () => gone.abort());
+  stream.on("error", () => gone.abort());
+  const head: Head = {
+    method: String(headers[":method"] ?? "GET"),
+    url: String(headers[":path"] ?? "/"),
+    headers: flatHeaders(headers),
+    socket: stream.session?.socket as unknown as TLSSocket,
+  };
+  const answer = await answerTo(pipeline, head, stream, gone.signal);
+  if (gone.signal.aborted || stream.destroyed) return discard(answer);
+  stream.respond({ ":status": answer.status, ...withLength(answer, answer.headers) });
+  await writeBody(stream, answer, gone.signal);
+  // A refused body is not read to its end.
+  if (answer.status === 413) stream.close();
+}
+
+async function serveUpgrade(
+  options: FrontOptions,
+  message: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const { pipeline } = options;
+  const gone = new AbortController();
+  socket.once("close", () => gone.abort());
+  socket.on("error", () => socket.destroy());
+  try {
+    const tls = message.socket as TLSSocket;
+    const headers = flatHeaders(message.headers);
+    const request = await authenticated(
+      pipeline,
+      { method: message.method ?? "GET", url: message.url ?? "/", headers, socket: tls },
+      gone.signal,
+    );
+    await options.upgrade(request, message, socket, head);
+  } catch (error) {
+    endWithResponse(socket, statusResponse(pipeline.statusOf(error)));
+  }
+}
+
+/** An answer on a connection that asked to leave HTTP and may not. */
+export function endWithResponse(socket: Duplex, { status, headers, body }: ApiResponse): void {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+  const lines = Object.entries({ ...headers, "content-length": String(bytes.length), connection: "close" });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(
+    Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${head}\r\n`), bytes]),
+  );
+}
+
+function flatHeaders(headers: IncomingHttpHeaders): Record<string, string | undefined> {
+  const flat: Record<string, string | undefined> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!name.startsWith(":")) flat[name] = Array.isArray(value) ? value.join(", ") : value;
+  }
+  return flat;
+}
+
+function withLength({ body }: ApiResponse, headers: Record<string, string>): Record<string, string> {
+  return Buffer.isBuffer(body) ? { ...headers, "content-length": String(body.length) } : headers;
+}
+
+function discard({ body }: ApiResponse): void {
+  if (!Buffer.isBuffer(body)) void body[Symbol.asyncIterator]().return?.();
+}
+
+async function writeBody(out: Writable, { body }: ApiResponse, signal: AbortSignal): Promise<void> {
+  if (Buffer.isBuffer(body)) {
+    out.end(body);
+    return;
+  }
+  try {
+    if ("flushHeaders" in out) (out as ServerResponse).flushHeaders();
+    for await (const chunk of body) {
+      if (signal.aborted) return;
+      if (!out.write(chunk)) await drained(out, signal);
+    }
+    out.end();
+  } catch {
+    // The head is out: all that can still be said is that the body is not complete.
+    out.destroy();
+  }
+}
+
+function drained(out: Writable, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      out.off("drain", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    out.on("drain", done);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,60 @@
+/**
+ * Which representation a client wants.
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
+ */
+import { StatusError } from "#api";
+
+export type Representation = "json" | "yaml" | "protobuf" | "table" | "partial";
+
+interface MediaRange {
+  type: string;
+  parameters: Readonly<Record<string, string>>;
+}
+
+export const mediaTypes = {
+  json: "application/json",
+  yaml: "application/yaml",
+  protobuf: "application/vnd.kubernetes.protobuf",
+} as const;
+
+const acceptMaxLength = 4096;
+
+/** In the client's order of preference; quality values only sort. */
+export function parseAccept(header: string | undefined): MediaRange[] {
+  const text = header?.trim().slice(0, acceptMaxLength) || "*/*";
+  const ranges = text.split(",").map((part, order) => {
+    const [type = "", ...pairs] = part.split(";").map((p) => p.trim());
+    const parameters = Object.fromEntries(
+      pairs.map((p) => [p.split("=")[0]!, p.split("=").slice(1).join("=")]),
+    );
+    return { type: type.toLowerCase(), parameters, quality: Number(parameters.q ?? 1), order };
+  });
+  return ranges.filter((r) => r.quality !== 0).sort((a, b) => b.quality - a.quality || a.order - b.order);
+}
+
+/** How to answer with objects. `protobuf` only where `hasProtobuf`. */
+export function negotiate(header: string | undefined, hasProtobuf: boolean): Representation {
+  for (const range of parseAccept(header)) {
+    const found = representationOf(range, hasProtobuf);
+    if (found) return found;
+  }
+  throw notAcceptable();
+}
+
+export function notAcceptable(): StatusError {
+  const message = `only the following media types are accepted: ${Object.values(mediaTypes).join(", ")}`;
+  return StatusError.of(406, "NotAcceptable", message);
+}
+
+function representationOf(range: MediaRange, hasProtobuf: boolean): Representation | undefined {
+  const { as, g, v } = range.parameters;
+  const isJson = range.type === mediaTypes.json || range.type === "*/*" || range.type === "application/*";
+  if (as) {
+    if (!isJson || g !== "meta.k8s.io" || v !== "v1") return undefined;
+    if (as === "Table") return "table";
+    return as === "PartialObjectMetadata" || as === "PartialObjectMetadataList" ? "partial" : undefined;
+  }
+  if (isJson) return "json";
+  if (range.type === mediaTypes.yaml) return "yaml";
+  return hasProtobuf && range.type === mediaTypes.protobuf ? "protobuf" : undefined;
+}

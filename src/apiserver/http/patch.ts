@@ -1,0 +1,82 @@
+/** PATCH bodies: which kind of patch, and what it makes of an object. */
+import {
+  badRequest,
+  DecodeError,
+  decode,
+  invalidObject,
+  isObject,
+  type KubernetesObject,
+  parseJson,
+  StatusError,
+  strictMessage,
+  strictWarnings,
+} from "#api";
+import { messageOf } from "#base";
+import { jsonPatch, mergePatch, strategicMergePatch } from "../patch/index.ts";
+import { type ExpectedKind, fieldValidationOf, mediaTypeOf, unsupportedMediaType } from "./body.ts";
+import type { ApiRequest } from "./exchange.ts";
+
+type Document = Record<string, unknown>;
+type Patcher = (typeName: string, document: Document, patch: unknown) => unknown;
+
+const patchers: Readonly<Record<string, Patcher>> = {
+  "application/json-patch+json": (_, document, patch) => jsonPatch(document, patch),
+  "application/merge-patch+json": (_, document, patch) => mergePatch(document, patch),
+  "application/strategic-merge-patch+json": strategicMergePatch,
+};
+
+/** A function that makes the wanted object of the present one; it may be called again on a newer one. */
+export function patchOf(
+  request: ApiRequest,
+  expected: ExpectedKind,
+  warnings: string[],
+): (current: KubernetesObject) => KubernetesObject {
+  const mediaType = mediaTypeOf(request);
+  const apply = patchers[mediaType];
+  if (mediaType.startsWith("application/apply-patch")) {
+    const message =
+      "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)";
+    throw StatusError.of(415, "UnsupportedMediaType", message);
+  }
+  if (!apply) throw unsupportedMediaType(Object.keys(patchers));
+  const validation = fieldValidationOf(request.query);
+  const text = request.body.toString("utf8");
+  const patch = parsePatch(text);
+  return (current) => {
+    const patched = apply(expected.typeName, current as unknown as Document, structuredClone(patch));
+    if (!isObject(patched)) throw invalidPatch(text, "the patched document is no object");
+    let unknown: string[];
+    try {
+      ({ unknown } = decode(expected.typeName, patched));
+    } catch (error) {
+      if (error instanceof DecodeError) throw invalidPatch(text, error.message);
+      throw error;
+    }
+    if (validation === "Strict" && unknown.length > 0) throw invalidPatch(text, strictMessage(unknown));
+    warnings.length = 0;
+    if (validation === "Warn") warnings.push(...strictWarnings(unknown));
+    checkKindKept(expected, patched);
+    patched.metadata ??= {};
+    return patched as unknown as KubernetesObject;
+  };
+}
+
+function parsePatch(text: string): unknown {
+  try {
+    return parseJson(text).value;
+  } catch (error) {
+    throw badRequest(`error decoding patch: ${messageOf(error)}`);
+  }
+}
+
+function checkKindKept(expected: ExpectedKind, patched: Document): void {
+  if (patched.kind === expected.kind && patched.apiVersion === expected.apiVersion) return;
+  throw badRequest(
+    `the patch may not change apiVersion or kind (${expected.apiVersion} ${expected.kind} to ${patched.apiVersion} ${patched.kind})`,
+  );
+}
+
+function invalidPatch(patch: string, why: string): StatusError {
+  const message = `Invalid value: ${JSON.stringify(patch.slice(0, 1000))}: ${why}`;
+  return invalidObject({ group: "", kind: "" }, "", [{ type: "FieldValueInvalid", field: "patch", message }]);
+}

@@ -1,0 +1,217 @@
+/**
+ * What happens to every request, wherever it came from: admission to the house, route, answer. Every failure becomes a
+ * Status; a client's fault is never a 500.
+ */
+import {
+  conflict,
+  definitionOf,
+  internalError,
+  methodNotAllowed,
+  StatusError,
+  serviceUnavailable,
+  tooManyRequests,
+  unauthorized,
+} from "#api";
+import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
+import type { Authenticator, Credentials } from "../authentication/authenticator.ts";
+import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
+import type { Authorizer } from "../authorizer.ts";
+import type { Registry } from "../registry/context.ts";
+import { modified, StaleError } from "../registry/storage.ts";
+import { anonymous, type User } from "../user.ts";
+import type { Documents } from "./documents.ts";
+import { type ApiRequest, type ApiResponse, bytesResponse, textResponse } from "./exchange.ts";
+import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
+import { statusResponse } from "./respond.ts";
+import { notServed, subresourceCall } from "./subresource-calls.ts";
+import { type Call, createOne, deleteMany, deleteOne, getOne, list, patchOne, updateOne } from "./verbs.ts";
+import { isWatch, type OpenWatches, watch } from "./watch.ts";
+
+export interface PipelineParts {
+  registry: Registry;
+  authenticator: Authenticator;
+  authorizer: Authorizer;
+  tokens: TokenIssuer;
+  documents: Documents;
+  /** Streams from a node: logs. Answers undefined for anything else. */
+  nodeStream(call: Call): Promise<ApiResponse> | undefined;
+}
+
+/** Requests at work at the same time; watches and streams do not count. */
+const inFlightMax = 600;
+
+export class Pipeline {
+  readonly #parts: PipelineParts;
+  readonly watches: OpenWatches = new Set();
+  #inFlight = 0;
+  #closed = false;
+  readonly #requests: Counter<"verb" | "resource" | "code">;
+  readonly #latency: Histogram<"verb" | "resource">;
+  readonly #inFlightGauge: Gauge<string>;
+  readonly #watchGauge: Gauge<string>;
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    const { metrics } = parts.registry.world;
+    this.#requests = metrics.counter(
+      "apiserver_request_total",
+      "Requests by verb, resource and status code",
+      ["verb", "resource", "code"],
+    );
+    this.#latency = metrics.latency(
+      "apiserver_request_duration_seconds",
+      "Time from request to the head of its answer",
+      ["verb", "resource"],
+    );
+    this.#inFlightGauge = metrics.gauge(
+      "apiserver_current_inflight_requests",
+      "Requests at work, watches aside",
+    );
+    this.#watchGauge = metrics.gauge("apiserver_longrunning_requests", "Open watches");
+  }
+
+  /** Who asks. Throws 401 for bad credentials, or for none where some are needed. */
+  async authenticate(credentials: Credentials, method: string, path: string): Promise<User> {
+    const user = (await this.#parts.authenticator.authenticate(credentials)) ?? anonymous;
+    if (user === anonymous && !this.#isAllowed(user, method, path)) throw unauthorized();
+    return user;
+  }
+
+  /** Never rejects. */
+  async handle(request: ApiRequest): Promise<ApiResponse> {
+    const { clock } = this.#parts.registry.world;
+    const startMs = clock.monotonic();
+    let verb = request.method;
+    let resource = "";
+    let response: ApiResponse;
+    try {
+      const info = resourceInfoOf(request.path);
+      verb = verbOf(request, info);
+      const served = info && definitionOf(info.group, info.version, info.resource);
+      resource = served?.resource ?? "";
+      if (!this.#isAllowed(request.user, request.method, request.path)) throw forbiddenPath(request);
+      response = await this.#bounded(verb, () => this.#route(request, info));
+    } catch (error) {
+      response = statusResponse(this.statusOf(error));
+    }
+    this.#requests.inc({ verb, resource, code: String(response.status) });
+    if (verb !== "WATCH") this.#latency.observe({ verb, resource }, (clock.monotonic() - startMs) / 1000);
+    return response;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const stream of [...this.watches]) stream.close();
+  }
+
+  statusOf(error: unknown): StatusError {
+    if (error instanceof StatusError) return error;
+    if (error instanceof StaleError) return conflict({ group: "", resource: "objects" }, "", modified);
+    this.#parts.registry.world.log.error({ err: error }, "a request failed");
+    return internalError(messageOf(error));
+  }
+
+  #isAllowed(user: User, method: string, path: string): boolean {
+    return this.#parts.authorizer.authorize({ user, verb: method.toLowerCase(), resource: "", path });
+  }
+
+  async #bounded(verb: string, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
+    if (this.#closed) throw serviceUnavailable("the server is shutting down");
+    if (verb === "WATCH" || verb === "CONNECT") return work();
+    if (this.#inFlight >= inFlightMax) throw tooManyRequests("too many requests, please try again later", 1);
+    this.#inFlight++;
+    try {
+      return await work();
+    } finally {
+      this.#inFlight--;
+    }
+  }
+
+  async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
+    if (!info) return this.#plain(request);
+    const definition = definitionOf(info.group, info.version, info.resource);
+    if (!definition) throw notServed();
+    const call: Call = { registry: this.#parts.registry, request, info, definition };
+    if (info.subresource) {
+      const stream = this.#parts.nodeStream(call);
+      return stream ?? subresourceCall(call, this.#parts.tokens);
+    }
+    return info.name ? this.#one(call) : this.#many(call);
+  }
+
+  #one(call: Call): Promise<ApiResponse> {
+    switch (call.request.method) {
+      case "GET":
+        return isWatch(call.request.query) ? this.#watch(call) : getOne(call);
+      case "PUT":
+        return updateOne(call);
+      case "PATCH":
+        return patchOne(call);
+      case "DELETE":
+        return deleteOne(call);
+      default:
+        throw methodNotAllowed(call.definition, call.request.method.toLowerCase());
+    }
+  }
+
+  #many(call: Call): Promise<ApiResponse> {
+    switch (call.request.method) {
+      case "GET":
+        return isWatch(call.request.query) ? this.#watch(call) : list(call);
+      case "POST":
+        return createOne(call);
+      case "DELETE":
+        return deleteMany(call);
+      default:
+        throw methodNotAllowed(call.definition, call.request.method.toLowerCase());
+    }
+  }
+
+  async #watch(call: Call): Promise<ApiResponse> {
+    return watch(call, this.watches);
+  }
+
+  async #plain(request: ApiRequest): Promise<ApiResponse> {
+    const { path, method } = request;
+    if (method !== "GET" && method !== "HEAD") {
+      throw StatusError.of(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+      );
+    }
+    if (/^\/(healthz|livez|readyz)(\/|$)/.test(path)) return this.#health(request);
+    if (path === "/metrics") {
+      const { metrics } = this.#parts.registry.world;
+      this.#inFlightGauge.set(this.#inFlight);
+      this.#watchGauge.set(this.watches.size);
+      return bytesResponse(200, metrics.contentType, Buffer.from(await metrics.text()));
+    }
+    const document = await this.#parts.documents.serve(path.replace(/(.)\/$/, "$1"), request.headers.accept);
+    if (!document) throw notServed();
+    return document;
+  }
+
+  #health(request: ApiRequest): ApiResponse {
+    if (this.#closed) return textResponse(500, "[-]shutdown failed: the server is shutting down\n");
+    if (!request.query.has("verbose")) return textResponse(200, "ok");
+    const name = request.path.split("/")[1];
+    return textResponse(200, `[+]ping ok\n[+]store ok\n${name} check passed\n`);
+  }
+}
+
+function forbiddenPath(request: ApiRequest): StatusError {
+  const { user, method, path } = request;
+  const message = `forbidden: User ${JSON.stringify(user.username)} cannot ${method.toLowerCase()} path ${JSON.stringify(path)}`;
+  return StatusError.of(403, "Forbidden", message);
+}
+
+/** As upstream's metrics name it. */
+function verbOf(request: ApiRequest, info: ResourceInfo | undefined): string {
+  if (request.method !== "GET")
+    return request.method === "DELETE" && info && !info.name ? "DELETECOLLECTION" : request.method;
+  if (!info) return "GET";
+  if (info.subresource === "log" || info.subresource === "proxy") return "CONNECT";
+  if (isWatch(request.query)) return "WATCH";
+  return info.name ? "GET" : "LIST";
+}

@@ -1,0 +1,137 @@
+/** Subresources: which call each of them takes, and with which body. */
+import {
+  type autoscalingv1,
+  type corev1,
+  type KubernetesObject,
+  methodNotAllowed,
+  type policyv1,
+  StatusError,
+} from "#api";
+import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
+import type { Outcome } from "../registry/context.ts";
+import {
+  bind,
+  ephemeralContainersStrategy,
+  evict,
+  finalize,
+  scaled,
+  scaleOf,
+} from "../registry/subresources.ts";
+import { change, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { type ExpectedKind, expectedKindOf } from "./body.ts";
+import type { ApiResponse } from "./exchange.ts";
+import { patchOf } from "./patch.ts";
+import {
+  type Call,
+  contextOf,
+  getOne,
+  patchWith,
+  plainOutcome,
+  readObject,
+  replacement,
+  targetOf,
+  updateWith,
+  withWarnings,
+} from "./verbs.ts";
+
+const kinds = {
+  binding: { typeName: "io.k8s.api.core.v1.Binding", kind: "Binding", apiVersion: "v1" },
+  eviction: { typeName: "io.k8s.api.policy.v1.Eviction", kind: "Eviction", apiVersion: "policy/v1" },
+  scale: { typeName: "io.k8s.api.autoscaling.v1.Scale", kind: "Scale", apiVersion: "autoscaling/v1" },
+  token: {
+    typeName: "io.k8s.api.authentication.v1.TokenRequest",
+    kind: "TokenRequest",
+    apiVersion: "authentication.k8s.io/v1",
+  },
+} satisfies Record<string, ExpectedKind>;
+
+export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiResponse> {
+  const { info, definition } = call;
+  if (!Object.hasOwn(definition.subresources, info.subresource)) throw notServed();
+  switch (info.subresource) {
+    case "status":
+      return partCall(call, statusStrategy(definition));
+    case "ephemeralcontainers":
+      return partCall(call, ephemeralContainersStrategy(definition));
+    case "scale":
+      return scaleCall(call);
+    case "finalize":
+      return finalizeCall(call);
+    case "binding":
+      return postCall(call, kinds.binding, (body) =>
+        bind(call.registry, targetOf(call), contextOf(call), body as corev1.Binding & KubernetesObject),
+      );
+    case "eviction":
+      return postCall(call, kinds.eviction, (body) =>
+        evict(call.registry, targetOf(call), contextOf(call), body as policyv1.Eviction & KubernetesObject),
+      );
+    case "token":
+      return postCall(call, kinds.token, async (body) => ({
+        code: 201,
+        object: await tokens.issue(targetOf(call), body),
+      }));
+    default:
+      throw notServed();
+  }
+}
+
+export function notServed(): StatusError {
+  return StatusError.of(404, "NotFound", "the server could not find the requested resource");
+}
+
+function refuse(call: Call): never {
+  const { definition, info, request } = call;
+  const subject = { group: definition.group, resource: `${definition.resource}/${info.subresource}` };
+  throw methodNotAllowed(subject, request.method.toLowerCase());
+}
+
+/** A subresource that shows the whole object and changes a part of it. */
+function partCall(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
+  switch (call.request.method) {
+    case "GET":
+      return getOne(call);
+    case "PUT":
+      return updateWith(call, strategy);
+    case "PATCH":
+      return patchWith(call, strategy);
+    default:
+      return refuse(call);
+  }
+}
+
+async function postCall(
+  call: Call,
+  expected: ExpectedKind,
+  act: (body: KubernetesObject) => Promise<Outcome>,
+): Promise<ApiResponse> {
+  if (call.request.method !== "POST") refuse(call);
+  const warnings: string[] = [];
+  const body = await readObject(call, expected, warnings);
+  return withWarnings(await plainOutcome(call, await act(body)), warnings);
+}
+
+async function scaleCall(call: Call): Promise<ApiResponse> {
+  const { registry, definition, request } = call;
+  const target = targetOf(call);
+  if (request.method === "GET") {
+    const object = registry.storage.get(definition, target.namespace, target.name).parse();
+    return plainOutcome(call, { code: 200, object: scaleOf(object) });
+  }
+  if (request.method !== "PUT" && request.method !== "PATCH") return refuse(call);
+  const warnings: string[] = [];
+  const wanted =
+    request.method === "PUT"
+      ? await replacement(call, kinds.scale, warnings)
+      : patchOf(request, kinds.scale, warnings);
+  const make = (current: KubernetesObject) =>
+    scaled(current, wanted(scaleOf(current)) as autoscalingv1.Scale & KubernetesObject);
+  const outcome = await change(registry, target, contextOf(call), mainStrategy(definition), make);
+  const object = "stored" in outcome ? scaleOf(outcome.stored.parse()) : outcome.object;
+  return withWarnings(await plainOutcome(call, { code: outcome.code, object }), warnings);
+}
+
+async function finalizeCall(call: Call): Promise<ApiResponse> {
+  if (call.request.method !== "PUT") return refuse(call);
+  const make = await replacement(call, expectedKindOf(call.definition), []);
+  return plainOutcome(call, await finalize(call.registry, targetOf(call), contextOf(call), make));
+}

@@ -1,0 +1,216 @@
+/** The verbs on resources: each reads the request, calls the registry and answers in the representation asked for. */
+import {
+  badRequest,
+  DecodeError,
+  decode,
+  isObject,
+  type KubernetesObject,
+  type metav1,
+  methodNotAllowed,
+  type ResourceDefinition,
+  StatusError,
+  type Verb,
+} from "#api";
+import { listPage } from "../cache/list.ts";
+import { selectionOf } from "../cache/selection.ts";
+import type { Outcome, Registry, Target, WriteContext } from "../registry/context.ts";
+import { create } from "../registry/create.ts";
+import { remove, removeCollection } from "../registry/delete.ts";
+import { change, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { decodeObject, type ExpectedKind, expectedKindOf, fieldValidationOf, parseBody } from "./body.ts";
+import type { ApiRequest, ApiResponse } from "./exchange.ts";
+import { negotiate } from "./negotiation.ts";
+import { patchOf } from "./patch.ts";
+import type { ResourceInfo } from "./request-info.ts";
+import { includeObjectOf, listResponse, objectResponse, outcomeResponse, type View } from "./respond.ts";
+
+/** One request on a resource that is served. */
+export interface Call {
+  registry: Registry;
+  request: ApiRequest;
+  info: ResourceInfo;
+  definition: ResourceDefinition;
+}
+
+export function requireVerb(definition: ResourceDefinition, verb: Verb): void {
+  if (!definition.verbs.includes(verb)) throw methodNotAllowed(definition, verb);
+}
+
+export function viewOf(call: Call): View {
+  const { request, definition, registry } = call;
+  return {
+    representation: negotiate(request.headers.accept, false),
+    definition,
+    include: includeObjectOf(request.query),
+    nowMs: registry.world.clock.now(),
+  };
+}
+
+export function targetOf({ info, definition }: Call): Target {
+  if (definition.namespaced && !info.namespace) {
+    throw badRequest(`${definition.resource} stand in namespaces: the path must name one`);
+  }
+  return { definition, namespace: info.namespace, name: info.name };
+}
+
+export function contextOf({ request }: Call): WriteContext {
+  return { user: request.user, dryRun: dryRunOf(request.query.getAll("dryRun")) };
+}
+
+function dryRunOf(values: readonly string[]): boolean {
+  const unknown = values.find((value) => value !== "All" && value !== "");
+  if (unknown !== undefined) {
+    const message = `dryRun: Unsupported value: ${JSON.stringify(unknown)}: supported values: "All"`;
+    throw StatusError.of(422, "Invalid", `options.meta.k8s.io "" is invalid: ${message}`);
+  }
+  return values.includes("All");
+}
+
+export function withWarnings(response: ApiResponse, warnings: readonly string[]): ApiResponse {
+  if (warnings.length === 0) return response;
+  const list = warnings.map((w) => `299 - ${JSON.stringify(w)}`).join(", ");
+  return { ...response, headers: { ...response.headers, warning: list } };
+}
+
+export function getOne(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "get");
+  const { definition, namespace, name } = targetOf(call);
+  const view = viewOf(call);
+  return objectResponse(view, 200, call.registry.storage.get(definition, namespace, name));
+}
+
+export function list(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "list");
+  const { definition, info, request, registry } = call;
+  const { query } = request;
+  const selection = selectionOf(definition, info.namespace, selectorsOf(query));
+  const page = listPage(registry.storage.cache(definition), selection, {
+    limit: wholeNumber(query, "limit") ?? 0,
+    continue: query.get("continue") ?? "",
+    resourceVersion: query.get("resourceVersion") ?? "",
+    resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
+  });
+  return listResponse(viewOf(call), page);
+}
+
+export function selectorsOf(query: URLSearchParams): {
+  labelSelector: string | null;
+  fieldSelector: string | null;
+} {
+  return { labelSelector: query.get("labelSelector"), fieldSelector: query.get("fieldSelector") };
+}
+
+export function wholeNumber(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (!text) return undefined;
+  if (!/^-?\d{1,15}$/.test(text)) {
+    throw badRequest(
+      `${name}: strconv.ParseInt: parsing ${JSON.stringify(text.slice(0, 100))}: invalid syntax`,
+    );
+  }
+  return Number(text);
+}
+
+export async function createOne(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "create");
+  const warnings: string[] = [];
+  const object = await readObject(call, expectedKindOf(call.definition), warnings);
+  const outcome = await create(call.registry, targetOf(call), contextOf(call), object);
+  return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
+}
+
+export async function readObject(
+  call: Call,
+  expected: ExpectedKind,
+  warnings: string[],
+): Promise<KubernetesObject> {
+  const parsed = await parseBody(call.request, expected.kind);
+  return decodeObject(expected, parsed, fieldValidationOf(call.request.query), warnings);
+}
+
+export async function updateOne(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "update");
+  return updateWith(call, mainStrategy(call.definition));
+}
+
+export async function updateWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
+  const warnings: string[] = [];
+  const make = await replacement(call, expectedKindOf(call.definition), warnings);
+  const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
+  return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
+}
+
+/** Makes the body's object; again from the bytes if it is needed once more, for every use works in place. */
+export async function replacement(
+  call: Call,
+  expected: ExpectedKind,
+  warnings: string[],
+): Promise<() => KubernetesObject> {
+  let first: KubernetesObject | undefined = await readObject(call, expected, warnings);
+  const spare = structuredClone(first);
+  return () => {
+    const object = first ?? structuredClone(spare);
+    first = undefined;
+    return object;
+  };
+}
+
+export function patchOne(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "patch");
+  return patchWith(call, mainStrategy(call.definition));
+}
+
+export async function patchWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
+  const warnings: string[] = [];
+  const make = patchOf(call.request, expectedKindOf(call.definition), warnings);
+  const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
+  return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
+}
+
+export async function deleteOne(call: Call): Promise<ApiResponse> {
+  requireVerb(call.definition, "delete");
+  const options = await deleteOptionsOf(call.request);
+  const context = deleteContext(call, options);
+  return outcomeResponse(viewOf(call), await remove(call.registry, targetOf(call), context, options));
+}
+
+function deleteContext(call: Call, options: metav1.DeleteOptions): WriteContext {
+  const context = contextOf(call);
+  return { ...context, dryRun: context.dryRun || dryRunOf(options.dryRun ?? []) };
+}
+
+export async function deleteMany(call: Call): Promise<ApiResponse> {
+  const { definition, info, request, registry } = call;
+  requireVerb(definition, "deletecollection");
+  const options = await deleteOptionsOf(request);
+  const selection = selectionOf(definition, info.namespace, selectorsOf(request.query));
+  const target = { definition, namespace: info.namespace };
+  const objects = await removeCollection(registry, target, deleteContext(call, options), options, selection);
+  return listResponse(viewOf(call), { revision: registry.storage.store.revision, objects });
+}
+
+/** From the body, or else from the query. */
+async function deleteOptionsOf(request: ApiRequest): Promise<metav1.DeleteOptions> {
+  const { query } = request;
+  const options: metav1.DeleteOptions = {};
+  const grace = wholeNumber(query, "gracePeriodSeconds");
+  if (grace !== undefined) options.gracePeriodSeconds = grace;
+  const policy = query.get("propagationPolicy");
+  if (policy) options.propagationPolicy = policy;
+  if (query.has("orphanDependents")) options.orphanDependents = query.get("orphanDependents") === "true";
+  if (request.body.length === 0) return options;
+  const { value } = await parseBody(request, "DeleteOptions");
+  if (!isObject(value)) throw badRequest("DeleteOptions must be an object");
+  try {
+    decode("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", value);
+  } catch (error) {
+    if (error instanceof DecodeError) throw badRequest(error.message);
+    throw error;
+  }
+  return { ...options, ...value };
+}
+
+/** For outcomes that are no stored object of the resource. */
+export function plainOutcome(call: Call, outcome: Outcome): Promise<ApiResponse> {
+  return outcomeResponse({ ...viewOf(call), representation: "json" }, outcome);
+}

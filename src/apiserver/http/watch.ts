@@ -1,0 +1,108 @@
+/** The watch verb. https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes */
+import { type FieldError, forbiddenField, invalidObject, notSupported } from "#api";
+import { parseRevision, requireReached } from "../cache/list.ts";
+import { selectionOf } from "../cache/selection.ts";
+import {
+  convertingWatchEncoder,
+  jsonWatchEncoder,
+  type WatchEncoder,
+  WatchStream,
+} from "../cache/watch-stream.ts";
+import type { ApiResponse } from "./exchange.ts";
+import { mediaTypes, notAcceptable } from "./negotiation.ts";
+import { partialOf, tableOf, type View } from "./respond.ts";
+import { type Call, requireVerb, selectorsOf, viewOf, wholeNumber } from "./verbs.ts";
+
+const timeoutMinSeconds = 1800;
+
+export function isWatch(query: URLSearchParams): boolean {
+  const value = query.get("watch");
+  return value !== null && value !== "false" && value !== "0";
+}
+
+/** Every open watch of a server, so that stopping ends them all. */
+export type OpenWatches = Set<WatchStream>;
+
+export function watch(call: Call, open: OpenWatches): ApiResponse {
+  requireVerb(call.definition, "watch");
+  const { definition, info, request, registry } = call;
+  const { query } = request;
+  const cache = registry.storage.cache(definition);
+  const { world } = registry;
+  validateWatchQuery(query);
+  const selectors = selectorsOf(query);
+  const named = info.name ? `metadata.name=${info.name}` : "";
+  const fieldSelector = [selectors.fieldSelector, named].filter(Boolean).join(",");
+  const seconds = wholeNumber(query, "timeoutSeconds") || timeoutMinSeconds * (1 + world.random.float());
+  const wantsInitial = query.get("sendInitialEvents") === "true";
+  const bookmarks = query.get("allowWatchBookmarks") === "true";
+  const after = startOf(query, cache.revision);
+  if (after !== undefined) requireReached(cache, after);
+  const stream = new WatchStream(
+    cache,
+    {
+      selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
+      encoder: encoderOf(viewOf(call)),
+      afterRevision: after,
+      bookmarks,
+      initialEventsEnd: wantsInitial && bookmarks,
+      timeoutMs: Math.max(1, seconds) * 1000,
+    },
+    world.clock,
+  );
+  open.add(stream);
+  stream.onClose(() => open.delete(stream));
+  request.signal.addEventListener("abort", () => stream.close(), { once: true });
+  if (request.signal.aborted) stream.close();
+  return { status: 200, headers: { "content-type": mediaTypes.json }, body: stream };
+}
+
+/** The revision after which to start; undefined to send the state first. */
+function startOf(query: URLSearchParams, current: number): number | undefined {
+  const text = query.get("resourceVersion") ?? "";
+  const sendInitial = query.get("sendInitialEvents");
+  if (sendInitial === "true") {
+    if (text !== "" && text !== "0") parseRevision(text);
+    return undefined;
+  }
+  if (text !== "" && text !== "0") return parseRevision(text);
+  return sendInitial === "false" ? current : undefined;
+}
+
+function validateWatchQuery(query: URLSearchParams): void {
+  const match = query.get("resourceVersionMatch") ?? "";
+  const sendInitial = query.has("sendInitialEvents");
+  const field = "resourceVersionMatch";
+  const errors: FieldError[] = [];
+  if (sendInitial && match === "") {
+    errors.push(
+      forbiddenField(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+    );
+  } else if (sendInitial && match !== "NotOlderThan") {
+    errors.push(notSupported(field, match, ["NotOlderThan"]));
+  } else if (!sendInitial && match !== "") {
+    errors.push(
+      forbiddenField(
+        field,
+        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+      ),
+    );
+  }
+  if (query.get("continue")) errors.push(forbiddenField("continue", "continue is forbidden for watch"));
+  if (errors.length > 0) throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+}
+
+function encoderOf(view: View): WatchEncoder {
+  switch (view.representation) {
+    case "json":
+      return jsonWatchEncoder;
+    case "partial":
+      return convertingWatchEncoder("partial", partialOf);
+    case "table":
+      return convertingWatchEncoder(`table ${view.include}`, (object, isFirst) =>
+        tableOf(view, [object], { resourceVersion: object.metadata.resourceVersion }, isFirst),
+      );
+    default:
+      throw notAcceptable();
+  }
+}

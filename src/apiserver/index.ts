@@ -1,0 +1,5 @@
+export type { PortRange } from "./admission/service-allocation.ts";
+export type { StaticToken } from "./authentication/authenticator.ts";
+export type { SigningKey } from "./authentication/service-account-tokens.ts";
+export { type ApiServer, type ApiServerOptions, startApiServer } from "./server.ts";
+export type { User } from "./user.ts";

@@ -1,0 +1,315 @@
+/**
+ * Streams through to a pod's node: logs, exec, attach, port-forward. The handshake and the bytes pass through as they
+ * are, for SPDY and WebSocket clients alike; only the path changes, and this server proves to the kubelet who it is.
+ * https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/#apiserver-to-kubelet
+ */
+import { type IncomingMessage as Message, STATUS_CODES } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
+import type { Duplex } from "node:stream";
+import {
+  badRequest,
+  type corev1,
+  definitionOf,
+  methodNotAllowed,
+  nodes,
+  pods,
+  type ResourceDefinition,
+  StatusError,
+} from "#api";
+import { messageOf } from "#base";
+import type { ApiRequest, ApiResponse } from "../http/exchange.ts";
+import { resourceInfoOf } from "../http/request-info.ts";
+import { notServed } from "../http/subresource-calls.ts";
+import type { Call } from "../http/verbs.ts";
+import type { Storage } from "../registry/storage.ts";
+
+export interface KubeletClient {
+  cert: string;
+  key: string;
+  ca: string;
+}
+
+/** Where on which kubelet. */
+interface Destination {
+  host: string;
+  port: number;
+  path: string;
+}
+
+/** The subresource's name on the kubelet. */
+const kubeletPaths: Readonly<Record<string, string>> = {
+  log: "containerLogs",
+  exec: "exec",
+  attach: "attach",
+  portforward: "portForward",
+};
+const connectTimeoutMs = 10_000;
+const errorBodyMaxBytes = 64 * 1024;
+
+export class NodeProxy {
+  readonly #storage: Storage;
+  readonly #agent: Agent;
+  readonly #open = new Set<Duplex>();
+
+  constructor(storage: Storage, client: KubeletClient) {
+    this.#storage = storage;
+    // Nodes are known by the authority that signed them: the address a kubelet is reached by need not be in its name.
+    this.#agent = new Agent({ ...client, keepAlive: false, checkServerIdentity: () => undefined });
+  }
+
+  close(): void {
+    for (const socket of this.#open) socket.destroy();
+    this.#agent.destroy();
+  }
+
+  /** Logs, which need no upgrade. Undefined for what is no stream from a node. */
+  stream(call: Call): Promise<ApiResponse> | undefined {
+    const { definition, info, request } = call;
+    if (definition !== (pods as ResourceDefinition) || !Object.hasOwn(kubeletPaths, info.subresource))
+      return undefined;
+    if (info.subresource !== "log") {
+      throw badRequest(
+        "you must specify at least 1 of stdin, stdout, stderr by an upgraded connection: Upgrade request required",
+      );
+    }
+    if (request.method !== "GET") throw methodNotAllowed(definition, request.method.toLowerCase());
+    return this.#logs(this.#destination(request, info.namespace, info.name, "log"), request);
+  }
+
+  /** exec, attach and port-forward: a raw tunnel once the kubelet has agreed. */
+  async upgrade(
+    storage: Storage,
+    request: ApiRequest,
+    message: Message,
+    client: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    const info = resourceInfoOf(request.path);
+    const definition = info && definitionOf(info.group, info.version, info.resource);
+    const isStream =
+      definition === (pods as ResourceDefinition) && Object.hasOwn(kubeletPaths, info?.subresource ?? "");
+    if (!info || !isStream || info.subresource === "log") throw notServed();
+    const protocols = chosenProtocols(message);
+    const pod = storage.get(definition, info.namespace, info.name).parse() as corev1.Pod;
+    const destination = this.#destination(request, info.namespace, pod.metadata.name, info.subresource);
+    const headers: Record<string, string | string[]> = {
+      ...upgradeHeaders(message),
+      host: `${destination.host}:${destination.port}`,
+    };
+    if (protocols) headers["sec-websocket-protocol"] = protocols;
+    await this.#tunnel(destination, request.method, headers, client, head);
+  }
+
+  #destination(
+    request: ApiRequest,
+    namespace: string | undefined,
+    name: string,
+    subresource: string,
+  ): Destination {
+    const pod = this.#storage.get(pods as ResourceDefinition, namespace, name).parse() as corev1.Pod;
+    const nodeName = pod.spec.nodeName;
+    if (!nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
+    const node = this.#storage.get(nodes as ResourceDefinition, undefined, nodeName).parse() as corev1.Node;
+    const host = node.status?.addresses?.find((a) => a.type === "InternalIP")?.address;
+    const port = node.status?.daemonEndpoints?.kubeletEndpoint?.Port;
+    if (!host || !port) throw unreachable(`node ${nodeName} does not say where its kubelet listens`);
+    const query = new URLSearchParams(request.query);
+    const parts = [kubeletPaths[subresource]!, namespace!, name];
+    if (subresource !== "portforward") {
+      parts.push(containerOf(pod, query, subresource));
+      query.delete("container");
+    }
+    const path = `/${parts.map(encodeURIComponent).join("/")}`;
+    return { host, port, path: kubeletQuery(path, query, subresource) };
+  }
+
+  #logs(destination: Destination, request: ApiRequest): Promise<ApiResponse> {
+    return new Promise((resolve, reject) => {
+      const { host, port, path } = destination;
+      const outgoing = httpsRequest({
+        host,
+        port,
+        path,
+        method: "GET",
+        agent: this.#agent,
+        signal: request.signal,
+      });
+      // A followed log may be silent for hours: only the answer itself is waited for with a limit.
+      outgoing.setTimeout(connectTimeoutMs, () =>
+        outgoing.destroy(new Error("the kubelet did not answer in time")),
+      );
+      outgoing.on("error", (error) => reject(dialError(destination, error)));
+      outgoing.on("response", (incoming: Message) => {
+        outgoing.setTimeout(0);
+        resolve({
+          status: incoming.statusCode ?? 502,
+          headers: { "content-type": incoming.headers["content-type"] ?? "text/plain" },
+          body: incoming,
+        });
+      });
+      outgoing.end();
+    });
+  }
+
+  #tunnel(
+    destination: Destination,
+    method: string,
+    headers: Record<string, string | string[]>,
+    client: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { host, port, path } = destination;
+      const outgoing = httpsRequest({ host, port, path, method, headers, agent: this.#agent });
+      outgoing.on("error", (error) => reject(dialError(destination, error)));
+      client.once("close", () => outgoing.destroy());
+      outgoing.on("upgrade", (response, kubelet, kubeletHead) => {
+        client.write(responseHead(response));
+        if (kubeletHead.length > 0) client.write(kubeletHead);
+        if (head.length > 0) kubelet.write(head);
+        this.#join(client, kubelet);
+        resolve();
+      });
+      outgoing.on("response", (response: Message) => {
+        passRefusal(response, client).then(resolve, reject);
+      });
+      outgoing.end();
+    });
+  }
+
+  /** Bytes both ways until one side ends. */
+  #join(client: Duplex, kubelet: Duplex): void {
+    for (const socket of [client, kubelet]) {
+      this.#open.add(socket);
+      if ("setNoDelay" in socket) (socket as Duplex & { setNoDelay(on: boolean): void }).setNoDelay(true);
+      if ("setTimeout" in socket) (socket as Duplex & { setTimeout(ms: number): void }).setTimeout(0);
+    }
+    const end = () => {
+      client.destroy();
+      kubelet.destroy();
+      this.#open.delete(client);
+      this.#open.delete(kubelet);
+    };
+    for (const socket of [client, kubelet]) {
+      socket.on("error", end);
+      socket.on("close", end);
+    }
+    client.pipe(kubelet);
+    kubelet.pipe(client);
+  }
+}
+
+/** The container that was named, or the only (or default) one. */
+function containerOf(pod: Readonly<corev1.Pod>, query: URLSearchParams, subresource: string): string {
+  const { spec, metadata } = pod;
+  const all = [
+    ...(spec.initContainers ?? []),
+    ...(spec.containers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ];
+  const named = query.get("container");
+  if (named) {
+    if (all.some((c) => c.name === named)) return named;
+    throw badRequest(`container ${named} is not valid for pod ${metadata.name}`);
+  }
+  const usual = metadata.annotations?.["kubectl.kubernetes.io/default-container"];
+  if (usual && all.some((c) => c.name === usual)) return usual;
+  if (spec.containers.length === 1 || subresource !== "log") return spec.containers[0]!.name;
+  const names = spec.containers.map((c) => c.name).join(" ");
+  throw badRequest(`a container name must be specified for pod ${metadata.name}, choose one of: [${names}]`);
+}
+
+/** The kubelet's own names of the streams. */
+const streamNames: Readonly<Record<string, string>> = {
+  stdin: "input",
+  stdout: "output",
+  stderr: "error",
+  tty: "tty",
+};
+
+function kubeletQuery(path: string, query: URLSearchParams, subresource: string): string {
+  const wanted = new URLSearchParams();
+  for (const [name, value] of query) {
+    if (subresource === "log" || subresource === "portforward") wanted.append(name, value);
+    else if (name === "command") wanted.append(name, value);
+    else if (streamNames[name] && value !== "false" && value !== "0") wanted.append(streamNames[name], "1");
+  }
+  const text = wanted.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+const webSocketProtocols = [
+  "v4.channel.k8s.io",
+  "v4.base64.channel.k8s.io",
+  "portforward.k8s.io",
+  "channel.k8s.io",
+];
+
+/**
+ * Runtimes speak version 4 of the channel protocol over WebSocket. A client that offers only newer ones is refused
+ * before the upgrade: kubectl then falls back to SPDY.
+ */
+function chosenProtocols(message: Message): string | undefined {
+  const offered = message.headers["sec-websocket-protocol"];
+  if (!offered) return undefined;
+  const known = offered
+    .split(",")
+    .map((p) => p.trim())
+    .filter((p) => webSocketProtocols.includes(p));
+  if (known.length > 0) return known.join(", ");
+  throw badRequest(`unable to upgrade: none of the subprotocols is supported: ${offered.slice(0, 200)}`);
+}
+
+const passedHeaders = ["connection", "upgrade", "origin", "user-agent"];
+
+function upgradeHeaders(message: Message): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(message.headers)) {
+    if (value === undefined) continue;
+    if (
+      passedHeaders.includes(name) ||
+      name.startsWith("x-stream-protocol") ||
+      name.startsWith("sec-websocket-")
+    ) {
+      headers[name] = name === "x-stream-protocol-version" ? distinct(message, name) : value;
+    }
+  }
+  return headers;
+}
+
+/** Node joins repeated headers with commas, which SPDY servers do not take apart. */
+function distinct(message: Message, name: string): string[] {
+  return message.headersDistinct[name] ?? [];
+}
+
+function responseHead(response: Message): Buffer {
+  const lines = [
+    `HTTP/1.1 ${response.statusCode} ${response.statusMessage || STATUS_CODES[response.statusCode ?? 101]}`,
+  ];
+  for (let i = 0; i < response.rawHeaders.length; i += 2) {
+    lines.push(`${response.rawHeaders[i]}: ${response.rawHeaders[i + 1]}`);
+  }
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`);
+}
+
+/** The kubelet said no: the client reads its words. */
+async function passRefusal(response: Message, client: Duplex): Promise<void> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= errorBodyMaxBytes) chunks.push(chunk);
+  }
+  const body = Buffer.concat(chunks);
+  const type = response.headers["content-type"] ?? "text/plain";
+  const head = `HTTP/1.1 ${response.statusCode} ${response.statusMessage}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+  client.end(Buffer.concat([Buffer.from(head), body]));
+}
+
+function dialError({ host, port }: Destination, error: unknown): StatusError {
+  return unreachable(`error dialing backend: ${host}:${port}: ${messageOf(error)}`);
+}
+
+function unreachable(message: string): StatusError {
+  return StatusError.of(503, "ServiceUnavailable", message);
+}

@@ -1,0 +1,134 @@
+/** Objects in the store: reads from the watch caches, writes as one compare-and-swap with the revision inside the bytes. */
+import {
+  conflict,
+  type KubernetesObject,
+  notFound,
+  type ResourceDefinition,
+  resourceDefinitions,
+  serviceUnavailable,
+} from "#api";
+import { assert, type World } from "#base";
+import { CompareError, type Store, StoreUnavailableError } from "#store";
+import { CachedObject, factsOf, type KnownFacts, serialize } from "../cache/cached-object.ts";
+import { keyOf, keyPrefix } from "../cache/keys.ts";
+import { WatchCache } from "../cache/watch-cache.ts";
+
+/** The key held something else: `actual` is what it holds now, undefined if nothing. */
+export class StaleError extends Error {
+  readonly actual: CachedObject | undefined;
+
+  constructor(actual: CachedObject | undefined) {
+    super("the object has changed");
+    this.actual = actual;
+  }
+}
+
+export class Storage {
+  readonly world: World;
+  readonly store: Store;
+  readonly #caches: ReadonlyMap<ResourceDefinition, WatchCache>;
+  readonly #knownFacts: KnownFacts;
+
+  private constructor(
+    world: World,
+    store: Store,
+    caches: ReadonlyMap<ResourceDefinition, WatchCache>,
+    knownFacts: KnownFacts,
+  ) {
+    this.world = world;
+    this.store = store;
+    this.#caches = caches;
+    this.#knownFacts = knownFacts;
+  }
+
+  static async open(world: World, store: Store): Promise<Storage> {
+    const knownFacts: KnownFacts = new WeakMap();
+    const caches = new Map<ResourceDefinition, WatchCache>();
+    for (const definition of resourceDefinitions) {
+      caches.set(definition, await WatchCache.open(store, definition, keyPrefix(definition), knownFacts));
+    }
+    return new Storage(world, store, caches, knownFacts);
+  }
+
+  cache(definition: ResourceDefinition): WatchCache {
+    const cache = this.#caches.get(definition);
+    assert(cache, `no cache for ${definition.resource}`);
+    return cache;
+  }
+
+  find(
+    definition: ResourceDefinition,
+    namespace: string | undefined,
+    name: string,
+  ): CachedObject | undefined {
+    return this.cache(definition).get(keyOf(definition, namespace, name));
+  }
+
+  get(definition: ResourceDefinition, namespace: string | undefined, name: string): CachedObject {
+    const object = this.find(definition, namespace, name);
+    if (!object) throw notFound(definition, name);
+    return object;
+  }
+
+  /** Writes the object, which gets its revision on the way. `expect` is 0 for a creation. Throws `StaleError`. */
+  async put(definition: ResourceDefinition, object: KubernetesObject, expect: number): Promise<CachedObject> {
+    const key = keyOf(definition, object.metadata.namespace, object.metadata.name);
+    const facts = factsOf(definition, object);
+    const value = (revision: number) => {
+      object.metadata.resourceVersion = String(revision);
+      const bytes = serialize(object);
+      this.#knownFacts.set(bytes, facts);
+      return bytes;
+    };
+    const entry = await this.store
+      .write({ key, expect, value })
+      .catch((error) => this.#explain(definition, error));
+    assert(entry, "a write without an entry");
+    return new CachedObject(definition, entry, facts);
+  }
+
+  /** Removes the key if it is still at this revision. Throws `StaleError`. */
+  async remove(definition: ResourceDefinition, object: CachedObject): Promise<void> {
+    await this.store
+      .write({ key: object.key, expect: object.revision, value: undefined })
+      .catch((error) => this.#explain(definition, error));
+  }
+
+  close(): void {
+    for (const cache of this.#caches.values()) cache.close();
+  }
+
+  #explain(definition: ResourceDefinition, error: unknown): never {
+    if (error instanceof CompareError) {
+      throw new StaleError(error.actual && new CachedObject(definition, error.actual));
+    }
+    if (error instanceof StoreUnavailableError) throw serviceUnavailable(error.message);
+    throw error;
+  }
+}
+
+export const modified =
+  "the object has been modified; please apply your changes to the latest version and try again";
+
+/** Attempts of a change that insists on no version, before the client is told to try again. */
+const attemptsMax = 20;
+
+/** Runs `work` on the present object, and again on whatever came in between when the compare-and-swap says so. */
+export async function onLatest<R>(
+  storage: Storage,
+  target: { definition: ResourceDefinition; namespace: string | undefined; name: string },
+  work: (current: CachedObject) => Promise<R>,
+): Promise<R> {
+  const { definition, namespace, name } = target;
+  let current = storage.get(definition, namespace, name);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work(current);
+    } catch (error) {
+      if (!(error instanceof StaleError)) throw error;
+      if (!error.actual) throw notFound(definition, name);
+      if (attempt === attemptsMax) throw conflict(definition, name, modified);
+      current = error.actual;
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/** Subresources that are more than a part of their object: binding, eviction, scale, finalize, ephemeral containers. */
+import {
+  type appsv1,
+  type autoscalingv1,
+  badRequest,
+  conflict,
+  type corev1,
+  type FieldError,
+  forbiddenField,
+  formatLabelSelector,
+  formatTime,
+  invalid,
+  invalidObject,
+  type KubernetesObject,
+  type metav1,
+  type policyv1,
+  type ResourceDefinition,
+  required,
+  sameJson,
+} from "#api";
+import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
+import { remove } from "./delete.ts";
+import { onLatest } from "./storage.ts";
+import { change, type UpdateStrategy } from "./update.ts";
+
+/** Gives a pod its node, once. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/binding-v1/ */
+export async function bind(
+  registry: Registry,
+  target: Target,
+  context: WriteContext,
+  binding: corev1.Binding,
+): Promise<Outcome> {
+  const { name } = target;
+  const node = binding.target?.name;
+  const kind = { group: "", kind: "Binding" };
+  if (!node) throw invalidObject(kind, name, [required("target.name")]);
+  if (binding.target.kind && binding.target.kind !== "Node") {
+    throw invalidObject(kind, name, [invalid("target.kind", binding.target.kind, "must be empty or 'Node'")]);
+  }
+  return onLatest(registry.storage, target, async (current) => {
+    const pod = current.parse() as corev1.Pod;
+    const refusal = bindingRefusal(pod, binding);
+    if (refusal) throw conflict({ group: "", resource: "pods/binding" }, name, refusal);
+    assignNode(pod, node, binding, formatTime(registry.world.clock.now()));
+    if (!context.dryRun) await registry.storage.put(target.definition, pod, current.revision);
+    return success(201);
+  });
+}
+
+function bindingRefusal(pod: Readonly<corev1.Pod>, binding: Readonly<corev1.Binding>): string | undefined {
+  const { name, uid, deletionTimestamp } = pod.metadata;
+  if (deletionTimestamp) return `pod ${name} is being deleted, cannot be assigned to a host`;
+  if (pod.spec.nodeName) return `pod ${name} is already assigned to node "${pod.spec.nodeName}"`;
+  if (pod.spec.schedulingGates?.length) return `pod ${name} has non-empty .spec.schedulingGates`;
+  const wanted = binding.metadata?.uid;
+  if (!wanted || wanted === uid) return undefined;
+  return `Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${uid}`;
+}
+
+function assignNode(pod: corev1.Pod, node: string, binding: corev1.Binding, now: string): void {
+  pod.spec.nodeName = node;
+  const annotations = binding.metadata?.annotations;
+  if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+  const others = (pod.status?.conditions ?? []).filter((c) => c.type !== "PodScheduled");
+  const scheduled = { type: "PodScheduled", status: "True", lastTransitionTime: now };
+  pod.status = { ...pod.status, conditions: [...others, scheduled] };
+}
+
+/** Deletes a pod on behalf of somebody who empties a node. */
+export async function evict(
+  registry: Registry,
+  target: Target,
+  context: WriteContext,
+  eviction: policyv1.Eviction,
+): Promise<Outcome> {
+  const named = eviction.metadata?.name;
+  if (named && named !== target.name) {
+    throw badRequest(`name in URL does not match name in Eviction object: ${target.name} != ${named}`);
+  }
+  await remove(registry, target, context, eviction.deleteOptions ?? {});
+  return success(201);
+}
+
+type Scalable = appsv1.Deployment | appsv1.ReplicaSet;
+
+export function scaleOf(object: Readonly<KubernetesObject>): autoscalingv1.Scale & KubernetesObject {
+  const { metadata, spec, status } = object as Scalable;
+  return {
+    kind: "Scale",
+    apiVersion: "autoscaling/v1",
+    metadata: {
+      name: metadata.name,
+      ...(metadata.namespace ? { namespace: metadata.namespace } : {}),
+      uid: metadata.uid,
+      resourceVersion: metadata.resourceVersion,
+      creationTimestamp: metadata.creationTimestamp,
+    },
+    spec: spec.replicas ? { replicas: spec.replicas } : {},
+    status: { replicas: status?.replicas ?? 0, selector: formatLabelSelector(spec.selector) },
+  };
+}
+
+/** The object with the replicas that a Scale wants. */
+export function scaled(
+  object: KubernetesObject,
+  scale: autoscalingv1.Scale & KubernetesObject,
+): KubernetesObject {
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas < 0) {
+    const errors = [invalid("spec.replicas", replicas, "must be greater than or equal to 0")];
+    throw invalidObject({ group: "autoscaling", kind: "Scale" }, object.metadata.name, errors);
+  }
+  const metadata: metav1.ObjectMeta = {
+    ...object.metadata,
+    resourceVersion: scale.metadata?.resourceVersion ?? "",
+  };
+  const { spec } = object as Scalable;
+  return { ...object, metadata, spec: { ...spec, replicas } } as KubernetesObject;
+}
+
+/** Only the namespace controller takes the last finalizer away. */
+const finalizeStrategy: UpdateStrategy = {
+  subresource: "finalize",
+  prepare(object, old) {
+    const finalizers = (object as corev1.Namespace).spec?.finalizers;
+    const { metadata } = object;
+    for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
+    Object.assign(object, old, { metadata, spec: finalizers ? { finalizers } : {} });
+  },
+  validate: () => [],
+  bumpsGeneration: false,
+};
+
+export function finalize(
+  registry: Registry,
+  target: Target,
+  context: WriteContext,
+  make: (current: KubernetesObject) => KubernetesObject,
+): Promise<Outcome> {
+  return change(registry, target, context, finalizeStrategy, make);
+}
+
+/** Ephemeral containers are only ever added. https://kubernetes.io/docs/concepts/workloads/pods/ephemeral-containers/ */
+export function ephemeralContainersStrategy(definition: ResourceDefinition): UpdateStrategy {
+  return {
+    subresource: "ephemeralcontainers",
+    prepare(object, old) {
+      const { ephemeralContainers } = (object as corev1.Pod).spec;
+      const metadata = object.metadata;
+      for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
+      const spec = { ...(old as corev1.Pod).spec, ...(ephemeralContainers ? { ephemeralContainers } : {}) };
+      Object.assign(object, old, {
+        metadata: { ...old.metadata, resourceVersion: metadata.resourceVersion },
+        spec,
+      });
+    },
+    validate: (object, old) => [
+      ...definition.validate(object),
+      ...keptEphemeral(object as corev1.Pod, old as corev1.Pod),
+    ],
+    bumpsGeneration: true,
+  };
+}
+
+function keptEphemeral(pod: Readonly<corev1.Pod>, old: Readonly<corev1.Pod>): FieldError[] {
+  const field = "spec.ephemeralContainers";
+  const wanted = new Map((pod.spec.ephemeralContainers ?? []).map((c) => [c.name, c]));
+  return (old.spec.ephemeralContainers ?? []).flatMap((existing) => {
+    const now = wanted.get(existing.name);
+    if (!now)
+      return [
+        forbiddenField(
+          field,
+          `existing ephemeral containers ${JSON.stringify(existing.name)} may not be removed`,
+        ),
+      ];
+    if (sameJson(now, existing)) return [];
+    return [
+      forbiddenField(
+        field,
+        `existing ephemeral containers ${JSON.stringify(existing.name)} may not be changed`,
+      ),
+    ];
+  });
+}

@@ -1,0 +1,136 @@
+/** `startApiServer`: the parts of the API server, put together. */
+
+import type { World } from "#base";
+import type { Transport } from "#client";
+import type { Store } from "#store";
+import { Admission } from "./admission/admission.ts";
+import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
+import { defaultTolerationSeconds, priority } from "./admission/pod-defaults.ts";
+import { serviceAccount } from "./admission/service-account.ts";
+import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
+import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
+import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
+import { alwaysAllowAuthenticated } from "./authorizer.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { Documents } from "./http/documents.ts";
+import { type Front, openFront } from "./http/front.ts";
+import { inProcessTransport } from "./http/in-process.ts";
+import { Pipeline } from "./http/pipeline.ts";
+import { NodeProxy } from "./proxy/node-proxy.ts";
+import type { Registry } from "./registry/context.ts";
+import { Storage } from "./registry/storage.ts";
+import { authenticatedGroup, type User } from "./user.ts";
+
+export interface ApiServerOptions {
+  world: World;
+  store: Store;
+  /** PEM. */
+  tls: { cert: string; key: string };
+  /** PEM of the authority whose client certificates are good. */
+  clientCa: string;
+  /** Absent: no sockets, reached in this process only. Port 0 takes any. */
+  listen?: { host: string; port: number };
+  serviceCidr: string;
+  nodePortRange: PortRange;
+  /** Where nodes and pods reach this server. */
+  advertiseAddress: string;
+  /** Signs service account tokens. */
+  serviceAccountKey: SigningKey;
+  issuer: string;
+  tokens: readonly StaticToken[];
+  /** How this server proves to kubelets who it is, and how it knows them. */
+  kubeletClient: { cert: string; key: string; ca: string };
+}
+
+export interface ApiServer {
+  /** 0 without sockets. */
+  readonly port: number;
+  readonly url: string;
+  /** The same checks as over a socket, without one. */
+  transport(user: User): Transport;
+  stop(): Promise<void>;
+}
+
+/** History that nobody can ask for after this long. */
+const compactEveryMs = 5 * 60_000;
+
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { world, store } = options;
+  const storage = await Storage.open(world, store);
+  const admission = new Admission([
+    namespaceLifecycle(storage),
+    serviceAccount(storage),
+    priority,
+    defaultTolerationSeconds,
+    serviceAllocation(storage, options),
+  ]);
+  const registry: Registry = { world, storage, admission };
+  const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
+  const nodes = new NodeProxy(storage, options.kubeletClient);
+  const pipeline = new Pipeline({
+    registry,
+    tokens,
+    authenticator: new Authenticator(options.tokens, tokens),
+    authorizer: alwaysAllowAuthenticated,
+    documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`),
+    nodeStream: (call) => nodes.stream(call),
+  });
+  const front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));
+  const compaction = compactRegularly(world, store);
+  const stop = async () => {
+    compaction.cancel();
+    pipeline.close();
+    nodes.close();
+    await front?.close();
+    storage.close();
+  };
+  try {
+    await bootstrap(registry, { ...options, port: front?.port });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const port = front?.port ?? 0;
+  return {
+    port,
+    url: front ? `https://${options.advertiseAddress}:${port}` : "",
+    transport: (user) => inProcessTransport(pipeline, identified(user)),
+    stop,
+  };
+}
+
+function listen(
+  options: ApiServerOptions,
+  { host, port }: { host: string; port: number },
+  pipeline: Pipeline,
+  nodes: NodeProxy,
+  storage: Storage,
+): Promise<Front> {
+  return openFront({
+    host,
+    port,
+    tls: options.tls,
+    clientCa: options.clientCa,
+    pipeline,
+    upgrade: (request, message, socket, head) => nodes.upgrade(storage, request, message, socket, head),
+  });
+}
+
+/** Whoever is let in here has been authenticated by being in this process. */
+function identified(user: User): User {
+  return user.groups.includes(authenticatedGroup)
+    ? user
+    : { ...user, groups: [...user.groups, authenticatedGroup] };
+}
+
+/** Forgets what is older than one period: clients that fell behind further list again. */
+function compactRegularly(world: World, store: Store): { cancel(): void } {
+  let previous = store.revision;
+  return world.clock.every(compactEveryMs, () => {
+    const target = previous;
+    previous = store.revision;
+    store
+      .compact(target)
+      .catch((error) => world.log.warn({ err: error }, "compaction failed; it is tried again"));
+  });
+}
