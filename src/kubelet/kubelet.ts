@@ -12,7 +12,7 @@ import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts"
 import { KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
-import { createImagePuller } from "./image-puller.ts";
+import { ImagePuller } from "./image-puller.ts";
 import { allocatableOf, type Machine, readMachine } from "./node-info.ts";
 import { type NodeReporter, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
@@ -135,7 +135,7 @@ async function assemble(
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime),
-    images: createImagePuller(runtime, world, config.maxParallelImagePulls),
+    images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls),
     volumes: createVolumeManager({
       plugins: [...volumePlugins, ...(options.volumePlugins ?? [])],
       host: machineVolumeHost(world.random),
@@ -191,20 +191,42 @@ function reportNode(
   });
 }
 
+/** The runtime's own record follows its events by a moment. */
+const afterEventMs = [5, 25, 100];
+
 /** Wakes workers at once where the runtime tells of changes; the relist finds what it does not tell. */
 async function followEvents(context: PodContext, workers: PodWorkers, signal: AbortSignal): Promise<void> {
+  const { clock, log } = context.world;
+  let events = 0;
+  const look = async () => {
+    for (let seen = -1; seen !== events && !signal.aborted; ) {
+      seen = events;
+      for (const delayMs of afterEventMs) {
+        await clock.sleep(delayMs, signal);
+        await workers.relist();
+      }
+    }
+  };
+  let looking: Promise<void> | undefined;
   while (!signal.aborted) {
     try {
       for await (const event of context.runtime.containerEvents(signal)) {
-        if (signal.aborted) return;
-        if (event.containerEventType !== "CONTAINER_STARTED_EVENT") await workers.relist();
+        if (event.containerEventType !== "CONTAINER_STOPPED_EVENT") continue;
+        events++;
+        looking ??= look()
+          .catch((error: unknown) =>
+            log.debug({ error: messageOf(error) }, "the runtime did not list its pods"),
+          )
+          .finally(() => {
+            looking = undefined;
+          });
       }
     } catch (error) {
-      if (signal.aborted) return;
-      context.world.log.debug({ error: messageOf(error) }, "no events from the runtime");
+      if (!signal.aborted) log.debug({ error: messageOf(error) }, "no events from the runtime");
     }
-    await context.world.clock.sleep(5000, signal);
+    await clock.sleep(1000, signal);
   }
+  await looking;
 }
 
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
@@ -217,7 +239,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   informers.start(ending.signal);
-  const workers = startPodWorkers(() => context, world, podInformer);
+  const workers = startPodWorkers(context, world, podInformer);
   parts.wake.pod = workers.wake;
   let server: KubeletServer | undefined;
   try {

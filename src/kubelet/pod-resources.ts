@@ -67,18 +67,18 @@ export interface PodCgroup {
 }
 
 /** What all containers of a pod may take together: the larger of an init container and the sum of the others. */
-function podSum(pod: Readonly<corev1.Pod>, valueOf: (c: Readonly<corev1.Container>) => number): number {
+function podSum(pod: Readonly<corev1.Pod>, amountOf: (c: Readonly<corev1.Container>) => number): number {
   let sidecars = 0;
   let initMax = 0;
   for (const c of pod.spec.initContainers ?? []) {
     if (c.restartPolicy === "Always") {
-      sidecars += valueOf(c);
+      sidecars += amountOf(c);
       initMax = Math.max(initMax, sidecars);
     } else {
-      initMax = Math.max(initMax, sidecars + valueOf(c));
+      initMax = Math.max(initMax, sidecars + amountOf(c));
     }
   }
-  return Math.max(initMax, sidecars + pod.spec.containers.reduce((sum, c) => sum + valueOf(c), 0));
+  return Math.max(initMax, sidecars + pod.spec.containers.reduce((sum, c) => sum + amountOf(c), 0));
 }
 
 /** A limit holds for the pod only when every container has one. */

@@ -29,6 +29,8 @@ export function newMemory(): PodMemory {
 /** At the latest after this long a pod is looked at again. */
 const resyncMs = 60_000;
 const retryMs = 2000;
+/** What a person has to mend (a missing ConfigMap) is looked for again after this long. */
+const heldBackMs = 10_000;
 
 /** Reads the pod's state, with what its ended containers left behind. */
 export async function observe(context: PodContext, uid: string, memory: PodMemory): Promise<ObservedPod> {
@@ -252,7 +254,7 @@ async function startAll(
       if (error instanceof InterruptedError) throw error;
       const reason = error instanceof StartError ? error.reason : "CreateContainerError";
       memory.waiting.set(name, { reason, message: messageOf(error) });
-      againMs = Math.min(againMs, 10_000);
+      againMs = Math.min(againMs, reason === "ErrImagePull" ? retryMs : heldBackMs);
     }
   }
   return againMs;

@@ -9,144 +9,162 @@ import { isRuntimeNotFound } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
+import { ownConditions } from "./pod-status.ts";
 import { graceSecondsOf, stopPod } from "./pod-stop.ts";
 import { newMemory, observe, report, syncPod } from "./pod-sync.ts";
-
-export interface PodWorker {
-  readonly uid: string;
-  /** The pod as the API now has it. */
-  update(pod: Readonly<corev1.Pod>): void;
-  /** The API no longer has it. */
-  removed(): void;
-  wake(): void;
-  pod(): Readonly<corev1.Pod>;
-  /** Stops working; containers go on. */
-  stop(): Promise<void>;
-}
+import { canonical } from "./status-manager.ts";
 
 const failureMinMs = 1000;
 const failureMaxMs = 30_000;
+const sleepMaxMs = 3_600_000;
 
-export function startPodWorker(
-  context: PodContext,
-  first: Readonly<corev1.Pod>,
-  exists: boolean,
-  onDone: () => void,
-): PodWorker {
-  const { world } = context;
-  const { uid } = first.metadata;
-  const memory = newMemory();
-  const ending = new AbortController();
-  let current = first;
-  let inApi = exists;
-  let step = new AbortController();
-  let awake = Promise.withResolvers<void>();
-  let dirty = true;
-
-  const wake = () => {
-    dirty = true;
-    awake.resolve();
+/** Whether an update asks anything of the kubelet: its own status coming back does not. */
+export function isNews(before: Readonly<corev1.Pod>, after: Readonly<corev1.Pod>): boolean {
+  const essence = (pod: Readonly<corev1.Pod>) => {
+    const { generation, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
+    const foreign = (pod.status?.conditions ?? []).filter((c) => !ownConditions.includes(c.type));
+    return canonical([
+      generation,
+      labels,
+      annotations,
+      deletionTimestamp,
+      deletionGracePeriodSeconds,
+      foreign,
+      pod.spec,
+    ]);
   };
-  /** What is being waited for now no longer matters: a pull, a hook, a grace period. */
-  const interrupt = () => step.abort();
+  return essence(before) !== essence(after);
+}
 
-  const mustEnd = () => !inApi || current.metadata.deletionTimestamp !== undefined;
+export class PodWorker {
+  readonly uid: string;
+  readonly #context: PodContext;
+  readonly #memory = newMemory();
+  readonly #ending = new AbortController();
+  readonly #done: Promise<void>;
+  #current: Readonly<corev1.Pod>;
+  #inApi: boolean;
+  /** Aborted when what is being done or waited for no longer matters: a pull, a hook, a grace period. */
+  #step = new AbortController();
+  #awake = Promise.withResolvers<void>();
+  #dirty = true;
 
-  async function endPod(): Promise<void> {
-    const { signal } = step;
-    let state = await observe(context, uid, memory);
-    report(context, current, state, memory, false);
-    await abortable(
-      stopPod(context, { pod: current, state, graceSeconds: graceSecondsOf(current), signal }),
-      signal,
-    );
-    state = await observe(context, uid, memory);
-    memory.waiting.clear();
-    report(context, current, state, memory, true);
-    if (inApi) await abortable(context.statuses.written(uid), signal);
-    if (!(await context.volumes.cleanUp(uid))) throw new Error("volumes are still mounted");
-    await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, current));
-    if (inApi) await deleteFromApi();
-    await removeRemains(context, current, state);
+  /** `onDone` is called when nothing of the pod is left. */
+  constructor(context: PodContext, pod: Readonly<corev1.Pod>, inApi: boolean, onDone: () => void) {
+    this.#context = context;
+    this.#current = pod;
+    this.#inApi = inApi;
+    this.uid = pod.metadata.uid;
+    this.#done = this.#run().finally(() => {
+      context.probes.forget(this.uid);
+      context.images.forget(this.uid);
+      context.crashes.forget(`${this.uid}/`);
+      context.statuses.forget(this.uid);
+      if (!this.#ending.signal.aborted) onDone();
+    });
   }
 
-  async function deleteFromApi(): Promise<void> {
-    const { namespace, name } = current.metadata;
-    await context.client
-      .delete(pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } })
-      .catch((error: unknown) => {
-        if (!isStatus(error, "NotFound") && !isStatus(error, "Conflict")) throw error;
-      });
+  /** The pod as the API last had it. */
+  get pod(): Readonly<corev1.Pod> {
+    return this.#current;
   }
 
-  async function run(): Promise<void> {
+  update(pod: Readonly<corev1.Pod>): void {
+    const before = this.#current;
+    this.#current = pod;
+    this.#inApi = true;
+    if (!isNews(before, pod)) return;
+    const { deletionTimestamp, deletionGracePeriodSeconds: grace = 0 } = pod.metadata;
+    const deleted = !before.metadata.deletionTimestamp && deletionTimestamp;
+    const hurried = grace < (before.metadata.deletionGracePeriodSeconds ?? 0);
+    if (deleted || hurried) this.#step.abort();
+    this.wake();
+  }
+
+  /** The API no longer has the pod. */
+  removed(): void {
+    if (this.#inApi) this.#step.abort();
+    this.#inApi = false;
+    this.wake();
+  }
+
+  wake(): void {
+    this.#dirty = true;
+    this.#awake.resolve();
+  }
+
+  /** Stops working; containers go on. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    this.#step.abort();
+    this.wake();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#context.world;
     let failureMs = failureMinMs;
     let againMs = 0;
-    while (!ending.signal.aborted) {
-      if (!dirty)
-        await Promise.race([awake.promise, world.clock.sleep(Math.min(againMs, 3_600_000), step.signal)]);
-      if (ending.signal.aborted) return;
-      // Ends the sleep that was not waited out.
-      step.abort();
-      dirty = false;
-      awake = Promise.withResolvers<void>();
-      step = new AbortController();
+    for (;;) {
+      await this.#rest(againMs);
+      if (this.#ending.signal.aborted) return;
       try {
-        if (mustEnd()) {
-          await endPod();
+        if (!this.#inApi || this.#current.metadata.deletionTimestamp) {
+          await this.#end();
           return;
         }
-        againMs = await syncPod(context, current, memory, step.signal);
+        againMs = await syncPod(this.#context, this.#current, this.#memory, this.#step.signal);
         failureMs = failureMinMs;
       } catch (error) {
         againMs = error instanceof InterruptedError ? 0 : failureMs;
         if (againMs === 0) continue;
-        world.log.warn(
-          { pod: current.metadata.name, error: messageOf(error) },
+        log.warn(
+          { pod: this.#current.metadata.name, error: messageOf(error) },
           "a pod could not be brought forward",
         );
         failureMs = Math.min(failureMaxMs, failureMs * 2);
-      } finally {
-        step.abort();
-        step = new AbortController();
       }
     }
   }
 
-  const done = run().finally(() => {
-    context.probes.forget(uid);
-    context.images.forget(uid);
-    context.crashes.forget(`${uid}/`);
-    context.statuses.forget(uid);
-    if (!ending.signal.aborted) onDone();
-  });
+  /** Until woken, and no longer than `forMs`. */
+  async #rest(forMs: number): Promise<void> {
+    if (!this.#dirty && forMs > 0) {
+      const sleep = new AbortController();
+      const asleep = this.#context.world.clock.sleep(Math.min(forMs, sleepMaxMs), sleep.signal);
+      await Promise.race([this.#awake.promise, asleep]);
+      sleep.abort();
+    }
+    this.#dirty = false;
+    this.#awake = Promise.withResolvers<void>();
+    if (!this.#ending.signal.aborted) this.#step = new AbortController();
+  }
 
-  return {
-    uid,
-    pod: () => current,
-    update(pod) {
-      const before = current;
-      current = pod;
-      inApi = true;
-      const deleted = !before.metadata.deletionTimestamp && pod.metadata.deletionTimestamp;
-      const hurried =
-        (pod.metadata.deletionGracePeriodSeconds ?? 0) < (before.metadata.deletionGracePeriodSeconds ?? 0);
-      if (deleted || hurried) interrupt();
-      wake();
-    },
-    removed() {
-      if (inApi) interrupt();
-      inApi = false;
-      wake();
-    },
-    wake,
-    async stop() {
-      ending.abort();
-      step.abort();
-      wake();
-      await done;
-    },
-  };
+  async #end(): Promise<void> {
+    const context = this.#context;
+    const pod = this.#current;
+    const { signal } = this.#step;
+    let state = await observe(context, this.uid, this.#memory);
+    report(context, pod, state, this.#memory, false);
+    await abortable(stopPod(context, { pod, state, graceSeconds: graceSecondsOf(pod), signal }), signal);
+    state = await observe(context, this.uid, this.#memory);
+    this.#memory.waiting.clear();
+    report(context, pod, state, this.#memory, true);
+    if (this.#inApi) await abortable(context.statuses.written(this.uid), signal);
+    if (!(await context.volumes.cleanUp(this.uid))) throw new Error("volumes are still mounted");
+    await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
+    if (this.#inApi) await deleteFromApi(context, pod);
+    await removeRemains(context, pod, state);
+  }
+}
+
+async function deleteFromApi(context: PodContext, pod: Readonly<corev1.Pod>): Promise<void> {
+  const { namespace, name, uid } = pod.metadata;
+  try {
+    await context.client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } });
+  } catch (error) {
+    if (!isStatus(error, "NotFound") && !isStatus(error, "Conflict")) throw error;
+  }
 }
 
 /** Containers, sandboxes, logs and the folder of a pod that is gone. */

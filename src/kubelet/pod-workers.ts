@@ -4,7 +4,7 @@ import { messageOf, type World } from "#base";
 import type { Informer } from "#client";
 import type { PodContext } from "./pod-context.ts";
 import type { RuntimePodSummary } from "./pod-state.ts";
-import { type PodWorker, startPodWorker } from "./pod-worker.ts";
+import { PodWorker } from "./pod-worker.ts";
 
 export interface PodWorkers {
   wake(uid: string): void;
@@ -38,7 +38,7 @@ export function orphanPod(summary: RuntimePodSummary): corev1.Pod {
 const relistMs = 1000;
 
 export function startPodWorkers(
-  context: () => PodContext,
+  context: PodContext,
   world: World,
   informer: Informer<corev1.Pod>,
 ): PodWorkers {
@@ -49,7 +49,7 @@ export function startPodWorkers(
 
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
-    const worker = startPodWorker(context(), pod, inApi, () => workers.delete(uid));
+    const worker = new PodWorker(context, pod, inApi, () => workers.delete(uid));
     workers.set(uid, worker);
   }
 
@@ -60,7 +60,7 @@ export function startPodWorkers(
   }
 
   async function relist(): Promise<void> {
-    const next = await context().reader.relist();
+    const next = await context.reader.relist();
     relistedMs = world.clock.monotonic();
     for (const [uid, summary] of next) {
       if (seen.get(uid)?.fingerprint === summary.fingerprint) continue;
@@ -94,10 +94,10 @@ export function startPodWorkers(
     wake: (uid) => workers.get(uid)?.wake(),
     find: (namespace, name) =>
       [...workers.values()].find(
-        (w) => w.pod().metadata.name === name && w.pod().metadata.namespace === namespace,
+        (w) => w.pod.metadata.name === name && w.pod.metadata.namespace === namespace,
       ),
     has: (uid) => workers.has(uid),
-    list: () => [...workers.values()].map((w) => w.pod()),
+    list: () => [...workers.values()].map((w) => w.pod),
     sinceRelistMs: () => world.clock.monotonic() - relistedMs,
     relist,
     async stop() {

@@ -28,6 +28,7 @@ import {
   RuntimeError,
   type RuntimeVersion,
 } from "#contracts";
+import { decodeExit, encodeSubscription, subscribePath } from "./containerd-events.ts";
 import { criMessages, criMethods } from "./generated/cri.ts";
 
 type Method = keyof typeof criMethods;
@@ -129,26 +130,42 @@ export function connectRuntime(options: { socketPath: string; clock: Clock }): R
   };
 
   async function* containerEvents(signal: AbortSignal): AsyncGenerator<ContainerEvent> {
-    const codec = codecOf("GetContainerEvents");
-    const queue = new Channel<ContainerEvent>(eventsMax);
-    const stream = client.makeServerStreamRequest(codec.path, codec.encode, codec.decode, {}, new Metadata());
-    const stop = () => stream.cancel();
-    signal.addEventListener("abort", stop, { once: true });
-    stream.on("data", (event: ContainerEvent) => {
-      if (!queue.push(event)) stream.cancel();
-    });
-    stream.on("end", () => queue.close());
-    stream.on("error", (error: ServiceError) => {
-      queue.close(
-        signal.aborted ? undefined : new RuntimeError(status[error.code] ?? "UNKNOWN", error.details),
-      );
-    });
+    const { path, encode, decode } = codecOf("GetContainerEvents");
     try {
-      yield* queue;
-    } finally {
-      signal.removeEventListener("abort", stop);
-      stream.cancel();
+      yield* streamOf(client, path, encode, (bytes) => decode(bytes) as ContainerEvent, signal);
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || error.code !== "UNIMPLEMENTED") throw error;
+      yield* streamOf(client, subscribePath, encodeSubscription, decodeExit, signal);
     }
+  }
+}
+
+/** What a server streams, until the signal aborts; answers that decode to nothing are left out. */
+async function* streamOf<T>(
+  client: Client,
+  path: string,
+  encode: (request: object) => Buffer,
+  decode: (bytes: Buffer) => T | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  const queue = new Channel<T>(eventsMax);
+  const stream = client.makeServerStreamRequest(path, encode, decode, {}, new Metadata());
+  const stop = () => stream.cancel();
+  signal.addEventListener("abort", stop, { once: true });
+  stream.on("data", (item: T | undefined) => {
+    if (item !== undefined && !queue.push(item)) stream.cancel();
+  });
+  stream.on("end", () => queue.close());
+  stream.on("error", (error: ServiceError) => {
+    queue.close(
+      signal.aborted ? undefined : new RuntimeError(status[error.code] ?? "UNKNOWN", error.details),
+    );
+  });
+  try {
+    yield* queue;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stream.cancel();
   }
 }
 

@@ -2,8 +2,7 @@
 import type { corev1 } from "#api";
 import type { World } from "#base";
 import type { ContainerRuntime } from "#contracts";
-import type { ObservedContainer, ObservedPod } from "../pod-state.ts";
-import { isRunning, latestContainer } from "../pod-state.ts";
+import { isRunning, latestContainer, type ObservedPod } from "../pod-state.ts";
 import { type ProbeKind, type Prober, startProber } from "./prober.ts";
 
 export interface ProbeManager {
@@ -38,7 +37,7 @@ const kindWords: Record<ProbeKind, string> = {
   liveness: "Liveness",
 };
 
-export function createProbeManager(options: {
+export interface ProbeManagerOptions {
   runtime: ContainerRuntime;
   world: World;
   wake(podUid: string): void;
@@ -49,62 +48,64 @@ export function createProbeManager(options: {
     reason: string,
     message: string,
   ): void;
-}): ProbeManager {
-  const { runtime, world } = options;
-  const watched = new Map<string, Watched>();
+}
 
-  function verdict(entry: Watched, kind: ProbeKind, healthy: boolean): void {
+/** What is known of a container before its first probe. A kubelet that starts anew goes on from what it reported. */
+function firstEntry(
+  pod: Readonly<corev1.Pod>,
+  spec: Readonly<corev1.Container>,
+  containerId: string,
+): Watched {
+  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const before = statuses.find((s) => s.containerID?.endsWith(containerId));
+  return {
+    podUid: pod.metadata.uid,
+    probers: new Map(),
+    started: !spec.startupProbe || before?.started === true,
+    ready: !spec.readinessProbe || before?.ready === true,
+    condemned: undefined,
+  };
+}
+
+function beginProbes(
+  options: ProbeManagerOptions,
+  entry: Watched,
+  pod: Readonly<corev1.Pod>,
+  spec: Readonly<corev1.Container>,
+  target: { id: string; startedAt: number; podIp: string },
+): void {
+  const verdict = (kind: ProbeKind, healthy: boolean) => {
     if (kind === "readiness") entry.ready = healthy;
     else if (!healthy) entry.condemned = kind;
     else if (kind === "startup") entry.started = true;
     options.wake(entry.podUid);
+  };
+  for (const kind of ["startup", "readiness", "liveness"] as const) {
+    const probe = probeOf(spec, kind);
+    if (!probe || (kind === "startup" && entry.started)) continue;
+    const prober = startProber({
+      kind,
+      probe,
+      container: spec,
+      containerId: target.id,
+      podIp: target.podIp,
+      runtime: options.runtime,
+      world: options.world,
+      startedMs: target.startedAt / 1e6,
+      mayRun: () => kind === "startup" || entry.started,
+      onVerdict: (healthy) => verdict(kind, healthy),
+      onResult: (result) => {
+        if (result.ok) return;
+        const message = `${kindWords[kind]} probe failed: ${result.message}`;
+        options.say(pod, spec.name, "Warning", "Unhealthy", message);
+      },
+    });
+    entry.probers.set(kind, prober);
   }
+}
 
-  function begin(
-    pod: Readonly<corev1.Pod>,
-    spec: Readonly<corev1.Container>,
-    container: ObservedContainer,
-    podIp: string,
-  ): void {
-    // A kubelet that starts anew goes on from what was known of a container that runs on.
-    const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
-    const before = statuses.find((s) => s.containerID?.endsWith(container.id));
-    const entry: Watched = {
-      podUid: pod.metadata.uid,
-      probers: new Map(),
-      started: !spec.startupProbe || before?.started === true,
-      ready: !spec.readinessProbe || before?.ready === true,
-      condemned: undefined,
-    };
-    watched.set(container.id, entry);
-    for (const kind of ["startup", "readiness", "liveness"] as const) {
-      const probe = probeOf(spec, kind);
-      if (!probe || (kind === "startup" && entry.started)) continue;
-      const prober = startProber({
-        kind,
-        probe,
-        container: spec,
-        containerId: container.id,
-        podIp,
-        runtime,
-        world,
-        startedMs: container.startedAt / 1e6,
-        mayRun: () => kind === "startup" || entry.started,
-        onVerdict: (healthy) => verdict(entry, kind, healthy),
-        onResult: (result) => {
-          if (result.ok) return;
-          options.say(
-            pod,
-            spec.name,
-            "Warning",
-            "Unhealthy",
-            `${kindWords[kind]} probe failed: ${result.message}`,
-          );
-        },
-      });
-      entry.probers.set(kind, prober);
-    }
-  }
+export function createProbeManager(options: ProbeManagerOptions): ProbeManager {
+  const watched = new Map<string, Watched>();
 
   function end(id: string): void {
     for (const prober of watched.get(id)?.probers.values() ?? []) prober.stop();
@@ -119,12 +120,11 @@ export function createProbeManager(options: {
         if (!latest || !isRunning(latest)) continue;
         running.add(latest.id);
         const known = watched.get(latest.id);
-        if (!known && !ending) begin(pod, spec, latest, podIp);
+        const entry = known ?? firstEntry(pod, spec, latest.id);
+        watched.set(latest.id, entry);
+        if (!known && !ending) beginProbes(options, entry, pod, spec, { ...latest, podIp });
         // A pod that ends is still probed for readiness: its endpoints tell who may still be asked.
-        if (known && ending) {
-          known.probers.get("liveness")?.stop();
-          known.probers.get("startup")?.stop();
-        }
+        if (ending) for (const kind of ["liveness", "startup"] as const) entry.probers.get(kind)?.stop();
       }
       for (const [id, entry] of watched) if (entry.podUid === pod.metadata.uid && !running.has(id)) end(id);
     },
@@ -132,8 +132,8 @@ export function createProbeManager(options: {
     isReady: (id) => watched.get(id)?.ready ?? false,
     unhealthy(podUid) {
       const result = new Map<string, "liveness" | "startup">();
-      for (const [id, entry] of watched)
-        if (entry.podUid === podUid && entry.condemned) result.set(id, entry.condemned);
+      for (const [id, { podUid: uid, condemned }] of watched)
+        if (uid === podUid && condemned) result.set(id, condemned);
       return result;
     },
     forget(podUid) {

@@ -35,7 +35,7 @@ export function pathParts(url: URL): string[] {
 export async function findPod(serving: Serving, namespace = "", name = ""): Promise<PodTarget> {
   const worker = serving.workers.find(namespace, name);
   if (!worker) throw new HttpError(404, `pod "${name}" not found in namespace "${namespace}"`);
-  return { pod: worker.pod(), state: await serving.context.reader.read(worker.uid) };
+  return { pod: worker.pod, state: await serving.context.reader.read(worker.uid) };
 }
 
 /** The newest container of that name, or the one before it. */

@@ -31,8 +31,8 @@ const refreshMs = 60_000;
 
 interface Mounted {
   paths: Map<string, string>;
-  /** Of the pod, when its volumes were last brought up to date. */
-  resourceVersion: string;
+  /** What the volumes were last brought up to date with. */
+  metadata: string;
   refreshAtMs: number;
 }
 
@@ -92,30 +92,36 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
 
   return {
     async ensure(pod) {
-      const { uid, resourceVersion } = pod.metadata;
+      const { uid, generation, labels, annotations } = pod.metadata;
+      // The downward API shows these; a new status alone changes no volume.
+      const metadata = JSON.stringify([generation, labels, annotations, pod.metadata.deletionTimestamp]);
       const known = mounted.get(uid);
       const nowMs = world.clock.monotonic();
-      if (known && known.resourceVersion === resourceVersion && nowMs < known.refreshAtMs) return known.paths;
+      if (known && known.metadata === metadata && nowMs < known.refreshAtMs) return known.paths;
       const paths = await refresh(pod, known);
-      mounted.set(uid, { paths, resourceVersion, refreshAtMs: nowMs + refreshMs });
+      mounted.set(uid, { paths, metadata, refreshAtMs: nowMs + refreshMs });
       return paths;
     },
     async cleanUp(podUid) {
       mounted.delete(podUid);
       options.tokens.forget(podUid);
-      const root = join(options.podDir(podUid), "volumes");
-      let clean = true;
-      for (const kind of await readdir(root).catch(() => [])) {
-        const plugin = plugins.find((p) => p.directoryName === kind);
-        for (const name of await readdir(join(root, kind))) {
-          const dir = join(root, kind, name);
-          await (plugin?.unmount(dir, host) ?? host.unmount(dir)).catch((error: unknown) => {
-            clean = false;
-            world.log.warn({ dir, error: messageOf(error) }, "a volume could not be unmounted");
-          });
-        }
-      }
-      return clean;
+      return unmountAll(options, join(options.podDir(podUid), "volumes"));
     },
   };
+}
+
+/** Every volume below a pod's folder, whether this kubelet mounted it or one before it. */
+async function unmountAll({ plugins, host, world }: VolumeManagerOptions, root: string): Promise<boolean> {
+  let clean = true;
+  for (const kind of await readdir(root).catch(() => [])) {
+    const plugin = plugins.find((p) => p.directoryName === kind);
+    for (const name of await readdir(join(root, kind))) {
+      const dir = join(root, kind, name);
+      await (plugin?.unmount(dir, host) ?? host.unmount(dir)).catch((error: unknown) => {
+        clean = false;
+        world.log.warn({ dir, error: messageOf(error) }, "a volume could not be unmounted");
+      });
+    }
+  }
+  return clean;
 }
