@@ -7,6 +7,7 @@ import {
   badRequest,
   DecodeError,
   decode,
+  decodeProtobuf,
   isObject,
   type KubernetesObject,
   parseJson,
@@ -56,22 +57,23 @@ export function unsupportedMediaType(accepted: readonly string[]): StatusError {
   return StatusError.of(415, "UnsupportedMediaType", message);
 }
 
-/** The body as a plain value: JSON or YAML. */
+/** The body as a plain value. */
 export async function parseBody(request: ApiRequest, expected: string): Promise<Parsed> {
   const mediaType = mediaTypeOf(request);
   const text = () => request.body.toString("utf8");
   try {
     if (mediaType === mediaTypes.json)
       return parseJson(text(), { duplicates: fieldValidationOf(request.query) !== "Ignore" });
+    if (mediaType === mediaTypes.protobuf) return { value: decodeProtobuf(request.body), duplicates: [] };
     if (mediaType === mediaTypes.yaml) return { value: await parseYaml(text()), duplicates: [] };
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    const format = mediaType === mediaTypes.json ? "json parse error" : "yaml parse error";
+    const format = `${mediaType.slice(mediaType.lastIndexOf(".") + 1).replace("application/", "")} parse error`;
     throw badRequest(
       `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; ${format}: ${messageOf(error)}`,
     );
   }
-  throw unsupportedMediaType([mediaTypes.json, mediaTypes.yaml]);
+  throw unsupportedMediaType(Object.values(mediaTypes));
 }
 
 /** YAML 1.1 scalars as kubectl would read them; aliases are bounded. Loaded when the first one comes. */

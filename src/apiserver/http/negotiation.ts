@@ -32,13 +32,17 @@ export function parseAccept(header: string | undefined): MediaRange[] {
   return ranges.filter((r) => r.quality !== 0).sort((a, b) => b.quality - a.quality || a.order - b.order);
 }
 
-/** How to answer with objects. `protobuf` only where `hasProtobuf`. */
-export function negotiate(header: string | undefined, hasProtobuf: boolean): Representation {
-  for (const range of parseAccept(header)) {
-    const found = representationOf(range, hasProtobuf);
-    if (found) return found;
-  }
-  throw notAcceptable();
+/**
+ * How to answer with objects: the client's first choice, but stored bytes (JSON) before an encoding that would have to
+ * be made of them (protobuf) where the client takes both.
+ */
+export function negotiate(header: string | undefined): Representation {
+  const found = parseAccept(header)
+    .map(representationOf)
+    .filter((r) => r !== undefined);
+  const first = found[0];
+  if (first === undefined) throw notAcceptable();
+  return first === "protobuf" && found.includes("json") ? "json" : first;
 }
 
 export function notAcceptable(): StatusError {
@@ -46,7 +50,7 @@ export function notAcceptable(): StatusError {
   return StatusError.of(406, "NotAcceptable", message);
 }
 
-function representationOf(range: MediaRange, hasProtobuf: boolean): Representation | undefined {
+function representationOf(range: MediaRange): Representation | undefined {
   const { as, g, v } = range.parameters;
   const isJson = range.type === mediaTypes.json || range.type === "*/*" || range.type === "application/*";
   if (as) {
@@ -56,5 +60,5 @@ function representationOf(range: MediaRange, hasProtobuf: boolean): Representati
   }
   if (isJson) return "json";
   if (range.type === mediaTypes.yaml) return "yaml";
-  return hasProtobuf && range.type === mediaTypes.protobuf ? "protobuf" : undefined;
+  return range.type === mediaTypes.protobuf ? "protobuf" : undefined;
 }

@@ -1,6 +1,7 @@
 /** Objects and lists in the representation that was asked for; stored bytes go out as they are. */
 import {
   apiVersionOf,
+  encodeProtobuf,
   type IncludeObject,
   type KubernetesObject,
   type ResourceDefinition,
@@ -11,7 +12,7 @@ import type { CachedObject } from "../cache/cached-object.ts";
 import type { Page } from "../cache/list.ts";
 import type { Outcome } from "../registry/context.ts";
 import { type ApiResponse, bytesResponse, jsonResponse } from "./exchange.ts";
-import { mediaTypes, type Representation } from "./negotiation.ts";
+import { mediaTypes, notAcceptable, type Representation } from "./negotiation.ts";
 
 export interface View {
   representation: Representation;
@@ -32,6 +33,7 @@ export function partialOf(object: Readonly<KubernetesObject>): Record<string, un
 export async function outcomeResponse(view: View, outcome: Outcome): Promise<ApiResponse> {
   if ("stored" in outcome) return objectResponse(view, outcome.code, outcome.stored);
   if (view.representation === "yaml") return yamlResponse(outcome.code, outcome.object);
+  if (view.representation === "protobuf") return protobufResponse(outcome.code, outcome.object);
   return jsonResponse(outcome.code, outcome.object);
 }
 
@@ -48,6 +50,8 @@ export async function objectResponse(view: View, code: number, object: CachedObj
       return jsonResponse(code, partialOf(object.parse()));
     case "yaml":
       return yamlResponse(code, object.parse());
+    case "protobuf":
+      return protobufResponse(code, object.parse());
     default:
       return bytesResponse(code, mediaTypes.json, object.bytes);
   }
@@ -66,6 +70,13 @@ export function tableOf(
 export async function yamlResponse(code: number, value: unknown): Promise<ApiResponse> {
   const { stringify } = await import("yaml");
   return bytesResponse(code, mediaTypes.yaml, Buffer.from(stringify(value)));
+}
+
+/** For clients that take nothing else. */
+function protobufResponse(code: number, value: unknown): ApiResponse {
+  const bytes = encodeProtobuf(value as KubernetesObject);
+  if (!bytes) throw notAcceptable();
+  return bytesResponse(code, mediaTypes.protobuf, bytes);
 }
 
 /** Lists below this size are one buffer with a known length. */
@@ -90,6 +101,8 @@ export async function listResponse(view: View, page: Page): Promise<ApiResponse>
     }
     case "yaml":
       return yamlResponse(200, { ...head, items: parsed() });
+    case "protobuf":
+      return protobufResponse(200, { ...head, items: parsed() });
     default:
       return streamedList(head, page.objects);
   }

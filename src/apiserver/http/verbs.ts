@@ -39,7 +39,7 @@ export function requireVerb(definition: ResourceDefinition, verb: Verb): void {
 export function viewOf(call: Call): View {
   const { request, definition, registry } = call;
   return {
-    representation: negotiate(request.headers.accept, false),
+    representation: negotiate(request.headers.accept),
     definition,
     include: includeObjectOf(request.query),
     nowMs: registry.world.clock.now(),
@@ -210,7 +210,12 @@ async function deleteOptionsOf(request: ApiRequest): Promise<metav1.DeleteOption
   return { ...options, ...value };
 }
 
+/** Only objects of the resource itself have columns. */
+function plainView(view: View): View {
+  return { ...view, representation: view.representation === "protobuf" ? "protobuf" : "json" };
+}
+
 /** For outcomes that are no stored object of the resource. */
 export function plainOutcome(call: Call, outcome: Outcome): Promise<ApiResponse> {
-  return outcomeResponse({ ...viewOf(call), representation: "json" }, outcome);
+  return outcomeResponse(plainView(viewOf(call)), outcome);
 }

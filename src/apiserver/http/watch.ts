@@ -1,5 +1,13 @@
 /** The watch verb. https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes */
-import { type FieldError, forbiddenField, invalidObject, notSupported } from "#api";
+import {
+  encodeProtobuf,
+  encodeWatchFrame,
+  type FieldError,
+  forbiddenField,
+  invalidObject,
+  type KubernetesObject,
+  notSupported,
+} from "#api";
 import { parseRevision, requireReached } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
 import {
@@ -38,11 +46,12 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   const bookmarks = query.get("allowWatchBookmarks") === "true";
   const after = startOf(query, cache.revision);
   if (after !== undefined) requireReached(cache, after);
+  const view = viewOf(call);
   const stream = new WatchStream(
     cache,
     {
       selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
-      encoder: encoderOf(viewOf(call)),
+      encoder: encoderOf(view),
       afterRevision: after,
       bookmarks,
       initialEventsEnd: wantsInitial && bookmarks,
@@ -54,7 +63,9 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   stream.onClose(() => open.delete(stream));
   request.signal.addEventListener("abort", () => stream.close(), { once: true });
   if (request.signal.aborted) stream.close();
-  return { status: 200, headers: { "content-type": mediaTypes.json }, body: stream };
+  const contentType =
+    view.representation === "protobuf" ? `${mediaTypes.protobuf};stream=watch` : mediaTypes.json;
+  return { status: 200, headers: { "content-type": contentType }, body: stream };
 }
 
 /** The revision after which to start; undefined to send the state first. */
@@ -102,7 +113,21 @@ function encoderOf(view: View): WatchEncoder {
       return convertingWatchEncoder(`table ${view.include}`, (object, isFirst) =>
         tableOf(view, [object], { resourceVersion: object.metadata.resourceVersion }, isFirst),
       );
+    case "protobuf":
+      return protobufEncoder;
     default:
       throw notAcceptable();
   }
+}
+
+const protobufEncoder: WatchEncoder = {
+  id: () => "protobuf",
+  encode: (type, object) => protobufFrame(type, object.parse()),
+  encodeOther: (type, object) => protobufFrame(type, object as KubernetesObject),
+};
+
+function protobufFrame(type: string, object: KubernetesObject): Buffer {
+  const bytes = encodeProtobuf(object);
+  if (!bytes) throw notAcceptable();
+  return encodeWatchFrame(type, bytes);
 }
