@@ -58,6 +58,8 @@ const pointerStringsOf: Record<string, readonly string[]> = {
   "discovery.v1.Endpoint": ["hostname", "nodeName", "zone"],
   "discovery.v1.EndpointPort": ["name", "protocol", "appProtocol"],
   "core.v1.PodDNSConfigOption": ["value"],
+  "core.v1.HostPathVolumeSource": ["type"],
+  "core.v1.EndpointAddress": ["nodeName"],
   "core.v1.PortStatus": ["error"],
   "core.v1.PersistentVolumeClaimSpec": ["volumeMode", "storageClassName"],
 };

@@ -52,16 +52,16 @@ export function defineResource<T extends KubernetesObject>(given: Given<T>): Res
 }
 
 /** A client may not bring a status along: it starts empty. */
-export function resetStatus(object: WithStatus): void {
+function resetStatus(object: WithStatus): void {
   object.status = {};
 }
 
-export function keepStatus(object: WithStatus, old: Readonly<WithStatus>): void {
+function keepStatus(object: WithStatus, old: Readonly<WithStatus>): void {
   object.status = old.status ?? {};
 }
 
 /** Everything but the status and the metadata stays as it was; labels too, as upstream does for most kinds. */
-export function keepAllButStatus<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
+function keepAllButStatus<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
   keepAllButStatusAndLabels(object, old);
   if (old.metadata.labels) object.metadata.labels = old.metadata.labels;
   else delete object.metadata.labels;

@@ -2,9 +2,9 @@
 import { DecodeError } from "./decode.ts";
 
 export const wireVarint = 0;
-export const wireFixed64 = 1;
+const wireFixed64 = 1;
 export const wireBytes = 2;
-export const wireFixed32 = 5;
+const wireFixed32 = 5;
 
 /** Reads one message; every read is checked against its end. */
 export class WireReader {

@@ -8,7 +8,7 @@ import {
   typeOfKind,
 } from "#api";
 
-export interface QueryParameter {
+interface QueryParameter {
   name: string;
   type: "string" | "boolean" | "integer";
   description: string;
@@ -125,7 +125,7 @@ function pascal(text: string): string {
 }
 
 /** `core_v1`, `apps_v1`. */
-export function tagOf(d: { group: string; version: string }): string {
+function tagOf(d: { group: string; version: string }): string {
   return `${d.group.split(".")[0] || "core"}_${d.version}`;
 }
 
@@ -220,7 +220,7 @@ function article(kind: string): string {
   return `${/^[AEIOU]/.test(kind) ? "an" : "a"} ${kind}`;
 }
 
-export function listTypeOf(d: { typeName: string }): string {
+function listTypeOf(d: { typeName: string }): string {
   return `${d.typeName}List`;
 }
 

@@ -9,7 +9,7 @@ const fileMode = 0o644;
 
 type AnyContainer = corev1.Container | corev1.EphemeralContainer;
 
-export function allContainers(spec: Readonly<corev1.PodSpec>): AnyContainer[] {
+function allContainers(spec: Readonly<corev1.PodSpec>): AnyContainer[] {
   return [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])];
 }
 
