@@ -24,11 +24,16 @@ function identityOf(type: ResourceType, options: InformerOptions): string {
 
 export function createInformers(client: Client, world: World, settings: InformersOptions = {}): Informers {
   const informers = new Map<string, Informer>();
+  /** Those without a selection, by the type itself: they are asked for at every event. */
+  const whole = new Map<ResourceType, Informer>();
   let running: AbortSignal | undefined;
   return {
-    of<T extends KubernetesObject>(type: ResourceType<T>, options: InformerOptions = {}): Informer<T> {
-      const identity = identityOf(type, options);
+    of<T extends KubernetesObject>(type: ResourceType<T>, options?: InformerOptions): Informer<T> {
+      const direct = options ? undefined : (whole.get(type) as Informer<T> | undefined);
+      if (direct) return direct;
+      const identity = identityOf(type, options ?? {});
       const known = informers.get(identity) as Informer<T> | undefined;
+      if (!options && known) whole.set(type, known as unknown as Informer);
       if (known) return known;
       const informer = new ListWatchInformer<T>(client, world, type, { ...options, ...settings });
       informers.set(identity, informer as unknown as Informer);

@@ -2,7 +2,16 @@
  * ReplicaSet: as many pods as it says, adopting what matches and letting go of what does not.
  * https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
  */
-import { type appsv1, type corev1, formatTime, pods, replicaSets, selectorMatches } from "#api";
+import {
+  type appsv1,
+  type corev1,
+  formatTime,
+  matchesLabels,
+  pods,
+  replicaSets,
+  selectorMatches,
+  selectorRequirements,
+} from "#api";
 import { messageOf } from "#base";
 import { controllerOf, indexByNode, indexByOwner, keyOf, podsOnNode } from "#client";
 import { inSlowStartBatches } from "./kit/batches.ts";
@@ -86,7 +95,8 @@ function observe({ informers }: ControllerContext, key: string): ReplicaSetState
   const replicaSet = informers.of(replicaSets).byKey(key);
   if (!replicaSet) return undefined;
   const podInformer = informers.of(pods);
-  const matches = (pod: Pod) => selectorMatches(replicaSet.spec.selector, pod.metadata.labels ?? {});
+  const selector = selectorRequirements(replicaSet.spec.selector);
+  const matches = (pod: Pod) => matchesLabels(selector, pod.metadata.labels ?? {});
   const claims = claim(replicaSet, podInformer, (pod) => matches(pod) && (ownedPod(pod) || !isFinished(pod)));
   const active = claims.claimed.filter(isActive);
   const crowding = new Map<string, number>();

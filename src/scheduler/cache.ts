@@ -2,7 +2,7 @@
  * What the scheduler knows of the cluster, kept up to date by events: nodes with the pods on them, those included that
  * were just assigned. A cycle is synchronous, so during it nothing here changes: that is its snapshot.
  */
-import { type corev1, type metav1, selectorMatches } from "#api";
+import { type corev1, type LabelRequirements, matchesLabels, type metav1, selectorRequirements } from "#api";
 import { joinKey } from "#client";
 import { addResources, noResources, podRequest, type Resources, resourcesOf } from "./resources.ts";
 
@@ -71,7 +71,8 @@ interface MutableNode {
 /** One question of `matching`, answered ahead. */
 interface Counting {
   namespaces: ReadonlySet<string>;
-  selector: metav1.LabelSelector | undefined;
+  /** Undefined matches nothing. */
+  requirements: LabelRequirements | undefined;
   counts: Map<string, number>;
 }
 
@@ -202,7 +203,8 @@ export class SchedulerCache implements Snapshot {
     if (counting) {
       this.#countings.delete(question);
     } else {
-      counting = { namespaces: new Set(namespaces), selector, counts: new Map() };
+      const requirements = selector && selectorRequirements(selector);
+      counting = { namespaces: new Set(namespaces), requirements, counts: new Map() };
       for (const { info, nodeName } of this.#placed.values()) count(counting, info.pod, nodeName, 1);
     }
     this.#countings.set(question, counting);
@@ -277,7 +279,7 @@ function imagesOf(node: Node): Map<string, number> {
 
 function count(counting: Counting, pod: Pod, nodeName: string, change: 1 | -1): void {
   if (pod.metadata.deletionTimestamp || !counting.namespaces.has(pod.metadata.namespace ?? "")) return;
-  if (!counting.selector || !selectorMatches(counting.selector, pod.metadata.labels ?? {})) return;
+  if (!counting.requirements || !matchesLabels(counting.requirements, pod.metadata.labels ?? {})) return;
   const next = (counting.counts.get(nodeName) ?? 0) + change;
   if (next === 0) counting.counts.delete(nodeName);
   else counting.counts.set(nodeName, next);

@@ -27,6 +27,10 @@ export interface RunningController {
 
 /** How often a key is looked at whose writes have not come back by the watch yet. */
 const staleRecheckMs = 5_000;
+/** A key that was looked at this recently waits: many events of one burst make one round. */
+const burstMs = 20;
+/** So many keys' last rounds are remembered. */
+const recentMax = 10_000;
 
 export function runController(controller: Controller, run: RunOptions): RunningController {
   const world = forComponent(run.world, controller.name);
@@ -42,7 +46,13 @@ export function runController(controller: Controller, run: RunOptions): RunningC
   const stopped = Promise.withResolvers<void>();
 
   controller.prepare(context);
-  const unsubscribe = sources.map((each, i) => subscribe(each, informers[i]!, context, queue));
+  const recent = new Map<string, number>();
+  const enqueue = (key: string) => {
+    const sinceMs = clock.monotonic() - (recent.get(key) ?? Number.NEGATIVE_INFINITY);
+    if (sinceMs < burstMs) queue.addAfter(key, burstMs - sinceMs);
+    else queue.add(key);
+  };
+  const unsubscribe = sources.map((each, i) => subscribe(each, informers[i]!, context, enqueue));
   for (const key of controller.startKeys) queue.add(key);
 
   const round = async (key: string): Promise<Outcome> => {
@@ -60,6 +70,8 @@ export function runController(controller: Controller, run: RunOptions): RunningC
     await Promise.race([stopped.promise, Promise.all(informers.map((informer) => informer.waitForSync()))]);
     for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
       settle(queue, key, await round(key), world);
+      if (recent.size >= recentMax) recent.clear();
+      recent.set(key, clock.monotonic());
       queue.done(key);
     }
   };
@@ -88,18 +100,18 @@ function subscribe(
   each: Source,
   informer: Informer,
   context: ControllerContext,
-  queue: WorkQueue<string>,
+  enqueue: (key: string) => void,
 ): () => void {
-  const enqueue = (object: Readonly<KubernetesObject>) => {
-    for (const key of each.keys(object, context)) queue.add(key);
+  const changed = (object: Readonly<KubernetesObject>) => {
+    for (const key of each.keys(object, context)) enqueue(key);
   };
   return informer.on({
-    add: enqueue,
+    add: changed,
     update(object, old) {
-      enqueue(object);
-      enqueue(old);
+      changed(object);
+      changed(old);
     },
-    delete: enqueue,
+    delete: changed,
   });
 }
 
