@@ -24,6 +24,9 @@ function cacheDir() {
   return path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "knarr");
 }
 
+/** npm's own words are long; the first lines say what is wrong. */
+const npmWordsMax = 12;
+
 /** Runs npm with as little noise as it allows; its words are shown only when it fails. */
 function npm(args, cwd, what) {
   const result = spawnSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
@@ -32,7 +35,8 @@ function npm(args, cwd, what) {
   });
   if (result.error) fail(`npm could not be started (${result.error.message})`, "install npm: apt-get install npm");
   if (result.status !== 0) {
-    process.stderr.write(result.stderr || result.stdout || "");
+    const words = (result.stderr || result.stdout || "").trim().split("\n");
+    process.stderr.write(`${words.slice(0, npmWordsMax).join("\n")}\n`);
     fail(`${what} could not be installed`, "check the npm registry settings (npm config get registry) and try again");
   }
 }

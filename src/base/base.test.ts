@@ -103,7 +103,9 @@ test("property: a channel loses and reorders nothing", async () => {
       const channel = new Channel<number>(3000);
       for (const item of items) channel.push(item);
       channel.close();
-      expect(await Array.fromAsync(channel)).toEqual(items);
+      const seen: number[] = [];
+      for await (const item of channel) seen.push(item);
+      expect(seen).toEqual(items);
     }),
     { numRuns: 20 },
   );

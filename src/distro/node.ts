@@ -8,7 +8,7 @@ import { startPodNetwork } from "#network";
 import { startProxy } from "#proxy";
 import { type Containerd, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
-import { type ClusterConfig, type ClusterPaths, clusterDomain } from "./config.ts";
+import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { cniBinDirs } from "./preflight.ts";
 
@@ -74,7 +74,10 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
     nodeAddress: config.nodeAddress,
     clusterDns: config.dnsAddress,
     clusterDomain,
+    podCidr: config.podCidr,
     dataDir: paths.kubelet,
+    logDir: paths.podLogs,
+    config: { cgroupRoot: `/${cgroupRootOf(config.name)}` },
     server: {
       host: config.nodeAddress,
       port: config.kubeletPort,
