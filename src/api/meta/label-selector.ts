@@ -55,16 +55,16 @@ export function parseLabelSelector(text: string): LabelRequirement[] {
   for (;;) {
     const token = parser.tokens[parser.at];
     if (token === undefined || (token.symbol && token.text !== "!")) {
-      throw fault(text, `found '${token?.text ?? ""}', expected: !, identifier, or 'end of string'`);
+      throw fault(`found '${token?.text ?? ""}', expected: !, identifier, or 'end of string'`);
     }
-    requirements.push(parseRequirement(text, parser));
+    requirements.push(parseRequirement(parser));
     const next = parser.tokens[parser.at++];
     if (next === undefined) return requirements;
     if (next.text !== "," || !next.symbol)
-      throw fault(text, `found '${next.text}', expected: ',' or 'end of string'`);
+      throw fault(`found '${next.text}', expected: ',' or 'end of string'`);
     const after = parser.tokens[parser.at];
     if (after === undefined || (after.symbol && after.text !== "!")) {
-      throw fault(text, `found '${after?.text ?? ""}', expected: identifier after ','`);
+      throw fault(`found '${after?.text ?? ""}', expected: identifier after ','`);
     }
   }
 }
@@ -83,20 +83,18 @@ function tokenize(text: string): Token[] {
   return tokens;
 }
 
-function fault(text: string, why: string): Error {
-  return badRequest(
-    `unable to parse requirement: ${why} (in the label selector ${JSON.stringify(text.slice(0, 200))})`,
-  );
+function fault(why: string): Error {
+  return badRequest(`unable to parse requirement: ${why}`);
 }
 
-function parseRequirement(text: string, parser: { tokens: Token[]; at: number }): LabelRequirement {
+function parseRequirement(parser: { tokens: Token[]; at: number }): LabelRequirement {
   const next = () => parser.tokens[parser.at];
   const negated = next()?.text === "!" && next()!.symbol;
   if (negated) parser.at++;
   const key = parser.tokens[parser.at++];
-  if (key === undefined || key.symbol) throw fault(text, `found '${key?.text ?? ""}', expected: identifier`);
+  if (key === undefined || key.symbol) throw fault(`found '${key?.text ?? ""}', expected: identifier`);
   if (negated || next() === undefined || (next()!.text === "," && next()!.symbol)) {
-    return checked(text, { key: key.text, operator: negated ? "!" : "exists", values: [] });
+    return checked({ key: key.text, operator: negated ? "!" : "exists", values: [] });
   }
   const operator = parser.tokens[parser.at++]!;
   switch (operator.text) {
@@ -107,26 +105,26 @@ function parseRequirement(text: string, parser: { tokens: Token[]; at: number })
     case "<": {
       const value = next()?.symbol === false ? parser.tokens[parser.at++]!.text : "";
       const sign = operator.text === "==" ? "=" : (operator.text as Operator);
-      return checked(text, { key: key.text, operator: sign, values: [value] });
+      return checked({ key: key.text, operator: sign, values: [value] });
     }
     case "in":
     case "notin":
-      return checked(text, { key: key.text, operator: operator.text, values: parseValues(text, parser) });
+      return checked({ key: key.text, operator: operator.text, values: parseValues(parser) });
     default:
-      throw fault(text, `found '${operator.text}', expected: in, notin, =, ==, !=, gt, lt`);
+      throw fault(`found '${operator.text}', expected: in, notin, =, ==, !=, gt, lt`);
   }
 }
 
-function parseValues(text: string, parser: { tokens: Token[]; at: number }): string[] {
+function parseValues(parser: { tokens: Token[]; at: number }): string[] {
   const open = parser.tokens[parser.at++];
-  if (open?.text !== "(") throw fault(text, `found '${open?.text ?? ""}', expected: '('`);
+  if (open?.text !== "(") throw fault(`found '${open?.text ?? ""}', expected: '('`);
   const values: string[] = [];
   let pending = true;
   for (;;) {
     const token = parser.tokens[parser.at++];
-    if (token === undefined) throw fault(text, "found '', expected: ',', or ')'");
+    if (token === undefined) throw fault("found '', expected: ',', or ')'");
     if (!token.symbol) {
-      if (!pending) throw fault(text, `found '${token.text}', expected: ',', or ')'`);
+      if (!pending) throw fault(`found '${token.text}', expected: ',', or ')'`);
       values.push(token.text);
       pending = false;
     } else if (token.text === ",") {
@@ -135,24 +133,23 @@ function parseValues(text: string, parser: { tokens: Token[]; at: number }): str
     } else if (token.text === ")") {
       if (pending) values.push("");
       return values;
-    } else throw fault(text, `found '${token.text}', expected: ',', ')' or identifier`);
+    } else throw fault(`found '${token.text}', expected: ',', ')' or identifier`);
   }
 }
 
-function checked(text: string, requirement: LabelRequirement): LabelRequirement {
+function checked(requirement: LabelRequirement): LabelRequirement {
   const keyError = qualifiedNameErrors(requirement.key)[0];
-  if (keyError) throw fault(text, `key: Invalid value: ${JSON.stringify(requirement.key)}: ${keyError}`);
+  if (keyError) throw fault(`key: Invalid value: ${JSON.stringify(requirement.key)}: ${keyError}`);
   for (const value of requirement.values) {
     const isNumeric = requirement.operator === ">" || requirement.operator === "<";
     if (isNumeric && !/^-?\d+$/.test(value)) {
       throw fault(
-        text,
         `values[0]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
       );
     }
     const error = isNumeric ? undefined : labelValueErrors(value)[0];
     if (error)
-      throw fault(text, `values[0][${requirement.key}]: Invalid value: ${JSON.stringify(value)}: ${error}`);
+      throw fault(`values[0][${requirement.key}]: Invalid value: ${JSON.stringify(value)}: ${error}`);
   }
   return requirement;
 }

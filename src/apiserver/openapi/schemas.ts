@@ -11,6 +11,30 @@ const kindDescriptions: Record<string, string> = {
   kind: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
 };
 
+const conventions = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+
+/** What the documentation's source leaves out: fields whose type is an object of its own. */
+const commonFields: Record<string, string> = {
+  metadata: `Standard object's metadata. More info: ${conventions}#metadata`,
+  spec: `Specification of the desired behavior. More info: ${conventions}#spec-and-status`,
+  status: `Most recently observed status. It may not be up to date. Populated by the system. Read-only. More info: ${conventions}#spec-and-status`,
+  template: "Describes the pods that will be created.",
+  selector: "A label query over the objects that belong to this one.",
+  strategy: "How existing pods are replaced with new ones.",
+  resources:
+    "Compute resources required. More info: https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/",
+  securityContext:
+    "Security options. More info: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/",
+  livenessProbe:
+    "Periodic probe of container liveness. The container will be restarted if it fails. More info: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#container-probes",
+  readinessProbe:
+    "Periodic probe of container service readiness. The container will be removed from service endpoints if it fails. More info: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#container-probes",
+  startupProbe:
+    "Tells that the container has started: no other probe runs before it succeeds. More info: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle#container-probes",
+  lifecycle: "Actions to take in response to container lifecycle events.",
+  affinity: "The pod's scheduling constraints.",
+};
+
 /** The schemas of all types that `roots` lead to, by name. */
 export function schemasOf(
   roots: Iterable<string>,
@@ -103,7 +127,8 @@ function fieldSchema(
   descriptions: Descriptions,
 ): Schema {
   const inner = field.kind === "message" ? descriptions[field.type().name]?.[""] : undefined;
-  const about = described(text ?? (field.container === "" ? inner : undefined));
+  const isObject = field.kind === "message" && field.container === "";
+  const about = described(text ?? (isObject ? (commonFields[field.name] ?? inner) : undefined));
   const extensions = {
     ...(field.listType ? { "x-kubernetes-list-type": field.listType } : {}),
     ...(field.listMapKeys.length > 0 ? { "x-kubernetes-list-map-keys": field.listMapKeys } : {}),
