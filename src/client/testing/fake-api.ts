@@ -49,6 +49,9 @@ export class FakeApi implements Transport {
   /** Set to make the next requests fail: answers the error, or undefined to serve. */
   fault: ((request: TransportRequest) => Error | undefined) | undefined;
 
+  /** Set to lose answers: the request is served, and the client sees a broken connection. */
+  losesAnswer: ((request: TransportRequest) => boolean) | undefined;
+
   constructor(clock: Clock = new VirtualClock()) {
     this.#clock = clock;
   }
@@ -59,7 +62,9 @@ export class FakeApi implements Transport {
     if (fault && !(fault instanceof StatusError)) throw fault;
     try {
       if (fault) throw fault;
-      return this.#serve(request);
+      const response = this.#serve(request);
+      if (this.losesAnswer?.(request)) throw new Error("the connection was lost");
+      return response;
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       return answer(error.code, error.status);
