@@ -12,6 +12,7 @@ import { Authenticator, type StaticToken } from "./authentication/authenticator.
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
 import { alwaysAllowAuthenticated } from "./authorizer.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
 import { type Front, openFront } from "./http/front.ts";
 import { inProcessTransport } from "./http/in-process.ts";
@@ -77,8 +78,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   });
   const front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));
   const compaction = compactRegularly(world, store);
+  const expiry = expireEvents(storage);
   const stop = async () => {
     compaction.cancel();
+    expiry.cancel();
     pipeline.close();
     nodes.close();
     await front?.close();

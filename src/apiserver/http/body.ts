@@ -79,7 +79,7 @@ export async function parseBody(request: ApiRequest, expected: string): Promise<
 /** YAML 1.1 scalars as kubectl would read them; aliases are bounded. Loaded when the first one comes. */
 export async function parseYaml(text: string): Promise<unknown> {
   const { parse } = await import("yaml");
-  return parse(text, { maxAliasCount: 100, logLevel: "silent" });
+  return parse(text, { maxAliasCount: 100, logLevel: "error" });
 }
 
 /** The decoded object; warnings for what was dropped go to `warnings`. */

@@ -31,6 +31,7 @@ export interface FrontOptions {
 }
 
 const bodyMaxBytes = 3 * 1024 * 1024;
+const discardMaxBytes = 32 * 1024 * 1024;
 /** For HTTP/1.1: the size of a head, and how long a request may take to arrive. */
 const http1Limits = { maxHeaderSize: 64 * 1024, requestTimeout: 60_000 };
 
@@ -157,26 +158,39 @@ async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal
 
 /** A body that is cut short also just ends: its length is checked. */
 async function readBody(body: Readable, contentLength: string | undefined): Promise<Buffer> {
-  const tooLarge = () =>
-    StatusError.of(413, "RequestEntityTooLarge", `Request entity too large: limit is ${bodyMaxBytes}`);
   const expected = contentLength === undefined ? undefined : Number(contentLength);
-  if (expected !== undefined && expected > bodyMaxBytes) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > bodyMaxBytes) throw tooLarge();
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof StatusError) throw error;
-    throw badRequest(`the body could not be read: ${messageOf(error)}`);
-  }
+  if (expected !== undefined && expected > discardMaxBytes) throw tooLarge();
+  const { bytes, size } = await collect(body);
+  if (size > bodyMaxBytes) throw tooLarge();
   if (expected !== undefined && size !== expected) {
     throw badRequest(`the body has ${size} bytes, its content-length says ${expected}`);
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+  return bytes;
+}
+
+function tooLarge(): StatusError {
+  return StatusError.of(413, "RequestEntityTooLarge", `Request entity too large: limit is ${bodyMaxBytes}`);
+}
+
+/**
+ * Keeps what is within the limit. What is beyond it is read and dropped, up to a point: a client that is still sending
+ * when the connection closes might never see why.
+ */
+function collect(body: Readable): Promise<{ bytes: Buffer; size: number }> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const done = () => resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), size });
+    body.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= bodyMaxBytes) chunks.push(chunk);
+      else chunks.length = 0;
+      if (size > discardMaxBytes) done();
+    });
+    body.once("end", done);
+    body.once("error", (error) => reject(badRequest(`the body could not be read: ${messageOf(error)}`)));
+    body.once("close", () => reject(badRequest("the body ended before it was complete")));
+  });
 }
 
 async function serveHttp1(

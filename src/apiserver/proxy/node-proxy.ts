@@ -5,6 +5,7 @@
  */
 import { type IncomingMessage as Message, STATUS_CODES } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import {
   badRequest,
@@ -53,8 +54,7 @@ export class NodeProxy {
 
   constructor(storage: Storage, client: KubeletClient) {
     this.#storage = storage;
-    // Nodes are known by the authority that signed them: the address a kubelet is reached by need not be in its name.
-    this.#agent = new Agent({ ...client, keepAlive: false, checkServerIdentity: () => undefined });
+    this.#agent = new Agent({ ...client, keepAlive: false });
   }
 
   close(): void {
@@ -181,8 +181,9 @@ export class NodeProxy {
   #join(client: Duplex, kubelet: Duplex): void {
     for (const socket of [client, kubelet]) {
       this.#open.add(socket);
-      if ("setNoDelay" in socket) (socket as Duplex & { setNoDelay(on: boolean): void }).setNoDelay(true);
-      if ("setTimeout" in socket) (socket as Duplex & { setTimeout(ms: number): void }).setTimeout(0);
+      if (!(socket instanceof Socket)) continue;
+      socket.setNoDelay(true);
+      socket.setTimeout(0);
     }
     const end = () => {
       client.destroy();

@@ -1,0 +1,252 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decodeProtobuf, encodeProtobuf, serviceAccounts } from "#api";
+import { readText } from "#client";
+import { startTestServer, type TestServer } from "../testing/start.ts";
+import { negotiate } from "./negotiation.ts";
+import { resourceInfoOf } from "./request-info.ts";
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+const base = "/api/v1/namespaces/default/configmaps";
+
+describe("paths", () => {
+  it("are taken apart", () => {
+    expect(resourceInfoOf("/api/v1/namespaces/a/pods/b/log")).toMatchObject({
+      group: "",
+      namespace: "a",
+      resource: "pods",
+      name: "b",
+      subresource: "log",
+    });
+    expect(resourceInfoOf("/api/v1/namespaces/a")).toMatchObject({
+      namespace: undefined,
+      resource: "namespaces",
+      name: "a",
+    });
+    expect(resourceInfoOf("/api/v1/namespaces/a/finalize")).toMatchObject({
+      resource: "namespaces",
+      name: "a",
+      subresource: "finalize",
+    });
+    expect(resourceInfoOf("/apis/apps/v1/deployments")).toMatchObject({
+      group: "apps",
+      version: "v1",
+      resource: "deployments",
+      name: "",
+    });
+    for (const path of ["/healthz", "/api", "/api/v1", "/apis/apps/v1", "/"])
+      expect(resourceInfoOf(path)).toBeUndefined();
+    expect(() => resourceInfoOf("/api/v1/pods/%zz")).toThrow(/invalid URL escape/);
+  });
+});
+
+describe("negotiation", () => {
+  it("follows the client's order, but prefers stored bytes to protobuf", () => {
+    expect(negotiate(undefined)).toBe("json");
+    expect(negotiate("*/*")).toBe("json");
+    expect(negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")).toBe("table");
+    expect(negotiate("application/json;as=Table;v=v9;g=meta.k8s.io,application/json")).toBe("json");
+    expect(negotiate("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")).toBe("partial");
+    expect(negotiate("application/vnd.kubernetes.protobuf,application/json")).toBe("json");
+    expect(negotiate("application/vnd.kubernetes.protobuf")).toBe("protobuf");
+    expect(negotiate("text/html;q=0.9,application/yaml")).toBe("yaml");
+    expect(() => negotiate("text/html")).toThrow(/only the following media types are accepted/);
+  });
+});
+
+describe("bodies that are wrong get Kubernetes' own answers", () => {
+  const cases: [string, string, unknown, Record<string, string>, number, RegExp][] = [
+    ["cut JSON", "", '{"metadata":', {}, 400, /must be of type ConfigMap.*json parse error/],
+    ["no JSON", "", "hello", {}, 400, /json parse error/],
+    ["nothing", "", "", {}, 400, /unexpected end/],
+    ["an array", "", "[]", {}, 400, /cannot be handled as a ConfigMap/],
+    ["null", "", "null", {}, 400, /cannot be handled as a ConfigMap/],
+    [
+      "a wrong type",
+      "",
+      { metadata: { name: "a" }, data: "text" },
+      {},
+      400,
+      /cannot unmarshal string into Go struct field ConfigMap.data/,
+    ],
+    [
+      "a wrong kind",
+      "",
+      { kind: "Pod", apiVersion: "v1", metadata: { name: "a" } },
+      {},
+      400,
+      /cannot be handled as a ConfigMap/,
+    ],
+    [
+      "a wrong version",
+      "",
+      { kind: "ConfigMap", apiVersion: "v2" },
+      {},
+      400,
+      /does not match the expected API version \(v1\)/,
+    ],
+    ["no name", "", { metadata: {} }, {}, 422, /name or generateName is required/],
+    ["a bad name", "", { metadata: { name: "A b" } }, {}, 422, /a lowercase RFC 1123 subdomain/],
+    [
+      "an unknown field",
+      "?fieldValidation=Strict",
+      { metadata: { name: "a" }, dota: {} },
+      {},
+      400,
+      /unknown field "dota"/,
+    ],
+    [
+      "a field twice",
+      "?fieldValidation=Strict",
+      '{"metadata":{"name":"a"},"data":{},"data":{}}',
+      {},
+      400,
+      /duplicate field "data"/,
+    ],
+    ["a wrong validation", "?fieldValidation=Maybe", { metadata: { name: "a" } }, {}, 422, /fieldValidation/],
+    ["a wrong dry run", "?dryRun=Some", { metadata: { name: "a" } }, {}, 422, /dryRun/],
+    ["a foreign format", "", "x", { "content-type": "text/html" }, 415, /unknown format/],
+    ["bad YAML", "", "a: [", { "content-type": "application/yaml" }, 400, /yaml parse error/],
+    [
+      "bad protobuf",
+      "",
+      "k8s",
+      { "content-type": "application/vnd.kubernetes.protobuf" },
+      400,
+      /protobuf parse error/,
+    ],
+    ["deep JSON", "", `{"data":${"[".repeat(5000)}${"]".repeat(5000)}}`, {}, 400, /depth/],
+  ];
+  it.each(cases)("%s", async (_, query, body, headers, status, message) => {
+    const answer = await server.send("POST", `${base}${query}`, body, headers);
+    expect(answer.body).toMatchObject({ kind: "Status", status: "Failure", code: status });
+    expect(answer.body.message).toMatch(message);
+  });
+
+  it("bad patches", async () => {
+    await server.send("POST", base, { metadata: { name: "p" } });
+    const patch = (type: string, body: unknown) =>
+      server.send("PATCH", `${base}/p`, body, { "content-type": type });
+    expect(
+      (await patch("application/json-patch+json", [{ op: "remove", path: "/data/none" }])).status,
+    ).toBeLessThan(500);
+    expect((await patch("application/json-patch+json", { op: "add" })).status).toBe(400);
+    expect((await patch("application/merge-patch+json", "{")).status).toBe(400);
+    expect((await patch("application/merge-patch+json", { data: 5 })).status).toBe(422);
+    expect((await patch("application/merge-patch+json", { kind: "Pod" })).status).toBe(400);
+    expect((await patch("application/merge-patch+json", "null")).status).toBe(422);
+    expect((await patch("application/apply-patch+yaml", "a: b")).body.message).toMatch(/server-side apply/);
+    expect((await patch("text/plain", "x")).status).toBe(415);
+  });
+
+  it("paths that are not there", async () => {
+    for (const path of ["/api/v1/unicorns", "/apis/none/v1/x", "/nowhere", `${base}/x/status`]) {
+      expect(await server.send("GET", path)).toMatchObject({ status: 404, body: { reason: "NotFound" } });
+    }
+    expect((await server.send("POST", `${base}/x`, {})).status).toBe(405);
+    expect((await server.send("POST", "/api/v1/configmaps", { metadata: { name: "a" } })).status).toBe(400);
+    expect((await server.send("POST", "/version", {})).status).toBe(405);
+  });
+});
+
+describe("representations", () => {
+  it("warn of unknown fields instead of refusing them", async () => {
+    const answer = await server.send("POST", base, { metadata: { name: "warned" }, dota: 1 });
+    expect(answer.status).toBe(201);
+    expect(answer.headers.warning).toBe('299 - "unknown field \\"dota\\""');
+  });
+
+  it("make tables, metadata and YAML of the same objects", async () => {
+    const table = await server.send("GET", base, undefined, {
+      accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
+    });
+    expect(table.body).toMatchObject({ kind: "Table", columnDefinitions: [{ name: "Name" }, {}, {}] });
+    const partial = await server.send("GET", base, undefined, {
+      accept: "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+    });
+    expect(partial.body).toMatchObject({ kind: "PartialObjectMetadataList" });
+    const yaml = await server.send("GET", `${base}/warned`, undefined, { accept: "application/yaml" });
+    expect(String(yaml.body.text)).toMatch(/^kind: ConfigMap\napiVersion: v1/);
+    expect((await server.send("GET", base, undefined, { accept: "image/png" })).status).toBe(406);
+  });
+
+  it("take and give protobuf", async () => {
+    const transport = server.api.transport({ username: "go", groups: [] });
+    const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "proto" }, data: { k: "v" } };
+    const type = "application/vnd.kubernetes.protobuf";
+    const response = await transport.send({
+      method: "POST",
+      path: base,
+      headers: { "content-type": type, accept: type },
+      body: encodeProtobuf(object)!,
+    });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of response.body) chunks.push(chunk);
+    expect(response.status).toBe(201);
+    expect(decodeProtobuf(Buffer.concat(chunks))).toMatchObject({
+      metadata: { name: "proto", namespace: "default" },
+      data: { k: "v" },
+    });
+  });
+
+  it("take YAML", async () => {
+    const answer = await server.send("POST", base, "metadata: {name: yaml}\ndata: {k: v}\n", {
+      "content-type": "application/yaml",
+    });
+    expect(answer.body).toMatchObject({ data: { k: "v" } });
+  });
+});
+
+describe("other paths", () => {
+  it("serve health, version, metrics, discovery and OpenAPI", async () => {
+    expect((await server.send("GET", "/readyz")).body.text).toBe("ok");
+    expect((await server.send("GET", "/version")).body).toMatchObject({ gitVersion: "v1.36.0+knarr" });
+    expect((await server.send("GET", "/metrics")).body.text).toMatch(/apiserver_request_total\{verb="GET"/);
+    expect((await server.send("GET", "/apis")).body).toMatchObject({ kind: "APIGroupList" });
+    expect((await server.send("GET", "/apis/apps/v1")).body).toMatchObject({
+      kind: "APIResourceList",
+      groupVersion: "apps/v1",
+    });
+    const aggregated =
+      "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    expect((await server.send("GET", "/apis", undefined, { accept: aggregated })).body).toMatchObject({
+      kind: "APIGroupDiscoveryList",
+    });
+    expect((await server.send("GET", "/openapi/v3")).body).toHaveProperty("paths");
+    expect((await server.send("GET", "/openapi/v3/apis/apps/v1")).body).toHaveProperty("components");
+    expect((await server.send("GET", "/openapi/v2")).body).toMatchObject({ swagger: "2.0" });
+  });
+});
+
+describe("service account tokens", () => {
+  it("are good for their account while it lasts", async () => {
+    const account = { namespace: "default", name: "bot" };
+    await server.client.create(serviceAccounts, { metadata: account });
+    const ask = (spec: object) =>
+      server.client.post<{ status: { token: string } }>(serviceAccounts, account, "token", { spec });
+    const { status } = await ask({ expirationSeconds: 600 });
+    const claims = JSON.parse(Buffer.from(status.token.split(".")[1]!, "base64url").toString());
+    expect(claims).toMatchObject({
+      sub: "system:serviceaccount:default:bot",
+      "kubernetes.io": { namespace: "default" },
+    });
+    expect(claims.exp - claims.iat).toBe(600);
+    await expect(ask({ expirationSeconds: 5 })).rejects.toThrow(/less than 10 minutes/);
+    await expect(ask({ boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "none" } })).rejects.toThrow(
+      /pods "none" not found/,
+    );
+  });
+});
+
+it("stops: watches end, later requests are refused", async () => {
+  const other = await startTestServer();
+  const transport = other.api.transport({ username: "u", groups: [] });
+  const watch = await transport.send({ method: "GET", path: `${base}?watch=1` });
+  await other.stop();
+  expect(await readText(watch.body)).toBe("");
+  expect((await transport.send({ method: "GET", path: base })).status).toBe(503);
+});
