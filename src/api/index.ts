@@ -18,6 +18,7 @@ export {
 export { secrets } from "./core/secret.ts";
 export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";
+export { tolerates } from "./core/taints.ts";
 export { endpointSlices } from "./discovery/endpoint-slice.ts";
 export { servedResources } from "./generated/resources.ts";
 export type * from "./generated/types/index.ts";

@@ -3,7 +3,14 @@
  * that says so, and an object that causes too many is cut short. Never throws, never waits: events are best effort.
  * https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go
  */
-import { type corev1, type Draft, isStatus, type KubernetesObject, type ResourceType } from "#api";
+import {
+  type corev1,
+  type Draft,
+  formatTime,
+  isStatus,
+  type KubernetesObject,
+  type ResourceType,
+} from "#api";
 import { Channel, messageOf, type World } from "#base";
 import type { Client } from "./contract.ts";
 
@@ -185,7 +192,7 @@ class Recorder implements EventRecorder {
   /** False when the event has expired on the server and must be written anew. */
   async #count(known: Written, recorded: Recorded, message: string): Promise<boolean> {
     const ref = { namespace: namespaceOf(recorded.subject), name: known.name };
-    const patch = { count: known.count + 1, lastTimestamp: secondTime(recorded.atMs), message };
+    const patch = { count: known.count + 1, lastTimestamp: formatTime(recorded.atMs), message };
     try {
       await this.#options.client.patch(eventType, ref, "merge", patch);
       known.count++;
@@ -210,8 +217,8 @@ class Recorder implements EventRecorder {
       source: { component, ...(host ? { host } : {}) },
       reportingComponent: component,
       reportingInstance: host ?? "",
-      firstTimestamp: secondTime(atMs),
-      lastTimestamp: secondTime(atMs),
+      firstTimestamp: formatTime(atMs),
+      lastTimestamp: formatTime(atMs),
       count: 1,
     };
     await client.create(eventType, draft);
@@ -222,9 +229,4 @@ class Recorder implements EventRecorder {
 /** Events about objects without a namespace live in `default`. */
 function namespaceOf(subject: corev1.ObjectReference): string {
   return subject.namespace || "default";
-}
-
-/** A timestamp as metav1.Time prints it: whole seconds. */
-export function secondTime(nowMs: number): string {
-  return new Date(nowMs).toISOString().replace(/\.\d+Z$/, "Z");
 }

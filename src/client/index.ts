@@ -20,13 +20,12 @@ export {
   type EventRecorderOptions,
   type EventSubject,
   referenceTo,
-  secondTime,
 } from "./event-recorder.ts";
 export { decodeFrames, encodeFrame, LineSplitter } from "./frames.ts";
 export { type HttpsTransportOptions, httpsTransport } from "./https-transport.ts";
 export { controllerOf, indexByNode, indexByOwner, orphansOf, ownedBy, podsOnNode } from "./indexes.ts";
 export { deepFreeze, type Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers, type InformersOptions } from "./informers.ts";
-export { type LeaderElectionOptions, microTime, runAsLeader } from "./leader-election.ts";
+export { type LeaderElectionOptions, runAsLeader } from "./leader-election.ts";
 export { FakeApi } from "./testing/fake-api.ts";
 export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

@@ -3,7 +3,7 @@
  * duration, on his own clock, takes it.
  * https://github.com/kubernetes/client-go/blob/master/tools/leaderelection/leaderelection.go
  */
-import { type coordinationv1, type Draft, isStatus, type ResourceType } from "#api";
+import { type coordinationv1, type Draft, formatMicroTime, isStatus, type ResourceType } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "./contract.ts";
 
@@ -25,11 +25,6 @@ export interface LeaderElectionOptions {
   leaseDurationMs?: number;
   renewDeadlineMs?: number;
   retryPeriodMs?: number;
-}
-
-/** A microsecond timestamp, as leases carry it. */
-export function microTime(nowMs: number): string {
-  return new Date(nowMs).toISOString().replace("Z", "000Z");
 }
 
 /**
@@ -114,7 +109,7 @@ class Elector {
     if (!lease) {
       const draft: Draft<coordinationv1.Lease> = {
         metadata: { namespace, name },
-        spec: this.#spec(nowMs, microTime(nowMs), 0),
+        spec: this.#spec(nowMs, formatMicroTime(nowMs), 0),
       };
       await client.create(leaseType, draft);
       return true;
@@ -124,7 +119,7 @@ class Elector {
     if (!ours && holderIdentity && !this.#expired(lease)) return false;
     const spec = this.#spec(
       nowMs,
-      (ours && acquireTime) || microTime(nowMs),
+      (ours && acquireTime) || formatMicroTime(nowMs),
       ours ? leaseTransitions : leaseTransitions + 1,
     );
     await client.update(leaseType, { ...lease, spec: { ...lease.spec, ...spec } });
@@ -155,7 +150,7 @@ class Elector {
       holderIdentity: this.#options.identity,
       leaseDurationSeconds: Math.ceil(this.#options.leaseDurationMs / 1000),
       acquireTime,
-      renewTime: microTime(nowMs),
+      renewTime: formatMicroTime(nowMs),
       leaseTransitions,
     };
   }

@@ -32,7 +32,7 @@ const ownersIndex = "ownerUids";
 /** Events own nothing and belong to nobody; there are too many of them to keep. */
 const collected = resourceDefinitions.filter((definition) => definition.resource !== "events");
 
-export interface Dependent {
+interface Dependent {
   definition: ResourceDefinition;
   object: Thing;
 }

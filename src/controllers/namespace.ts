@@ -2,7 +2,14 @@
  * Namespace: empties a namespace that is being deleted, of every kind of object there is, then lets it go.
  * https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
  */
-import { type corev1, formatTime, namespaces, type ResourceDefinition, resourceDefinitions } from "#api";
+import {
+  type corev1,
+  formatTime,
+  namespaces,
+  type ResourceDefinition,
+  resourceDefinitions,
+  sameJson,
+} from "#api";
 import { messageOf } from "#base";
 import type { Client } from "#client";
 import { withCondition } from "./kit/conditions.ts";
@@ -14,7 +21,6 @@ import {
   type Outcome,
   rule,
 } from "./kit/define-controller.ts";
-import { sameJson } from "./kit/json.ts";
 
 type Namespace = Readonly<corev1.Namespace>;
 

@@ -9,6 +9,7 @@ import {
   matchesLabels,
   pods,
   replicaSets,
+  sameJson,
   selectorMatches,
   selectorRequirements,
 } from "#api";
@@ -27,7 +28,6 @@ import {
   rule,
   source,
 } from "./kit/define-controller.ts";
-import { sameJson } from "./kit/json.ts";
 import {
   compareForDeletion,
   isActive,

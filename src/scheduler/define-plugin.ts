@@ -26,7 +26,7 @@ export type ClusterEvent =
   | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod };
 
 /** An event after which a pod that this plugin rejected may fit; `helps` looks closer. */
-export interface Wake {
+interface Wake {
   readonly on: ClusterEvent["kind"];
   helps?(pod: Pod, event: ClusterEvent): boolean;
 }
@@ -40,7 +40,7 @@ export interface SchedulingWorld {
 }
 
 /** Scores as they came; in place made into 0 to 100, where more is better. */
-export type Normalize = (scores: number[]) => void;
+type Normalize = (scores: number[]) => void;
 
 export interface SchedulerPlugin<Prepared = unknown> {
   readonly name: string;

@@ -21,7 +21,7 @@ export interface PlacedNode {
 
 const defaultCapacity = { cpu: "32", memory: "256Gi", "ephemeral-storage": "1Ti", pods: "110" };
 /** More would leave the private address range. */
-export const nodesMax = 2_800;
+const nodesMax = 2_800;
 
 export function placeNodes(wanted: number | readonly SimulatedNode[]): PlacedNode[] {
   const specs = typeof wanted === "number" ? Array.from({ length: wanted }, () => ({})) : wanted;

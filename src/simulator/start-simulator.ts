@@ -1,15 +1,7 @@
 /** Runs nodes without machines: they register, send heartbeats, and give life to the pods bound to them. */
-import { type corev1, isStatus, leases, nodes, pods } from "#api";
+import { type corev1, formatMicroTime, isStatus, leases, nodes, pods } from "#api";
 import { forComponent, messageOf, type World } from "#base";
-import {
-  type Client,
-  createInformers,
-  type Informer,
-  type Informers,
-  keyOf,
-  microTime,
-  WorkQueue,
-} from "#client";
+import { type Client, createInformers, type Informer, type Informers, keyOf, WorkQueue } from "#client";
 import {
   nodeDraft,
   nodeStatus,
@@ -162,7 +154,7 @@ class Simulator {
     const spec = {
       holderIdentity: name,
       leaseDurationSeconds: leaseSeconds,
-      renewTime: microTime(this.#world.clock.now()),
+      renewTime: formatMicroTime(this.#world.clock.now()),
     };
     try {
       await this.#client.patch(leases, { namespace: leaseNamespace, name }, "merge", { spec });

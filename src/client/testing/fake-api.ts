@@ -6,6 +6,7 @@ import {
   alreadyExists,
   conflict,
   expired,
+  formatTime,
   type KubernetesObject,
   methodNotAllowed,
   notFound,
@@ -13,7 +14,6 @@ import {
 } from "#api";
 import { type Clock, VirtualClock } from "#base";
 import type { Transport, TransportRequest, TransportResponse } from "../contract.ts";
-import { secondTime } from "../event-recorder.ts";
 import { encodeFrame } from "../frames.ts";
 
 interface Target {
@@ -181,7 +181,7 @@ export class FakeApi implements Transport {
       throw alreadyExists(target, metadata.name);
     }
     metadata.uid ??= `uid-${this.#uids}`;
-    metadata.creationTimestamp ??= secondTime(this.#clock.now());
+    metadata.creationTimestamp ??= formatTime(this.#clock.now());
     metadata.generation ??= 1;
     return this.#commit("ADDED", target, object);
   }
@@ -234,7 +234,7 @@ export class FakeApi implements Transport {
     const metadata = {
       ...old.metadata,
       finalizers,
-      deletionTimestamp: secondTime(this.#clock.now()),
+      deletionTimestamp: formatTime(this.#clock.now()),
       deletionGracePeriodSeconds: graceful ? 30 : 0,
     };
     return this.#commit("MODIFIED", target, { ...old, metadata });

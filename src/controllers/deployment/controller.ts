@@ -1,5 +1,5 @@
 /** Deployment: carries out what `decide.ts` plans. */
-import { type appsv1, deployments, isStatus, pods, replicaSets, selectorMatches } from "#api";
+import { type appsv1, deployments, isStatus, pods, replicaSets, sameJson, selectorMatches } from "#api";
 import { controllerOf, indexByOwner, keyOf, ownedBy } from "#client";
 import { claim, settleClaims } from "../kit/claims.ts";
 import { conditionOf, withCondition } from "../kit/conditions.ts";
@@ -13,7 +13,6 @@ import {
   rule,
   source,
 } from "../kit/define-controller.ts";
-import { sameJson } from "../kit/json.ts";
 import { isFinished, isNamespaceTerminating } from "../kit/pods.ts";
 import { type DeploymentPlan, type DeploymentState, decideDeployment } from "./decide.ts";
 import {

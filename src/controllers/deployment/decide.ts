@@ -2,10 +2,9 @@
  * The next step of a Deployment. One round makes one step; the events of what it changes bring the next.
  * https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
  */
-import type { appsv1, Draft } from "#api";
+import { type appsv1, type Draft, sameJson } from "#api";
 import type { Claims } from "../kit/claims.ts";
 import { conditionOf, withCondition } from "../kit/conditions.ts";
-import { sameJson } from "../kit/json.ts";
 import {
   annotationsFor,
   byCreation,

@@ -3,14 +3,14 @@
  * hash. `kubectl rollout` reads the same annotations.
  * https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/deployment/util/deployment_util.go
  */
-import type { appsv1, Draft } from "#api";
-import { canonicalJson, fnv32a, safeEncode, sameJson } from "../kit/json.ts";
+import { type appsv1, type Draft, sameJson } from "#api";
+import { canonicalJson, fnv32a, safeEncode } from "../kit/hash.ts";
 import { controllerRef, createdMs } from "../kit/pods.ts";
 
 export type Deployment = Readonly<appsv1.Deployment>;
 export type ReplicaSet = Readonly<appsv1.ReplicaSet>;
 
-export const hashLabel = "pod-template-hash";
+const hashLabel = "pod-template-hash";
 export const revisionAnnotation = "deployment.kubernetes.io/revision";
 const historyAnnotation = "deployment.kubernetes.io/revision-history";
 export const desiredAnnotation = "deployment.kubernetes.io/desired-replicas";
@@ -62,7 +62,7 @@ export function findNewReplicaSet(
   return [...sets].sort(byCreation).find((set) => sameJson(bareTemplate(set.spec.template), wanted));
 }
 
-export function templateHash(deployment: Deployment): string {
+function templateHash(deployment: Deployment): string {
   const collisions = deployment.status?.collisionCount ?? 0;
   return safeEncode(fnv32a(canonicalJson(deployment.spec.template) + (collisions ? String(collisions) : "")));
 }

@@ -10,6 +10,7 @@ import {
   isStatus,
   nodes,
   pods,
+  sameJson,
   services,
 } from "#api";
 import { controllerOf, keyOf } from "#client";
@@ -24,7 +25,6 @@ import {
   rule,
   source,
 } from "../kit/define-controller.ts";
-import { sameJson } from "../kit/json.ts";
 import { controllerRef, isNamespaceTerminating } from "../kit/pods.ts";
 import {
   type Backend,

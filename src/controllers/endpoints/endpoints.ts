@@ -2,7 +2,7 @@
  * Endpoints: the older form of EndpointSlices, one object to a Service, kept for those who still read it.
  * https://kubernetes.io/docs/concepts/services-networking/service/#endpoints
  */
-import { type corev1, endpoints, isStatus, pods, services } from "#api";
+import { type corev1, endpoints, isStatus, pods, sameJson, services } from "#api";
 import {
   type ControllerContext,
   defineController,
@@ -13,7 +13,6 @@ import {
   rule,
   source,
 } from "../kit/define-controller.ts";
-import { sameJson } from "../kit/json.ts";
 import { isNamespaceTerminating } from "../kit/pods.ts";
 import {
   type Backend,

@@ -23,10 +23,7 @@ export interface Backend {
   terminating: boolean;
 }
 
-export function selects(
-  selector: Readonly<Record<string, string>>,
-  labels: Readonly<Record<string, string>> = {},
-) {
+function selects(selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>> = {}) {
   return Object.entries(selector).every(([name, value]) => labels[name] === value);
 }
 

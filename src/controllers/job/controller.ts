@@ -1,5 +1,5 @@
 /** Job: carries out what `decide.ts` plans. */
-import { type batchv1, type corev1, type Draft, isStatus, jobs, pods, selectorMatches } from "#api";
+import { type batchv1, type corev1, type Draft, isStatus, jobs, pods, sameJson, selectorMatches } from "#api";
 import { messageOf } from "#base";
 import { type Client, controllerOf, indexByOwner, keyOf } from "#client";
 import { inSlowStartBatches } from "../kit/batches.ts";
@@ -14,7 +14,6 @@ import {
   rule,
   source,
 } from "../kit/define-controller.ts";
-import { sameJson } from "../kit/json.ts";
 import { isNamespaceTerminating, podFromTemplate } from "../kit/pods.ts";
 import { decideJob, type JobPlan, type JobState } from "./decide.ts";
 import { indexKey } from "./indexes.ts";

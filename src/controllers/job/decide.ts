@@ -31,7 +31,7 @@ export interface JobState {
   pods: Claims<corev1.Pod>;
 }
 
-export interface JobEvent {
+interface JobEvent {
   kind: "Normal" | "Warning";
   reason: string;
   message: string;
@@ -57,7 +57,7 @@ interface Verdict {
   message: string;
 }
 
-export function isJobFinished(job: Job): boolean {
+function isJobFinished(job: Job): boolean {
   return (
     isConditionTrue(job.status?.conditions, "Complete") || isConditionTrue(job.status?.conditions, "Failed")
   );

@@ -22,7 +22,7 @@ export function isReady(pod: Pod): boolean {
 }
 
 /** When it became ready; undefined while it is not. */
-export function readySinceMs(pod: Pod): number | undefined {
+function readySinceMs(pod: Pod): number | undefined {
   const ready = conditionOf(pod.status?.conditions, "Ready");
   return ready?.status === "True" ? Date.parse(ready.lastTransitionTime ?? "") || 0 : undefined;
 }
@@ -39,7 +39,7 @@ export function isAvailable(pod: Pod, minReadySeconds: number, nowMs: number): b
   return wait !== undefined && wait <= 0;
 }
 
-export function restartsOf(pod: Pod): number {
+function restartsOf(pod: Pod): number {
   return Math.max(0, ...(pod.status?.containerStatuses ?? []).map((status) => status.restartCount));
 }
 

@@ -21,7 +21,7 @@ type Node = Readonly<corev1.Node>;
 
 const leaseNamespace = "kube-node-lease";
 /** So long may a node be silent. */
-export const graceMs = 40_000;
+const graceMs = 40_000;
 
 const unreachable = "node.kubernetes.io/unreachable";
 const notReady = "node.kubernetes.io/not-ready";

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { leases, nodes, pods } from "#api";
-import { microTime } from "#client";
+import { formatMicroTime, leases, nodes, pods } from "#api";
 import { type TestWorld, testWorld } from "../kit/world.fixture.ts";
 
 const names = ["node-controller", "taint-eviction-controller", "pod-garbage-collector-controller"];
@@ -24,7 +23,7 @@ async function addNode(world: TestWorld, name: string): Promise<void> {
 async function beat(world: TestWorld, alive: readonly string[], ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 10_000) {
     for (const name of alive) {
-      const spec = { renewTime: microTime(world.clock.now()) };
+      const spec = { renewTime: formatMicroTime(world.clock.now()) };
       await world.client.patch(leases, { namespace: "kube-node-lease", name }, "merge", { spec });
     }
     await world.clock.advance(10_000);

@@ -2,7 +2,7 @@
  * Taint eviction: pods leave a node with NoExecute taints they do not tolerate, or no longer tolerate.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions
  */
-import { type corev1, formatTime, isStatus, nodes, pods } from "#api";
+import { type corev1, formatTime, isStatus, nodes, pods, tolerates } from "#api";
 import { keyOf } from "#client";
 import { withCondition } from "../kit/conditions.ts";
 import {
@@ -61,13 +61,6 @@ export const taintEvictionController = defineController<EvictionState, { waitMs:
   },
   act,
 });
-
-export function tolerates(toleration: Readonly<corev1.Toleration>, taint: Taint): boolean {
-  if (toleration.effect && toleration.effect !== taint.effect) return false;
-  if (toleration.key && toleration.key !== taint.key) return false;
-  if (toleration.operator === "Exists") return true;
-  return Boolean(toleration.key) && (toleration.value ?? "") === (taint.value ?? "");
-}
 
 /** When the pod must go; undefined: it may stay. The shortest toleration holds, counted from the taint's time. */
 export function msUntilEviction(pod: Pod, taints: readonly Taint[], nowMs: number): number | undefined {

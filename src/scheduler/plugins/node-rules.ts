@@ -1,5 +1,5 @@
 /** Plugins that look at one node alone: its name, whether it takes pods, its taints, its labels, its ports. */
-import type { corev1 } from "#api";
+import { type corev1, tolerates } from "#api";
 import type { HostPort, Pod } from "../cache.ts";
 import {
   defineSchedulerPlugin,
@@ -49,15 +49,6 @@ export const nodeUnschedulable = defineSchedulerPlugin<boolean>({
   prepare: ({ pod }) => !isTolerated(pod, unschedulableTaint),
   filter: (_info, { node }, matters) => (matters && node.spec?.unschedulable ? unschedulableNode : undefined),
 });
-
-/** https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/ */
-export function tolerates(toleration: Readonly<corev1.Toleration>, taint: Readonly<corev1.Taint>): boolean {
-  const { effect, key, operator, value } = toleration;
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return Boolean(key) && (value ?? "") === (taint.value ?? "");
-}
 
 function isTolerated(pod: Pod, taint: Readonly<corev1.Taint>): boolean {
   return pod.spec.tolerations?.some((toleration) => tolerates(toleration, taint)) ?? false;

@@ -2,7 +2,7 @@
  * PodTopologySpread: keeps pods of a kind apart over zones, hosts or whatever label divides the nodes.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
  */
-import { type corev1, type metav1, selectorMatches } from "#api";
+import { type corev1, type metav1, selectorMatches, tolerates } from "#api";
 import type { NodeInfo, Pod, PodInfo, Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
@@ -12,7 +12,6 @@ import {
   unresolvable,
 } from "../define-plugin.ts";
 import { requiredNodes } from "../node-selection.ts";
-import { tolerates } from "./node-rules.ts";
 
 type When = "DoNotSchedule" | "ScheduleAnyway";
 

@@ -1,17 +1,4 @@
-/** Equality and hashes of JSON-like values, whatever the order of their keys; an absent field and undefined are one. */
-
-export function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) || Array.isArray(b)) {
-    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
-    return a.every((value, i) => sameJson(value, b[i]));
-  }
-  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
-  for (const key of Object.keys(left)) if (!sameJson(left[key], right[key])) return false;
-  for (const key of Object.keys(right)) if (right[key] !== undefined && left[key] === undefined) return false;
-  return true;
-}
+/** Stable hashes of JSON-like values, as parts of names. */
 
 /** JSON with sorted keys. */
 export function canonicalJson(value: unknown): string {
