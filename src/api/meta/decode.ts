@@ -1,6 +1,7 @@
 /**
  * One walk over a parsed body against the schema: checks every type with the wording of Go's decoder, reports and drops
- * unknown fields, drops nulls and empty optional values as Go does, and brings times and quantities into canonical form.
+ * unknown fields, drops nulls and empty optional values and fills in the zeros of required ones as Go does, and brings times and
+ * quantities into canonical form.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
  */
 import { canonicalQuantity, quantityError } from "./quantity.ts";
@@ -72,6 +73,9 @@ function walkObject(type: TypeSchema, object: Json, walk: Walk, isRoot: boolean)
     if (decoded === undefined) delete object[key];
     else if (decoded !== value) object[key] = decoded;
   }
+  for (const field of type.alwaysPresent) {
+    if (object[field.name] === undefined) object[field.name] = emptyOf(field);
+  }
 }
 
 function checkTypeMeta(type: TypeSchema, object: Json, key: string): void {
@@ -131,7 +135,11 @@ function walkMap(owner: TypeSchema, field: FieldSchema, value: unknown, walk: Wa
   return keys.length === 0 && !field.required ? undefined : value;
 }
 
-/** What Go puts in the place of a null in a list or map. */
+function emptyOf(field: FieldSchema): unknown {
+  return field.container === "list" ? [] : field.container === "map" ? {} : zeroOf(field);
+}
+
+/** What Go holds where nothing was said. */
 function zeroOf(field: FieldSchema): unknown {
   switch (field.kind) {
     case "string":

@@ -62,7 +62,7 @@ describe("protobuf", () => {
       }),
     );
     decode("io.k8s.api.core.v1.PodSpec", object);
-    expect(object).toEqual({ terminationGracePeriodSeconds: 0 });
+    expect(object).toEqual({ containers: [], terminationGracePeriodSeconds: 0 });
   });
 
   test("big and negative numbers survive", () => {

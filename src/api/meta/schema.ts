@@ -66,6 +66,8 @@ export interface TypeSchema {
   readonly atomic: boolean;
   /** By name in JSON, inlined ones included. */
   readonly fields: ReadonlyMap<string, FieldSchema>;
+  /** Required scalars, lists and maps: never absent in what was decoded, as they are no pointers in Go. */
+  readonly alwaysPresent: readonly FieldSchema[];
   /** As the protobuf message has them: inlined messages are one field. */
   readonly ownFields: readonly FieldSchema[];
 }
@@ -152,6 +154,7 @@ function typeAt(index: number): TypeSchema {
   const parts = name!.split(".");
   const ownFields = fieldTexts ? fieldTexts.split(";").map(parseField) : [];
   const fields = new Map<string, FieldSchema>();
+  const alwaysPresent: FieldSchema[] = [];
   const type: TypeSchema = {
     name: name!,
     goName: parts.slice(-2).join("."),
@@ -161,12 +164,16 @@ function typeAt(index: number): TypeSchema {
     inOpenapi: flags!.includes("o"),
     atomic: flags!.includes("a"),
     fields,
+    alwaysPresent,
     ownFields,
   };
   expanded[index] = type;
   for (const field of ownFields) {
     if (!field.inline) fields.set(field.name, field);
     else for (const inner of field.type().fields.values()) fields.set(inner.name, inner);
+  }
+  for (const field of fields.values()) {
+    if (field.required && (field.container !== "" || field.kind !== "message")) alwaysPresent.push(field);
   }
   return type;
 }
