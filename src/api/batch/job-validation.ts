@@ -21,6 +21,7 @@ export function validateJob(job: Job): FieldError[] {
     ...nonNegative(spec.maxFailedIndexes, "spec.maxFailedIndexes"),
     ...nonNegative(spec.ttlSecondsAfterFinished, "spec.ttlSecondsAfterFinished"),
     ...validateMode(job),
+    ...validateFailurePolicy(spec),
     ...validateSelector(job),
     ...validatePodTemplate(spec.template, "spec.template"),
   ];
@@ -31,6 +32,58 @@ export function validateJob(job: Job): FieldError[] {
   if (spec.podFailurePolicy && policy !== "Never") {
     const detail = 'only "Never" is supported when podFailurePolicy is specified';
     errors.push(invalid("spec.template.spec.restartPolicy", policy, detail));
+  }
+  return errors;
+}
+
+const failureActions = ["Count", "FailIndex", "FailJob", "Ignore"];
+const exitOperators = ["In", "NotIn"];
+const rulesMax = 20;
+
+/** https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy */
+function validateFailurePolicy(spec: Readonly<batchv1.JobSpec>): FieldError[] {
+  const path = "spec.podFailurePolicy.rules";
+  const rules = spec.podFailurePolicy?.rules ?? [];
+  if (rules.length > rulesMax) {
+    return [
+      {
+        type: "FieldValueTooMany",
+        field: path,
+        message: `Too many: ${rules.length}: must have at most ${rulesMax} items`,
+      },
+    ];
+  }
+  return rules.flatMap((rule, i) => validateFailureRule(rule, `${path}[${i}]`, spec));
+}
+
+function validateFailureRule(
+  rule: Readonly<batchv1.PodFailurePolicyRule>,
+  at: string,
+  spec: Readonly<batchv1.JobSpec>,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!rule.action) errors.push(required(`${at}.action`, `valid values: ${JSON.stringify(failureActions)}`));
+  else if (!failureActions.includes(rule.action))
+    errors.push(notSupported(`${at}.action`, rule.action, failureActions));
+  else if (rule.action === "FailIndex" && spec.backoffLimitPerIndex === undefined) {
+    errors.push(invalid(`${at}.action`, rule.action, "requires the backoffLimitPerIndex to be set"));
+  }
+  const codes = rule.onExitCodes;
+  if (codes && rule.onPodConditions?.length) {
+    errors.push(invalid(at, rule, "specifying both OnExitCodes and OnPodConditions is not supported"));
+  } else if (!codes && !rule.onPodConditions?.length) {
+    errors.push(invalid(at, rule, "specifying one of OnExitCodes and OnPodConditions is required"));
+  }
+  if (!codes) return errors;
+  if (!exitOperators.includes(codes.operator)) {
+    errors.push(notSupported(`${at}.onExitCodes.operator`, codes.operator, exitOperators));
+  }
+  if (codes.values.length === 0)
+    errors.push(invalid(`${at}.onExitCodes.values`, codes.values, "at least one value is required"));
+  if (codes.operator === "In" && codes.values.includes(0)) {
+    errors.push(
+      invalid(`${at}.onExitCodes.values[${codes.values.indexOf(0)}]`, 0, "must not be 0 for the In operator"),
+    );
   }
   return errors;
 }

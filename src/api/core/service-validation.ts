@@ -158,6 +158,34 @@ function validateAddresses(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
   return errors;
 }
 
+const families = ["IPv4", "IPv6"];
+const familyPolicies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+
+/** Clusters here have one family of addresses: IPv4. */
+function validateFamilies(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
+  const errors: FieldError[] = [];
+  const seen = new Set<string>();
+  for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
+    const at = `spec.ipFamilies[${i}]`;
+    if (!families.includes(family)) errors.push(notSupported(at, family, families));
+    else if (seen.has(family)) errors.push(duplicate(at, family));
+    else if (family === "IPv6") errors.push(invalid(at, family, "not configured on this cluster"));
+    seen.add(family);
+  }
+  const policy = spec.ipFamilyPolicy;
+  if (policy && !familyPolicies.includes(policy))
+    errors.push(notSupported("spec.ipFamilyPolicy", policy, familyPolicies));
+  if (policy === "RequireDualStack") {
+    errors.push(
+      invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"),
+    );
+  }
+  if (spec.type === "ExternalName" && (spec.ipFamilies?.length || policy)) {
+    errors.push(forbiddenField("spec.ipFamilies", "may not be set for ExternalName services"));
+  }
+  return errors;
+}
+
 export function validateService(service: Service): FieldError[] {
   const { spec } = service;
   const errors = [
@@ -166,6 +194,7 @@ export function validateService(service: Service): FieldError[] {
     ...validateLabels(spec.selector, "spec.selector"),
     ...validateAffinity(spec),
     ...validateAddresses(spec),
+    ...validateFamilies(spec),
   ];
   const isExposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
   const external = spec.externalTrafficPolicy;
@@ -180,7 +209,7 @@ export function validateService(service: Service): FieldError[] {
   if (internal && !policies.includes(internal)) {
     errors.push(notSupported("spec.internalTrafficPolicy", internal, policies));
   }
-  if (spec.publishNotReadyAddresses === undefined && spec.loadBalancerClass && spec.type !== "LoadBalancer") {
+  if (spec.loadBalancerClass && spec.type !== "LoadBalancer") {
     errors.push(forbiddenField("spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'"));
   }
   return errors;

@@ -228,6 +228,37 @@ export function validateInitContainer(container: Container, at: string, facts: P
   return errors;
 }
 
+const forbiddenForEphemeral = [
+  "lifecycle",
+  "livenessProbe",
+  "ports",
+  "readinessProbe",
+  "resizePolicy",
+  "restartPolicy",
+  "startupProbe",
+] as const;
+
+/** A container that somebody adds to look into a running pod: no ports, no probes, no resources of its own. */
+export function validateEphemeralContainer(
+  container: Readonly<corev1.EphemeralContainer>,
+  at: string,
+  facts: PodFacts,
+): FieldError[] {
+  const detail = "cannot be set for an Ephemeral Container";
+  const errors = validateContainer({ ...container, ports: [] } as Container, at, facts);
+  for (const name of forbiddenForEphemeral) {
+    if (container[name] !== undefined) errors.push(forbiddenField(`${at}.${name}`, detail));
+  }
+  if (Object.keys(container.resources ?? {}).length > 0)
+    errors.push(forbiddenField(`${at}.resources`, detail));
+  for (const [i, mount] of (container.volumeMounts ?? []).entries()) {
+    for (const name of ["subPath", "subPathExpr"] as const) {
+      if (mount[name]) errors.push(forbiddenField(`${at}.volumeMounts[${i}].${name}`, detail));
+    }
+  }
+  return errors;
+}
+
 function idErrors(id: number | undefined, field: string): FieldError[] {
   if (id === undefined || (id >= 0 && id <= idMax)) return [];
   return [invalid(field, id, `must be between 0 and ${idMax}, inclusive`)];

@@ -6,6 +6,7 @@ import { dnsLabelErrors, dnsSubdomainErrors, validateLabels } from "../../valida
 import {
   type PodFacts,
   validateContainer,
+  validateEphemeralContainer,
   validateHostPorts,
   validateInitContainer,
   validateLifecycle,
@@ -66,7 +67,7 @@ function validateContainers(spec: Spec, path: string): FieldError[] {
   }
   for (const [i, container] of (spec.ephemeralContainers ?? []).entries()) {
     const at = `${path}.ephemeralContainers[${i}]`;
-    errors.push(...validateContainer(container as corev1.Container, at, facts));
+    errors.push(...validateEphemeralContainer(container, at, facts));
     checkName(container.name, at);
     const target = container.targetContainerName;
     if (target && !containers.some((c) => c.name === target)) {
@@ -117,6 +118,9 @@ function validateNames(spec: Spec, path: string): FieldError[] {
   for (const name of ["hostname", "subdomain"] as const) {
     const value = spec[name];
     if (value) for (const e of dnsLabelErrors(value)) errors.push(invalid(`${path}.${name}`, value, e));
+  }
+  for (const [i, secret] of (spec.imagePullSecrets ?? []).entries()) {
+    if (!secret.name) errors.push(required(`${path}.imagePullSecrets[${i}].name`));
   }
   const gates = new Set<string>();
   for (const [i, gate] of (spec.schedulingGates ?? []).entries()) {

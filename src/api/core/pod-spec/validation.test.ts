@@ -135,6 +135,11 @@ describe("a pod's spec", () => {
       { containers: [{ ...main, securityContext: { privileged: true, allowPrivilegeEscalation: false } }] },
       "cannot set `allowPrivilegeEscalation` to false",
     ],
+    [
+      { ephemeralContainers: [{ ...main, name: "e", ports: [{ containerPort: 1 }] }] },
+      "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+    ],
+    [{ imagePullSecrets: [{}] }, "spec.imagePullSecrets[0].name: Required value"],
     [{ securityContext: { runAsUser: -1 } }, "spec.securityContext.runAsUser: Invalid value: -1"],
   ])("refuses %j", (spec, message) => {
     expect(errorsOf(spec).join("\n")).toContain(message);
