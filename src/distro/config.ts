@@ -101,7 +101,8 @@ export interface ClusterPaths {
 }
 
 export function pathsOf(name: string, dataDir?: string): ClusterPaths {
-  const dir = resolve(dataDir ?? join(clustersRoot(), name));
+  // Mounts are listed under real paths, and a cluster may be known by a link to its folder.
+  const dir = realOf(resolve(dataDir ?? join(clustersRoot(), name)));
   const inDir = (...parts: string[]) => join(dir, ...parts);
   return {
     dir,
