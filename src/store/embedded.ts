@@ -256,7 +256,7 @@ class EmbeddedStore implements Store {
       write.reject(new StoreUnavailableError(`the store cannot take writes: ${messageOf(cause)}`, { cause }));
     }
     // Space may be had by forgetting what is only kept for old watches.
-    this.compact(this.#revision).catch(() => {});
+    if (/full/.test(messageOf(cause))) this.compact(this.#revision).catch(() => {});
   }
 
   #boundHistory(): void {

@@ -5,7 +5,9 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import {
   type authenticationv1,
+  badRequest,
   conflict,
+  type corev1,
   formatTime,
   invalid,
   invalidObject,
@@ -76,7 +78,7 @@ export class TokenIssuer {
     const claims: KubernetesClaims = {
       namespace,
       serviceaccount: referenceTo(account),
-      ...this.#bound(request, namespace),
+      ...this.#bound(request, namespace, target.name),
     };
     const { random, clock } = this.#storage.world;
     const audiences = request.spec?.audiences?.length ? request.spec.audiences : [this.#issuer];
@@ -140,7 +142,25 @@ export class TokenIssuer {
     };
   }
 
-  #bound(request: TokenRequest, namespace: string): Partial<KubernetesClaims> {
+  /** What others need to check our tokens: `/openid/v1/jwks`. */
+  async keySet(): Promise<Record<string, unknown>> {
+    const { verify, algorithm } = this.#keyPair();
+    const { exportJWK } = await import("jose");
+    return { keys: [{ use: "sig", alg: algorithm, ...(await exportJWK(verify)) }] };
+  }
+
+  /** `/.well-known/openid-configuration` */
+  discovery(): Record<string, unknown> {
+    return {
+      issuer: this.#issuer,
+      jwks_uri: `${this.#issuer}/openid/v1/jwks`,
+      response_types_supported: ["id_token"],
+      subject_types_supported: ["public"],
+      id_token_signing_alg_values_supported: [this.#keyPair().algorithm],
+    };
+  }
+
+  #bound(request: TokenRequest, namespace: string, account: string): Partial<KubernetesClaims> {
     const wanted = request.spec?.boundObjectRef;
     if (!wanted) return {};
     const found = bindable[`${wanted.apiVersion}/${wanted.kind}`];
@@ -158,6 +178,10 @@ export class TokenIssuer {
     if (wanted.uid && wanted.uid !== object.metadata.uid) {
       const why = `the UID in the bound object reference (${wanted.uid}) does not match the UID in record. The object might have been deleted and then recreated`;
       throw conflict(definition, object.metadata.name, why);
+    }
+    if (claim === "pod" && (object as corev1.Pod).spec.serviceAccountName !== account) {
+      const why = `cannot bind token for serviceaccount ${JSON.stringify(account)} to pod running with different serviceaccount name.`;
+      throw badRequest(why);
     }
     return { [claim]: referenceTo(object) };
   }

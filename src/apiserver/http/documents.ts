@@ -1,5 +1,5 @@
 /** Discovery and OpenAPI documents: built when first asked for, then kept. */
-import { resourceDefinitions } from "#api";
+import { loadDescriptions, resourceDefinitions } from "#api";
 import {
   aggregatedDiscovery,
   aggregatedDiscoveryType,
@@ -85,7 +85,6 @@ export class Documents {
   }
 
   async #openapi(path: string, accept: string | undefined): Promise<ApiResponse | undefined> {
-    const { loadDescriptions } = await import("#api");
     const options = { version: "v1.36.0", descriptions: await loadDescriptions() };
     const v2 = () => openapiV2(resourceDefinitions, options);
     if (path === "/openapi/v2") {

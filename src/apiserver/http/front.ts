@@ -35,6 +35,12 @@ const discardMaxBytes = 32 * 1024 * 1024;
 /** For HTTP/1.1: the size of a head, and how long a request may take to arrive. */
 const http1Limits = { maxHeaderSize: 64 * 1024, requestTimeout: 60_000 };
 
+/** One for all: without a reason every request would make an error of its own. */
+const disconnected = new Error("the client has disconnected");
+
+/** Megabytes that one HTTP/2 session may hold. */
+const sessionMemoryMax = 64;
+
 export interface Front {
   readonly port: number;
   close(): Promise<void>;
@@ -51,6 +57,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     rejectUnauthorized: false,
     minVersion: "TLSv1.2",
     ...http1Limits,
+    maxSessionMemory: sessionMemoryMax,
     settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
   });
   const sockets = new Set<TLSSocket>();
@@ -180,7 +187,11 @@ function collect(body: Readable): Promise<{ bytes: Buffer; size: number }> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const done = () => resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), size });
+    const cut = () => reject(badRequest("the body ended before it was complete"));
+    const done = () => {
+      body.off("close", cut);
+      resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), size });
+    };
     body.on("data", (chunk: Buffer) => {
       size += chunk.length;
       if (size <= bodyMaxBytes) chunks.push(chunk);
@@ -189,7 +200,7 @@ function collect(body: Readable): Promise<{ bytes: Buffer; size: number }> {
     });
     body.once("end", done);
     body.once("error", (error) => reject(badRequest(`the body could not be read: ${messageOf(error)}`)));
-    body.once("close", () => reject(badRequest("the body ended before it was complete")));
+    body.once("close", cut);
   });
 }
 
@@ -199,8 +210,8 @@ async function serveHttp1(
   response: ServerResponse,
 ): Promise<void> {
   const gone = new AbortController();
-  response.once("close", () => gone.abort());
-  request.on("error", () => gone.abort());
+  response.once("close", () => gone.abort(disconnected));
+  request.on("error", () => gone.abort(disconnected));
   const head: Head = {
     method: request.method ?? "GET",
     url: request.url ?? "/",
@@ -222,8 +233,8 @@ async function serveHttp2(
   headers: IncomingHttpHeaders,
 ): Promise<void> {
   const gone = new AbortController();
-  stream.once("close", () => gone.abort());
-  stream.on("error", () => gone.abort());
+  stream.once("close", () => gone.abort(disconnected));
+  stream.on("error", () => gone.abort(disconnected));
   const head: Head = {
     method: String(headers[":method"] ?? "GET"),
     url: String(headers[":path"] ?? "/"),
@@ -246,7 +257,7 @@ async function serveUpgrade(
 ): Promise<void> {
   const { pipeline } = options;
   const gone = new AbortController();
-  socket.once("close", () => gone.abort());
+  socket.once("close", () => gone.abort(disconnected));
   socket.on("error", () => socket.destroy());
   try {
     const tls = message.socket as TLSSocket;

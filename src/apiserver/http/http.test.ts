@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeProtobuf, encodeProtobuf, serviceAccounts } from "#api";
+import { enableFailpoint } from "#base";
 import { readText } from "#client";
 import { startTestServer, type TestServer } from "../testing/start.ts";
 import { negotiate } from "./negotiation.ts";
@@ -235,11 +236,23 @@ describe("service account tokens", () => {
       "kubernetes.io": { namespace: "default" },
     });
     expect(claims.exp - claims.iat).toBe(600);
+    const keys = (await server.send("GET", "/openid/v1/jwks")).body.keys as { kty: string; d?: string }[];
+    expect(keys).toMatchObject([{ kty: "EC", use: "sig", alg: "ES256" }]);
+    expect(keys[0]?.d).toBeUndefined();
     await expect(ask({ expirationSeconds: 5 })).rejects.toThrow(/less than 10 minutes/);
     await expect(ask({ boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "none" } })).rejects.toThrow(
       /pods "none" not found/,
     );
   });
+});
+
+it("a store that cannot write answers 503, and goes on when it can", async () => {
+  const disable = enableFailpoint("store/append", "throw");
+  const refused = await server.send("POST", base, { metadata: { name: "unlucky" } });
+  disable();
+  expect(refused).toMatchObject({ status: 503, body: { reason: "ServiceUnavailable" } });
+  expect((await server.send("GET", `${base}/unlucky`)).status).toBe(404);
+  expect((await server.send("POST", base, { metadata: { name: "unlucky" } })).status).toBe(201);
 });
 
 it("stops: watches end, later requests are refused", async () => {

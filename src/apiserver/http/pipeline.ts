@@ -20,7 +20,7 @@ import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
 import { anonymous, type User } from "../user.ts";
 import type { Documents } from "./documents.ts";
-import { type ApiRequest, type ApiResponse, bytesResponse, textResponse } from "./exchange.ts";
+import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 import { notServed, subresourceCall } from "./subresource-calls.ts";
@@ -187,6 +187,9 @@ export class Pipeline {
       this.#watchGauge.set(this.watches.size);
       return bytesResponse(200, metrics.contentType, Buffer.from(await metrics.text()));
     }
+    if (path === "/openid/v1/jwks") return jsonResponse(200, await this.#parts.tokens.keySet());
+    if (path === "/.well-known/openid-configuration")
+      return jsonResponse(200, this.#parts.tokens.discovery());
     const document = await this.#parts.documents.serve(path.replace(/(.)\/$/, "$1"), request.headers.accept);
     if (!document) throw notServed();
     return document;

@@ -8,6 +8,7 @@ import {
   type KubernetesObject,
   notSupported,
 } from "#api";
+import type { Clock } from "#base";
 import { parseRevision, requireReached } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
 import {
@@ -51,7 +52,7 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
     cache,
     {
       selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
-      encoder: encoderOf(view),
+      encoder: encoderOf(view, world.clock),
       afterRevision: after,
       bookmarks,
       initialEventsEnd: wantsInitial && bookmarks,
@@ -103,7 +104,7 @@ function validateWatchQuery(query: URLSearchParams): void {
   if (errors.length > 0) throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
 }
 
-function encoderOf(view: View): WatchEncoder {
+function encoderOf(view: View, clock: Clock): WatchEncoder {
   switch (view.representation) {
     case "json":
       return jsonWatchEncoder;
@@ -111,7 +112,12 @@ function encoderOf(view: View): WatchEncoder {
       return convertingWatchEncoder("partial", partialOf);
     case "table":
       return convertingWatchEncoder(`table ${view.include}`, (object, isFirst) =>
-        tableOf(view, [object], { resourceVersion: object.metadata.resourceVersion }, isFirst),
+        tableOf(
+          { ...view, nowMs: clock.now() },
+          [object],
+          { resourceVersion: object.metadata.resourceVersion },
+          isFirst,
+        ),
       );
     case "protobuf":
       return protobufEncoder;
