@@ -17,6 +17,7 @@ import {
 import { isNamespaceTerminating, podFromTemplate } from "../kit/pods.ts";
 import { decideJob, type JobPlan, type JobState } from "./decide.ts";
 import { indexKey } from "./indexes.ts";
+import { failureCountKey } from "./policies.ts";
 import { trackingFinalizer } from "./tracking.ts";
 
 type Job = Readonly<batchv1.Job>;
@@ -106,7 +107,7 @@ async function deletePods(plan: JobPlan, { client, events }: ControllerContext, 
 
 async function createPods(plan: JobPlan, { client, events }: ControllerContext, job: Job): Promise<unknown> {
   const { error } = await inSlowStartBatches(plan.create.length, async (i) => {
-    const pod = await client.create(pods, jobPod(job, plan.create[i]?.index));
+    const pod = await client.create(pods, jobPod(job, plan.create[i]?.index, plan.create[i]?.failures));
     events.record(job, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
   });
   if (!error || isNamespaceTerminating(error)) return undefined;
@@ -115,7 +116,7 @@ async function createPods(plan: JobPlan, { client, events }: ControllerContext, 
 }
 
 /** The pod of a Job, or of one index of it: https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode */
-export function jobPod(job: Job, index: number | undefined): Draft<corev1.Pod> {
+export function jobPod(job: Job, index: number | undefined, failures?: number): Draft<corev1.Pod> {
   const pod = podFromTemplate(job.spec.template, job);
   const finalizers = [...(pod.metadata?.finalizers ?? []), trackingFinalizer];
   if (index === undefined) return { ...pod, metadata: { ...pod.metadata, finalizers } };
@@ -136,7 +137,11 @@ export function jobPod(job: Job, index: number | undefined): Draft<corev1.Pod> {
       finalizers,
       generateName: `${name}-${index}-`,
       labels: { ...pod.metadata?.labels, [indexKey]: String(index) },
-      annotations: { ...pod.metadata?.annotations, [indexKey]: String(index) },
+      annotations: {
+        ...pod.metadata?.annotations,
+        [indexKey]: String(index),
+        ...(failures === undefined ? {} : { [failureCountKey]: String(failures) }),
+      },
     },
     spec: {
       ...spec,

@@ -7,6 +7,7 @@ import type { Claims } from "../kit/claims.ts";
 import { conditionOf, isConditionTrue, withCondition } from "../kit/conditions.ts";
 import { compareForDeletion, isActive, isFinished, isReady, isTerminating } from "../kit/pods.ts";
 import { freeIndexes, indexOf } from "./indexes.ts";
+import { failuresByIndex, matchedSuccessRule } from "./policies.ts";
 import {
   countsOf,
   failed,
@@ -40,7 +41,7 @@ interface JobEvent {
 export interface JobPlan {
   claims: Pick<Claims<corev1.Pod>, "adopt" | "release">;
   /** One pod each; the index where the Job is Indexed. */
-  create: readonly { index: number | undefined }[];
+  create: readonly { index: number | undefined; failures?: number }[];
   delete: readonly Pod[];
   /** Deleted pods that are not to count as failures lose their finalizer first. */
   deleteUncounted: boolean;
@@ -155,6 +156,7 @@ function verdictOf(
     reason,
     message,
   });
+  if (tally.failJob !== undefined) return fails("PodFailurePolicy", tally.failJob);
   const limit = job.spec.backoffLimit ?? 6;
   if (totalFailed(tally) > limit || restartsExceed(job, active, limit)) {
     return fails("BackoffLimitExceeded", "Job has reached the specified backoff limit");
@@ -163,8 +165,31 @@ function verdictOf(
     return fails("DeadlineExceeded", "Job was active longer than specified deadline");
   }
   const done = totalSucceeded(tally, job.spec.completionMode === "Indexed");
+  return failedByIndex(job, tally, fails) ?? successOf(job, tally, done, active.length);
+}
+
+/** Indexes that are given up fail the Job: at once beyond a number, else when nothing else is left to do. */
+function failedByIndex(
+  job: Job,
+  tally: Tally,
+  fails: (reason: string, message: string) => Verdict,
+): Verdict | undefined {
+  const failedCount = tally.failedIndexes?.size ?? 0;
+  if (failedCount === 0) return undefined;
+  const { maxFailedIndexes, completions = 0 } = job.spec;
+  if (maxFailedIndexes !== undefined && failedCount > maxFailedIndexes) {
+    const message = "Job has exceeded the specified maximal number of failed indexes";
+    return fails("MaxFailedIndexesExceeded", message);
+  }
+  const left = completions - failedCount - tally.completedIndexes.size;
+  return left <= 0 ? fails("FailedIndexes", "Job has failed indexes") : undefined;
+}
+
+function successOf(job: Job, tally: Tally, done: number, active: number): Verdict | undefined {
+  const rule = matchedSuccessRule(job, tally.completedIndexes);
+  if (rule) return { condition: "SuccessCriteriaMet", reason: "SuccessPolicy", message: rule };
   const { completions } = job.spec;
-  const complete = completions === undefined ? done > 0 && active.length === 0 : done >= completions;
+  const complete = completions === undefined ? done > 0 && active === 0 : done >= completions;
   if (!complete || job.spec.suspend) return undefined;
   const message = "Reached expected number of succeeded pods";
   return { condition: "SuccessCriteriaMet", reason: "CompletionsReached", message };
@@ -194,9 +219,8 @@ function nextPods(
   nowMs: number,
 ): Work {
   const indexed = job.spec.completionMode === "Indexed";
-  const done = totalSucceeded(tally, indexed);
   const { completions, parallelism = 1 } = job.spec;
-  const open = completions === undefined ? (done > 0 ? active.length : parallelism) : completions - done;
+  const open = openWork(job, tally, active.length);
   const wanted = Math.max(0, Math.min(parallelism, open));
   const useless = indexed ? duplicates(active, tally.completedIndexes, completions ?? 0) : [];
   const useful = active.filter((pod) => !useless.includes(pod));
@@ -212,19 +236,53 @@ function nextPods(
       : [];
   const missing = Math.min(burstPods, wanted - useful.length - held.length);
   if (missing <= 0) return { create: [], delete: useless, afterMs: undefined };
+  if (indexed && tally.failedIndexes) {
+    return { ...nextByIndex(job, tally, missing, [...useful, ...held], claimed, nowMs), delete: useless };
+  }
   const waitMs = backoffMs(job, claimed, nowMs);
   if (waitMs > 0) return { create: [], delete: useless, afterMs: waitMs };
-  if (!indexed) {
-    return {
-      create: Array.from({ length: missing }, () => ({ index: undefined })),
-      delete: useless,
-      afterMs: undefined,
-    };
+  const indexes = indexed
+    ? freeIndexes(missing, completions ?? 0, takenIndexes(tally, [...useful, ...held]))
+    : Array.from({ length: missing }, () => undefined);
+  return { create: indexes.map((index) => ({ index })), delete: useless, afterMs: undefined };
+}
+
+/** How many pods could do something useful at once. */
+function openWork(job: Job, tally: Tally, active: number): number {
+  const { completions, parallelism = 1 } = job.spec;
+  const done = totalSucceeded(tally, job.spec.completionMode === "Indexed");
+  // Without a number of completions, the first success ends the making of new pods.
+  if (completions === undefined) return done > 0 ? active : parallelism;
+  return completions - done - (tally.failedIndexes?.size ?? 0);
+}
+
+function takenIndexes(tally: Tally, pods: readonly Pod[]): Set<number> {
+  const taken = new Set([...tally.completedIndexes, ...(tally.failedIndexes ?? [])]);
+  for (const pod of pods) taken.add(indexOf(pod) ?? -1);
+  return taken;
+}
+
+/** Where failures count by index, each index waits for itself, and its next pod knows how often it failed. */
+function nextByIndex(
+  job: Job,
+  tally: Tally,
+  missing: number,
+  holding: readonly Pod[],
+  claimed: readonly Pod[],
+  nowMs: number,
+): Pick<Work, "create" | "afterMs"> {
+  const { completions = 0 } = job.spec;
+  const failures = failuresByIndex(job, claimed);
+  const create: { index: number; failures: number }[] = [];
+  let afterMs: number | undefined;
+  for (const index of freeIndexes(completions, completions, takenIndexes(tally, holding))) {
+    if (create.length >= missing) break;
+    const own = failures.has(index) ? claimed.filter((pod) => indexOf(pod) === index) : [];
+    const waitMs = backoffMs(job, own, nowMs);
+    if (waitMs > 0) afterMs = soonest(afterMs, waitMs);
+    else create.push({ index, failures: failures.get(index) ?? 0 });
   }
-  const taken = new Set(tally.completedIndexes);
-  for (const pod of [...useful, ...held]) taken.add(indexOf(pod) ?? -1);
-  const create = freeIndexes(missing, completions ?? 0, taken).map((index) => ({ index }));
-  return { create, delete: useless, afterMs: undefined };
+  return { create, afterMs };
 }
 
 /** Active pods whose index is done, unknown, or another pod's already. */

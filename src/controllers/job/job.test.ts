@@ -1,14 +1,19 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type corev1, jobs, pods } from "#api";
+import { type batchv1, type corev1, jobs, pods } from "#api";
 import { jobDraft, type TestWorld, testWorld } from "../kit/world.fixture.ts";
 import { formatIndexes, parseIndexes } from "./indexes.ts";
 
 const ref = { namespace: "default", name: "once" };
 
-async function end(world: TestWorld, pod: corev1.Pod, phase: "Succeeded" | "Failed"): Promise<void> {
+async function end(
+  world: TestWorld,
+  pod: corev1.Pod,
+  phase: "Succeeded" | "Failed",
+  code = phase === "Failed" ? 1 : 0,
+): Promise<void> {
   const finishedAt = new Date(world.clock.now()).toISOString();
-  const terminated = { exitCode: phase === "Failed" ? 1 : 0, finishedAt };
+  const terminated = { exitCode: code, finishedAt };
   const status = { phase, containerStatuses: [{ name: "c", restartCount: 0, state: { terminated } }] };
   await world.client.patch(pods, pod.metadata, "merge", { status }, { subresource: "status" });
 }
@@ -116,6 +121,82 @@ test("a Job past its deadline fails and takes its pods with it; its time to live
   await world.clock.advance(101_000);
   const gone = await job().catch((error: Error) => error);
   expect(gone instanceof Error || gone.metadata.deletionTimestamp).toBeTruthy();
+  await running.stop();
+});
+
+const indexOf = (pod: corev1.Pod) => pod.metadata.annotations?.["batch.kubernetes.io/job-completion-index"];
+const told = (job: batchv1.Job) => job.status.conditions?.map((c) => `${c.type} ${c.reason}`);
+
+test("a pod failure policy fails the Job at once, or lets failures pass", async () => {
+  const rules: batchv1.PodFailurePolicyRule[] = [
+    { action: "FailJob", onExitCodes: { containerName: "c", operator: "In", values: [42] } },
+    { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+  ];
+  const { world, running, job } = await start({
+    backoffLimit: 0,
+    podFailurePolicy: { rules },
+    podReplacementPolicy: "Failed",
+  });
+  const [first] = await active(world);
+  const status = { conditions: [{ type: "DisruptionTarget", status: "True" }] };
+  await world.client.patch(pods, first!.metadata, "merge", { status }, { subresource: "status" });
+  await end(world, first!, "Failed");
+  await world.clock.advance(11_000);
+  expect((await job()).status.failed).toBeUndefined();
+  const [second] = await active(world);
+  await end(world, second!, "Failed", 42);
+  await world.clock.advance(1_000);
+  const ended = await job();
+  expect(told(ended)).toEqual(["FailureTarget PodFailurePolicy", "Failed PodFailurePolicy"]);
+  expect(ended.status.conditions?.[0]?.message).toBe(
+    `Container c for pod default/${second!.metadata.name} failed with exit code 42 matching FailJob rule at index 0`,
+  );
+  await running.stop();
+});
+
+test("failures counted by index: one index is given up, the others go on, and the Job tells", async () => {
+  const { world, running, job } = await start({
+    completions: 2,
+    parallelism: 2,
+    completionMode: "Indexed",
+    backoffLimit: 2 ** 31 - 1,
+    backoffLimitPerIndex: 1,
+  });
+  for (let round = 0; round < 2; round++) {
+    const open = await active(world);
+    const bad = open.find((pod) => indexOf(pod) === "0")!;
+    expect(bad.metadata.annotations?.["batch.kubernetes.io/job-index-failure-count"]).toBe(String(round));
+    await end(world, bad, "Failed");
+    await world.clock.advance(21_000);
+  }
+  expect((await job()).status).toMatchObject({ failedIndexes: "0", failed: 2, active: 1 });
+  const [good] = await active(world);
+  await end(world, good!, "Succeeded");
+  await world.clock.advance(1_000);
+  const ended = await job();
+  expect(told(ended)).toEqual(["FailureTarget FailedIndexes", "Failed FailedIndexes"]);
+  expect(ended.status).toMatchObject({ succeeded: 1, completedIndexes: "1" });
+  for (const pod of await world.podsOf()) expect(pod.metadata.finalizers).toEqual([]);
+  await running.stop();
+});
+
+test("a success policy ends the Job when enough has succeeded", async () => {
+  const { world, running, job } = await start({
+    completions: 3,
+    parallelism: 3,
+    completionMode: "Indexed",
+    successPolicy: { rules: [{ succeededIndexes: "1-2", succeededCount: 1 }] },
+  });
+  await world.startPods();
+  const leader = (await active(world)).find((pod) => indexOf(pod) === "2")!;
+  await end(world, leader, "Succeeded");
+  for (let i = 0; i < 3; i++) {
+    await world.clock.advance(200);
+    await world.finishDeletions();
+  }
+  await world.clock.advance(200);
+  expect(told(await job())).toEqual(["SuccessCriteriaMet SuccessPolicy", "Complete SuccessPolicy"]);
+  expect(await active(world)).toHaveLength(0);
   await running.stop();
 });
 

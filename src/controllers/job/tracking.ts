@@ -5,6 +5,7 @@
  */
 import type { batchv1, corev1 } from "#api";
 import { formatIndexes, indexOf, parseIndexes } from "./indexes.ts";
+import { failedIndexes, failuresUpTo, judgeFailure } from "./policies.ts";
 
 type Pod = Readonly<corev1.Pod>;
 
@@ -31,6 +32,10 @@ export interface Tally {
   failed: number;
   uncounted: { succeeded: string[]; failed: string[] };
   completedIndexes: Set<number>;
+  /** Those that will not be tried again; undefined: the Job does not count failures by index. */
+  failedIndexes: Set<number> | undefined;
+  /** Why the Job must fail at once, where a failed pod says so. */
+  failJob: string | undefined;
   /** Pods whose finalizer may go once the status is written. */
   release: readonly Pod[];
 }
@@ -63,6 +68,8 @@ export function tallyOf(job: Readonly<batchv1.Job>, pods: readonly Pod[]): Tally
     failed: (status.failed ?? 0) + waiting.failed.length - uncounted.failed.length,
     uncounted,
     completedIndexes,
+    failedIndexes: undefined,
+    failJob: undefined,
     release: [],
   };
   const release: Pod[] = [...known].flatMap((uid) => tracked.get(uid) ?? []);
@@ -75,11 +82,26 @@ export function tallyOf(job: Readonly<batchv1.Job>, pods: readonly Pod[]): Tally
     } else if (succeeded(pod)) {
       release.push(pod);
     } else if (failed(pod, job)) {
-      uncounted.failed.push(pod.metadata.uid);
+      const { action, message } = judgeFailure(job, pod);
+      if (action === "FailJob") tally.failJob ??= message;
+      if (action !== "Ignore") uncounted.failed.push(pod.metadata.uid);
       release.push(pod);
     }
   }
-  return { ...tally, ...(indexed ? { succeeded: completedIndexes.size } : {}), release };
+  tally.failedIndexes = failedIndexes(job, pods, completedIndexes);
+  const kept = tally.failedIndexes ? release.filter((pod) => mayRelease(job, pod, pods, tally)) : release;
+  return { ...tally, ...(indexed ? { succeeded: completedIndexes.size } : {}), release: kept };
+}
+
+/** The last failed pod of an index carries its count of failures: it stays until another pod carries it on. */
+function mayRelease(job: Readonly<batchv1.Job>, pod: Pod, pods: readonly Pod[], tally: Tally): boolean {
+  const index = indexOf(pod);
+  if (pod.status?.phase !== "Failed" || index === undefined) return true;
+  if (tally.completedIndexes.has(index) || tally.failedIndexes?.has(index)) return true;
+  const failures = failuresUpTo(job, pod);
+  return pods.some(
+    (other) => other !== pod && indexOf(other) === index && failuresUpTo(job, other) >= failures,
+  );
 }
 
 /** A second success of one index, or of an index that does not exist, counts for nothing. */
@@ -97,6 +119,7 @@ export function countsOf(tally: Tally, indexed: boolean): Partial<batchv1.JobSta
     ...(indexed && tally.completedIndexes.size
       ? { completedIndexes: formatIndexes(tally.completedIndexes) }
       : {}),
+    ...(tally.failedIndexes?.size ? { failedIndexes: formatIndexes(tally.failedIndexes) } : {}),
     uncountedTerminatedPods: {
       ...(uncounted.succeeded.length ? { succeeded: uncounted.succeeded } : {}),
       ...(uncounted.failed.length ? { failed: uncounted.failed } : {}),
