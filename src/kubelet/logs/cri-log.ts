@@ -14,6 +14,7 @@ export interface LogLine {
 }
 
 const space = 0x20;
+const newline = 0x0a;
 
 /** Undefined for what the runtime cannot have written. */
 export function parseLogLine(line: Buffer): LogLine | undefined {
@@ -38,23 +39,17 @@ const chunkBytes = 64 * 1024;
 export async function tailOffset(path: string, count: number): Promise<number> {
   const file = await open(path, "r");
   try {
-    let position = (await file.stat()).size;
-    let left = count + 1;
+    const { size } = await file.stat();
+    if (count === 0) return size;
     const buffer = Buffer.alloc(chunkBytes);
-    let end = position;
-    while (position > 0) {
+    let left = count;
+    for (let position = size; position > 0; ) {
       const length = Math.min(chunkBytes, position);
       position -= length;
       await file.read(buffer, 0, length, position);
       for (let i = length - 1; i >= 0; i--) {
-        if (buffer[i] !== 0x0a) continue;
-        // The newline that ends the file ends no line after it.
-        if (position + i === end - 1 && left === count + 1) {
-          left--;
-          end = -1;
-          if (count === 0) return position + i + 1;
-          continue;
-        }
+        // The newline that ends the file has no line after it.
+        if (buffer[i] !== newline || position + i === size - 1) continue;
         left--;
         if (left === 0) return position + i + 1;
       }
@@ -90,7 +85,7 @@ export async function tailLines(path: string, count: number): Promise<string> {
 function splitLines(bytes: Buffer): Buffer[] {
   const lines: Buffer[] = [];
   let start = 0;
-  for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
+  for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
     lines.push(bytes.subarray(start, end));
     start = end + 1;
   }

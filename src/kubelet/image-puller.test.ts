@@ -1,0 +1,106 @@
+import { expect, test } from "vitest";
+import type { corev1 } from "#api";
+import { VirtualClock } from "#base";
+import type { ContainerRuntime, Image } from "#contracts";
+import { credentialsFor, registryOf } from "./image-credentials.ts";
+import { crashLoopMessage, ImagePuller } from "./image-puller.ts";
+import { makeContainer, makePod } from "./testing/pods.ts";
+
+const image: Image = {
+  id: "sha256:1",
+  repoTags: ["web:1"],
+  repoDigests: [],
+  size: 5,
+  username: "",
+  pinned: false,
+};
+
+function setUp() {
+  const clock = new VirtualClock();
+  const state = { present: false, fails: false, pulls: 0 };
+  const runtime = {
+    imageStatus: async () => (state.present ? image : undefined),
+    pullImage: async () => {
+      state.pulls++;
+      if (state.fails) throw new Error("no such host");
+      state.present = true;
+      return "sha256:1";
+    },
+  } as unknown as ContainerRuntime;
+  const puller = new ImagePuller(runtime, clock, 1);
+  const said: string[] = [];
+  const ensure = (more: Partial<corev1.Container> = {}) =>
+    puller
+      .ensure(makePod(), makeContainer("main", more), [], (_kind, reason) => said.push(reason))
+      .then(
+        () => "present",
+        (error: { reason: string }) => error.reason,
+      );
+  return { clock, state, puller, said, ensure };
+}
+
+test("an image is pulled when it is missing or always, and never when not", async () => {
+  const { state, ensure, said } = setUp();
+  expect(await ensure({ imagePullPolicy: "Never" })).toBe("ErrImageNeverPull");
+  expect(await ensure()).toBe("present");
+  expect(await ensure()).toBe("present");
+  expect(state.pulls).toBe(1);
+  expect(await ensure({ image: "web:latest" })).toBe("present");
+  expect(state.pulls).toBe(2);
+  expect(said).toEqual(["ErrImageNeverPull", "Pulling", "Pulled", "Pulled", "Pulling", "Pulled"]);
+});
+
+test("a failed pull is held back, longer each time, until it works", async () => {
+  const { clock, state, puller, ensure } = setUp();
+  state.fails = true;
+  expect(await ensure()).toBe("ErrImagePull");
+  expect(await ensure()).toBe("ImagePullBackOff");
+  expect(puller.remainingMs(makePod())).toBe(10_000);
+  await clock.advance(10_000);
+  expect(await ensure()).toBe("ErrImagePull");
+  expect(puller.remainingMs(makePod())).toBe(20_000);
+  await clock.advance(20_000);
+  state.fails = false;
+  expect(await ensure()).toBe("present");
+  expect(puller.remainingMs(makePod())).toBe(Number.POSITIVE_INFINITY);
+});
+
+test.each(["", "Web", "a b", "x".repeat(600), "http://web"])("the name %j is invalid", async (name) => {
+  expect(await setUp().ensure({ image: name })).toBe("InvalidImageName");
+});
+
+const secretOf = (data: Record<string, string>): corev1.Secret => ({
+  apiVersion: "v1",
+  kind: "Secret",
+  metadata: { name: "s", uid: "u", resourceVersion: "1", creationTimestamp: "" },
+  data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Buffer.from(v).toString("base64")])),
+});
+
+test("credentials are found by registry; what cannot be read is skipped", () => {
+  expect(["web", "team/web", "quay.io/a", "localhost:5000/a"].map(registryOf)).toEqual([
+    "docker.io",
+    "docker.io",
+    "quay.io",
+    "localhost:5000",
+  ]);
+  const broken = secretOf({ ".dockerconfigjson": "{" });
+  const config = secretOf({
+    ".dockerconfigjson": JSON.stringify({
+      auths: { "https://index.docker.io/v1/": { username: "u", password: "p" } },
+    }),
+  });
+  const old = secretOf({ ".dockercfg": JSON.stringify({ "quay.io": { auth: "YTpi" } }) });
+  expect(credentialsFor("web", [broken, config])).toEqual({
+    username: "u",
+    password: "p",
+    serverAddress: "docker.io",
+  });
+  expect(credentialsFor("quay.io/a", [config, old])).toEqual({ auth: "YTpi", serverAddress: "quay.io" });
+  expect(credentialsFor("gcr.io/a", [config, old])).toBeUndefined();
+});
+
+test("the message of a crash loop names everything", () => {
+  expect(crashLoopMessage(80_000, makePod(), "main")).toBe(
+    "back-off 1m20s restarting failed container=main pod=web_default(uid-1)",
+  );
+});

@@ -1,0 +1,131 @@
+import { appendFileSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, expect, test } from "vitest";
+import { createWorld, silentLogger, systemClock } from "#base";
+import { rotateLog } from "../housekeeping.ts";
+import { logOptions, readLog, renderLine } from "../server/logs.ts";
+import { parseLogLine, tailLines, tailOffset } from "./cri-log.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "knarr-logs-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const time = "2026-11-22T03:00:00.000000001Z";
+const line = (text: string, tag = "F", stream = "stdout") => `${time} ${stream} ${tag} ${text}\n`;
+
+test("lines of the runtime are read, others are not", () => {
+  expect(parseLogLine(Buffer.from(`${time} stderr P a b`))).toEqual({
+    time,
+    stream: "stderr",
+    partial: true,
+    text: Buffer.from("a b"),
+  });
+  expect(parseLogLine(Buffer.from(`${time} stdout F`))?.text.length).toBe(0);
+  for (const bad of ["", "x", `${time} stdin F x`, `${time}`])
+    expect(parseLogLine(Buffer.from(bad))).toBeUndefined();
+  fc.assert(
+    fc.property(
+      fc.uint8Array(),
+      (bytes) => parseLogLine(Buffer.from(bytes)) === undefined || bytes.length > 10,
+    ),
+  );
+});
+
+test("the tail begins where it should, with and without a last newline", async () => {
+  const path = join(dir, "tail");
+  const input = fc.tuple(
+    fc.array(fc.stringMatching(/^[a-z]{0,3}$/), { maxLength: 12 }),
+    fc.nat(14),
+    fc.boolean(),
+  );
+  await fc.assert(
+    fc.asyncProperty(input, async ([lines, count, open]) => {
+      const whole = lines.map((l) => `${l}\n`).join("");
+      const rest = open ? "unfinished" : "";
+      writeFileSync(path, whole + rest);
+      const all = open ? [...lines.map((l) => `${l}\n`), rest] : lines.map((l) => `${l}\n`);
+      const expected = count === 0 ? "" : all.slice(-count).join("");
+      expect((whole + rest).slice(await tailOffset(path, count))).toBe(expected);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("the last words are joined as they were said", async () => {
+  const path = join(dir, "words");
+  writeFileSync(path, line("first") + line("sec", "P") + line("ond") + line("third", "F", "stderr"));
+  expect(await tailLines(path, 3)).toBe("second\nthird\n");
+  expect(await tailLines(join(dir, "none"), 3)).toBe("");
+});
+
+test("a log is followed through its rotation until its container ends", async () => {
+  const path = join(dir, "follow.log");
+  writeFileSync(path, line("a"));
+  let running = true;
+  const follow = {
+    running: async () => running,
+    world: createWorld({ log: silentLogger }),
+    signal: new AbortController().signal,
+  };
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const l of readLog(path, 0, follow)) seen.push(l.text.toString());
+  })();
+  const until = async (count: number) => {
+    while (seen.length < count) await systemClock.sleep(5);
+  };
+  await until(1);
+  appendFileSync(path, line("b"));
+  await until(2);
+  renameSync(path, `${path}.old`);
+  writeFileSync(path, line("c"));
+  await until(3);
+  appendFileSync(path, line("d"));
+  running = false;
+  await reading;
+  expect(seen).toEqual(["a", "b", "c", "d"]);
+});
+
+test("a rotated log keeps few files, and comes back when the runtime refuses", async () => {
+  const path = join(dir, "rotate.log");
+  const limits = { maxBytes: 10, maxFiles: 3 };
+  for (let i = 0; i < 5; i++) {
+    writeFileSync(path, "x".repeat(20));
+    expect(
+      await rotateLog(path, limits, Date.UTC(2026, 0, 1, 0, 0, i), async () => writeFileSync(path, "")),
+    ).toBe(true);
+  }
+  expect(await rotateLog(path, limits, 0, async () => {})).toBe(false);
+  expect(readdirSync(dir).filter((n) => n.startsWith("rotate.log")).length).toBe(3);
+  writeFileSync(path, "x".repeat(20));
+  await expect(rotateLog(path, limits, 0, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+  expect(readdirSync(dir)).toContain("rotate.log");
+});
+
+test("options of a request are checked, and lines are written as asked", () => {
+  const options = logOptions(
+    new URL("https://k/x?follow=true&tailLines=5&sinceSeconds=10&timestamps=1"),
+    60_000,
+  );
+  expect(options).toMatchObject({
+    follow: true,
+    tailLines: 5,
+    sinceMs: 50_000,
+    timestamps: true,
+    previous: false,
+  });
+  for (const bad of [
+    "tailLines=-1",
+    "tailLines=x",
+    "sinceTime=yesterday",
+    "limitBytes=0",
+    "sinceSeconds=1.5",
+  ]) {
+    expect(() => logOptions(new URL(`https://k/x?${bad}`), 0)).toThrow(/invalid/);
+  }
+  const part = parseLogLine(Buffer.from(line("a", "P").trimEnd()))!;
+  const end = parseLogLine(Buffer.from(line("b").trimEnd()))!;
+  expect(renderLine(part, true, false).toString() + renderLine(end, true, true).toString()).toBe(
+    `${time} ab\n`,
+  );
+});

@@ -1,0 +1,77 @@
+import { expect, test } from "vitest";
+import type { Image } from "#contracts";
+import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
+import { nodeConditions, nodeImages } from "./node-status.ts";
+import { isNews } from "./pod-worker.ts";
+import { makePod } from "./testing/pods.ts";
+
+const calm = { memory: false, disk: false, pid: false };
+
+test("conditions say what is wrong, and keep their times while nothing changes", () => {
+  const first = nodeConditions({ pressure: calm, runtimeMessage: "no network" }, [], 0);
+  expect(first.map((c) => [c.type, c.status])).toEqual([
+    ["MemoryPressure", "False"],
+    ["DiskPressure", "False"],
+    ["PIDPressure", "False"],
+    ["Ready", "False"],
+  ]);
+  expect(first[3]).toMatchObject({ reason: "KubeletNotReady", message: "no network" });
+  const second = nodeConditions(
+    { pressure: { ...calm, memory: true }, runtimeMessage: undefined },
+    first,
+    60_000,
+  );
+  expect(second[0]).toMatchObject({ status: "True", lastTransitionTime: "1970-01-01T00:01:00Z" });
+  expect(second[1]).toMatchObject({
+    lastTransitionTime: "1970-01-01T00:00:00Z",
+    lastHeartbeatTime: "1970-01-01T00:01:00Z",
+  });
+  expect(second[3]).toMatchObject({ status: "True", reason: "KubeletReady" });
+});
+
+test("the largest images are told, at most fifty", () => {
+  const image = (i: number): Image => ({
+    id: `sha256:${i}`,
+    repoTags: i === 0 ? [] : [`web:${i}`],
+    repoDigests: [],
+    size: i,
+    username: "",
+    pinned: false,
+  });
+  const images = nodeImages(Array.from({ length: 60 }, (_, i) => image(i)));
+  expect(images.length).toBe(50);
+  expect(images[0]).toEqual({ names: ["web:59"], sizeBytes: 59 });
+  expect(nodeImages([image(0)])).toEqual([]);
+});
+
+test("the machine's own words are read", () => {
+  expect(osImageOf('NAME="x"\nPRETTY_NAME="Debian GNU/Linux 12"\n')).toBe("Debian GNU/Linux 12");
+  expect(osImageOf("")).toBe("Linux");
+  expect(memoryTotalOf("MemTotal:       1024 kB\nMemFree: 1 kB\n")).toBe(1024 * 1024);
+  const machine = { cpus: 2, memoryBytes: 2 ** 30, storageBytes: 1e9, inodes: 1, hostname: "n" } as Machine;
+  expect(capacityOf(machine, 110)).toMatchObject({ cpu: "2", memory: "1048576Ki", pods: "110" });
+  expect(allocatableOf(machine, 110)).toMatchObject({
+    memory: `${924 * 1024}Ki`,
+    "ephemeral-storage": "900000000",
+  });
+});
+
+test("a pod's own status coming back is no news; a change of anything else is", () => {
+  const pod = makePod();
+  const metadata = { ...pod.metadata, resourceVersion: "2" };
+  expect(
+    isNews(pod, {
+      ...pod,
+      metadata,
+      status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+    }),
+  ).toBe(false);
+  expect(isNews(pod, { ...pod, metadata: { ...metadata, labels: { a: "b" } } })).toBe(true);
+  expect(isNews(pod, { ...pod, metadata: { ...metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } })).toBe(
+    true,
+  );
+  expect(isNews(pod, { ...pod, status: { conditions: [{ type: "example.com/x", status: "True" }] } })).toBe(
+    true,
+  );
+  expect(isNews(pod, { ...pod, spec: { ...pod.spec, containers: [] } })).toBe(true);
+});

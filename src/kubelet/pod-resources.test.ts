@@ -1,0 +1,61 @@
+import { expect, test } from "vitest";
+import { sharesToWeight } from "./cgroups.ts";
+import {
+  cgroupPathOf,
+  containerResources,
+  cpuQuota,
+  cpuShares,
+  oomScoreAdj,
+  podCgroup,
+} from "./pod-resources.ts";
+import { makeContainer, makePod } from "./testing/pods.ts";
+
+const limits = { cpu: "500m", memory: "64Mi" };
+const guaranteed = makePod({
+  containers: [makeContainer("main", { resources: { limits, requests: limits } })],
+});
+const burstable = makePod({
+  containers: [makeContainer("main", { resources: { requests: { cpu: "250m", memory: "1Gi" } } })],
+});
+
+test("CPU becomes shares and quota as upstream's", () => {
+  expect([0, 1, 1000, 1_000_000].map(cpuShares)).toEqual([2, 2, 1024, 262_144]);
+  expect([0, 1, 500, 2000].map(cpuQuota)).toEqual([0, 1000, 50_000, 200_000]);
+  expect([2, 1024, 262_144].map(sharesToWeight)).toEqual([1, 39, 10_000]);
+});
+
+test("containers get their limits, and the kernel's order of killing", () => {
+  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, 8 * 2 ** 30)).toEqual({
+    cpuShares: 512,
+    cpuPeriod: 100_000,
+    cpuQuota: 50_000,
+    memoryLimitInBytes: 64 * 2 ** 20,
+    oomScoreAdj: -997,
+  });
+  expect(oomScoreAdj(burstable, burstable.spec.containers[0]!, 4 * 2 ** 30)).toBe(750);
+  expect(oomScoreAdj(makePod(), makePod().spec.containers[0]!, 2 ** 30)).toBe(1000);
+});
+
+test("a pod's group lies by its class, limited only when every container is", () => {
+  expect(cgroupPathOf("/kubepods", guaranteed)).toBe("/kubepods/poduid-1");
+  expect(cgroupPathOf("/kubepods", burstable)).toBe("/kubepods/burstable/poduid-1");
+  expect(cgroupPathOf("/kubepods", makePod())).toBe("/kubepods/besteffort/poduid-1");
+  expect(podCgroup(guaranteed)).toEqual({
+    cpuShares: 512,
+    cpuQuotaUs: 50_000,
+    cpuPeriodUs: 100_000,
+    memoryLimitBytes: 64 * 2 ** 20,
+  });
+  const mixed = makePod({ containers: [...guaranteed.spec.containers, makeContainer("free")] });
+  expect(podCgroup(mixed)).toMatchObject({ cpuQuotaUs: 0, memoryLimitBytes: 0 });
+});
+
+test("init containers and sidecars count by the largest sum there is at one time", () => {
+  const part = (name: string, cpu: string, more: object = {}) =>
+    makeContainer(name, { resources: { requests: { cpu }, limits: { cpu, memory: "1Mi" } }, ...more });
+  const pod = makePod({
+    initContainers: [part("proxy", "100m", { restartPolicy: "Always" }), part("init", "900m")],
+    containers: [part("main", "200m")],
+  });
+  expect(podCgroup(pod).cpuQuotaUs).toBe(100_000);
+});

@@ -1,0 +1,115 @@
+import { describe, expect, test } from "vitest";
+import { containerConfig, sandboxConfig } from "./cri-config.ts";
+import { ContainerConfigError } from "./environment.ts";
+import { containerSecurity, sandboxSecurity, seccompProfile, verifyNonRoot } from "./security-context.ts";
+import { makeContainer, makePod } from "./testing/pods.ts";
+
+const settings = { seccompDefault: false, seccompProfileRoot: "/seccomp" };
+const image = { username: "" };
+
+describe("who a container runs as", () => {
+  test("is the container's word before the pod's before the image's", () => {
+    const pod = makePod({
+      securityContext: { runAsUser: 1, runAsGroup: 2, fsGroup: 3, supplementalGroups: [4] },
+    });
+    const own = makeContainer("main", { securityContext: { runAsUser: 5 } });
+    expect(containerSecurity(pod, own, image, settings)).toMatchObject({
+      runAsUser: { value: 5 },
+      runAsGroup: { value: 2 },
+      supplementalGroups: [4, 3],
+    });
+    expect(
+      containerSecurity(makePod(), makeContainer("main"), { uid: { value: 7 }, username: "" }, settings)
+        .runAsUser,
+    ).toEqual({ value: 7 });
+    expect(
+      containerSecurity(makePod(), makeContainer("main"), { username: "web" }, settings).runAsUsername,
+    ).toBe("web");
+  });
+
+  test.each([
+    [{ runAsUser: 0 }, image, "runAsUser breaks non-root policy"],
+    [{}, { uid: { value: 0 }, username: "" }, "image will run as root"],
+    [{}, image, "image will run as root"],
+    [{}, { username: "web" }, "non-numeric user (web)"],
+  ])("must not be root with %o and %o", (context, from, message) => {
+    const container = makeContainer("main", { securityContext: { ...context, runAsNonRoot: true } });
+    expect(() => verifyNonRoot(makePod(), container, from)).toThrow(ContainerConfigError);
+    expect(() => verifyNonRoot(makePod(), container, from)).toThrow(message);
+  });
+
+  test("may be anybody else", () => {
+    const container = makeContainer("main", { securityContext: { runAsNonRoot: true } });
+    expect(() => verifyNonRoot(makePod(), container, { uid: { value: 1 }, username: "" })).not.toThrow();
+    expect(() => verifyNonRoot(makePod(), makeContainer("main"), image)).not.toThrow();
+  });
+});
+
+test("seccomp is confined where asked for, or by default where the node says so", () => {
+  expect(seccompProfile(undefined, false, "/s").profileType).toBe("Unconfined");
+  expect(seccompProfile(undefined, true, "/s").profileType).toBe("RuntimeDefault");
+  expect(seccompProfile({ type: "Unconfined" }, true, "/s").profileType).toBe("Unconfined");
+  expect(seccompProfile({ type: "Localhost", localhostProfile: "a.json" }, false, "/s").localhostRef).toBe(
+    "/s/a.json",
+  );
+});
+
+test("the host's files are masked unless the container is privileged", () => {
+  expect(containerSecurity(makePod(), makeContainer("main"), image, settings).maskedPaths).toContain(
+    "/proc/kcore",
+  );
+  const privileged = makeContainer("main", { securityContext: { privileged: true } });
+  expect(containerSecurity(makePod(), privileged, image, settings)).toMatchObject({
+    privileged: true,
+    maskedPaths: [],
+    seccomp: { profileType: "Unconfined" },
+  });
+  expect(sandboxSecurity(makePod({ containers: [privileged] }), settings).privileged).toBe(true);
+});
+
+test("the sandbox of a pod in the host's network has no name of its own and maps no port", () => {
+  const container = makeContainer("main", { ports: [{ containerPort: 80, hostPort: 8080 }] });
+  const input = {
+    attempt: 0,
+    logDirectory: "/l",
+    cgroupParent: "/c",
+    dns: { servers: [], searches: [], options: [] },
+    domainName: "",
+    security: settings,
+  };
+  const own = sandboxConfig({ ...input, pod: makePod({ containers: [container] }) });
+  expect(own).toMatchObject({
+    hostname: "web",
+    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "TCP" }],
+  });
+  expect(own.labels).toMatchObject({
+    "io.kubernetes.pod.uid": "uid-1",
+    "io.kubernetes.pod.namespace": "default",
+  });
+  const host = sandboxConfig({ ...input, pod: makePod({ hostNetwork: true, containers: [container] }) });
+  expect(host).toMatchObject({
+    hostname: "",
+    portMappings: [],
+    linux: { securityContext: { namespaceOptions: { network: "NODE" } } },
+  });
+});
+
+test("command and arguments are expanded, and the restart count names the log", () => {
+  const container = makeContainer("main", { command: ["$(A)"], args: ["$$(A)", "$(B)"] });
+  const config = containerConfig({
+    pod: makePod(),
+    container,
+    image: { id: "sha256:1", repoTags: [], repoDigests: [], size: 0, username: "", pinned: false },
+    environment: new Map([["A", "x"]]),
+    mounts: [],
+    restartCount: 3,
+    resources: {},
+    security: settings,
+  });
+  expect(config).toMatchObject({
+    command: ["x"],
+    args: ["$(A)", "$(B)"],
+    logPath: "main/3.log",
+    metadata: { attempt: 3 },
+  });
+});

@@ -1,0 +1,156 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { corev1 } from "#api";
+import { seededRandom } from "#base";
+import { VolumeError, type VolumeHost, type VolumeSources } from "#contracts";
+import { resolveSubPath } from "../sub-path.ts";
+import { makePod } from "../testing/pods.ts";
+import { volumeContract } from "./contract.suite.ts";
+import { checkPath } from "./files.ts";
+import { machineVolumeHost } from "./host.ts";
+import { pluginFor, volumePlugins } from "./registry.ts";
+
+const root = mkdtempSync(join(tmpdir(), "knarr-volumes-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** The real machine, but for mounts: those need rights that a test may not have. */
+function testHost(): VolumeHost {
+  const mounted = new Set<string>();
+  return {
+    ...machineVolumeHost(seededRandom(1)),
+    mountTmpfs: async (path) => void mounted.add(path),
+    isMounted: async (path) => mounted.has(path),
+    unmount: async (path) => void mounted.delete(path),
+  };
+}
+
+const meta = { name: "facts", namespace: "default", uid: "u", resourceVersion: "1", creationTimestamp: "" };
+const configMap: corev1.ConfigMap = {
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: meta,
+  data: { colour: "blue" },
+  binaryData: { raw: Buffer.from([0, 255]).toString("base64") },
+};
+const secret: corev1.Secret = { apiVersion: "v1", kind: "Secret", metadata: meta, data: { pw: "aGlkZGVu" } };
+const empty: VolumeSources = { configMaps: new Map(), secrets: new Map(), tokens: [] };
+const full: VolumeSources = {
+  configMaps: new Map([["facts", configMap]]),
+  secrets: new Map([["facts", secret]]),
+  tokens: ["token"],
+};
+
+const cases: Record<string, { volume: corev1.Volume; sources: VolumeSources }> = {
+  emptyDir: { volume: { name: "v", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }, sources: empty },
+  hostPath: {
+    volume: { name: "v", hostPath: { path: join(root, "host"), type: "DirectoryOrCreate" } },
+    sources: empty,
+  },
+  configMap: { volume: { name: "v", configMap: { name: "facts" } }, sources: { ...full, tokens: [] } },
+  secret: { volume: { name: "v", secret: { secretName: "facts" } }, sources: { ...full, tokens: [] } },
+  downwardAPI: {
+    volume: {
+      name: "v",
+      downwardAPI: { items: [{ path: "a/name", fieldRef: { fieldPath: "metadata.name" } }] },
+    },
+    sources: empty,
+  },
+  projected: {
+    volume: {
+      name: "v",
+      projected: {
+        sources: [
+          { configMap: { name: "facts", items: [{ key: "colour", path: "colour" }] } },
+          { secret: { name: "facts" } },
+          { serviceAccountToken: { path: "token" } },
+        ],
+      },
+    },
+    sources: full,
+  },
+};
+
+describe.each(volumePlugins.map((p) => [p.name, p] as const))("volume plugin %s", (name, plugin) => {
+  volumeContract({ plugin, ...cases[name]! }, () => ({ host: testHost(), root: join(root, name) }));
+
+  test("is chosen for its volumes", () => {
+    expect(pluginFor(volumePlugins, cases[name]!.volume)).toBe(plugin);
+  });
+});
+
+test("a volume without a source is an empty folder; an unknown one has no plugin", () => {
+  expect(pluginFor(volumePlugins, { name: "v" })?.name).toBe("emptyDir");
+  expect(pluginFor(volumePlugins, { name: "v", nfs: { server: "s", path: "/" } })).toBeUndefined();
+});
+
+const context = { pod: makePod(), nodeName: "n1", allocatable: {} };
+const planOf = (volume: corev1.Volume, sources = full) =>
+  pluginFor(volumePlugins, volume)!.plan(volume, sources, context);
+
+test.each([
+  [{ name: "v", configMap: { name: "none" } }, 'configmap "none" not found'],
+  [{ name: "v", secret: { secretName: "none" } }, 'secret "none" not found'],
+  [
+    { name: "v", configMap: { name: "facts", items: [{ key: "none", path: "x" }] } },
+    "references non-existent config key: none",
+  ],
+  [{ name: "v", configMap: { name: "facts", items: [{ key: "colour", path: "../x" }] } }, "invalid path"],
+  [{ name: "v", hostPath: { path: "../etc" } }, "invalid host path"],
+  [{ name: "v", emptyDir: { medium: "Gold" } }, "unknown storage medium"],
+])("%o is refused with a reason", (volume, reason) => {
+  expect(() => planOf(volume)).toThrow(VolumeError);
+  expect(() => planOf(volume)).toThrow(reason);
+});
+
+test("what is optional may be missing", () => {
+  expect(planOf({ name: "v", configMap: { name: "none", optional: true } })).toMatchObject({ files: [] });
+});
+
+test.each(["a", "a/b", ".a", "a..b"])("the path %s stays inside", (path) => {
+  expect(checkPath(path)).toBe(path);
+});
+test.each(["", "/a", "../a", "a/../b", "..data", "a\0"])("the path %j is refused", (path) => {
+  expect(() => checkPath(path)).toThrow(VolumeError);
+});
+
+test("files are replaced together, keep their modes, and old ones go", async () => {
+  const host = machineVolumeHost(seededRandom(2));
+  const dir = join(root, "atomic");
+  mkdirSync(dir);
+  const file = (path: string, text: string, mode = 0o644) => ({ path, content: Buffer.from(text), mode });
+  expect(await host.writeFiles(dir, [file("a", "1"), file("b/c", "2", 0o400)], undefined)).toBe(true);
+  const first = readdirSync(dir);
+  expect(await host.writeFiles(dir, [file("a", "1"), file("b/c", "2", 0o400)], undefined)).toBe(false);
+  expect(readdirSync(dir)).toEqual(first);
+  expect(readFileSync(join(dir, "b/c"), "utf8")).toBe("2");
+  expect(statSync(join(dir, "b/c")).mode & 0o777).toBe(0o400);
+  expect(await host.writeFiles(dir, [file("a", "changed")], undefined)).toBe(true);
+  expect(readFileSync(join(dir, "a"), "utf8")).toBe("changed");
+  expect(readdirSync(dir).filter((n) => !n.startsWith(".."))).toEqual(["a"]);
+  expect(readdirSync(dir).filter((n) => n.startsWith("..")).length).toBe(2);
+});
+
+test("a sub-path is made, and never leads out of its volume", async () => {
+  const dir = join(root, "sub");
+  mkdirSync(join(dir, "in"), { recursive: true });
+  symlinkSync("/etc", join(dir, "out"));
+  symlinkSync("in", join(dir, "alias"));
+  writeFileSync(join(dir, "file"), "");
+  expect(await resolveSubPath(dir, "new/deep")).toBe(join(dir, "new/deep"));
+  expect(await resolveSubPath(dir, "alias")).toBe(join(dir, "in"));
+  expect(await resolveSubPath(dir, "file")).toBe(join(dir, "file"));
+  for (const bad of ["../x", "out", "out/passwd", "/etc", "in/../../x", "file/x"]) {
+    await expect(resolveSubPath(dir, bad)).rejects.toThrow(VolumeError);
+  }
+});
