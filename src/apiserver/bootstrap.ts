@@ -93,7 +93,8 @@ async function ensureContent(
   await ensure(registry, type, draft);
   const definition = definitionNamed(type.kind);
   const target = { definition, namespace: draft.metadata.namespace, name: draft.metadata.name! };
-  await change(registry, target, context, mainStrategy(definition), (current) => {
+  await change(registry, target, context, mainStrategy(definition), (read) => {
+    const current = read();
     const fields = current as unknown as Record<string, unknown>;
     if (!sameJson(fields[field], draft[field])) fields[field] = structuredClone(draft[field]);
     return current;

@@ -59,27 +59,44 @@ export function unsupportedMediaType(accepted: readonly string[]): StatusError {
 
 /** The body as a plain value. */
 export async function parseBody(request: ApiRequest, expected: string): Promise<Parsed> {
-  const mediaType = mediaTypeOf(request);
-  const text = () => request.body.toString("utf8");
-  try {
-    if (mediaType === mediaTypes.json)
-      return parseJson(text(), { duplicates: fieldValidationOf(request.query) !== "Ignore" });
-    if (mediaType === mediaTypes.protobuf) return { value: decodeProtobuf(request.body), duplicates: [] };
-    if (mediaType === mediaTypes.yaml) return { value: await parseYaml(text()), duplicates: [] };
-  } catch (error) {
-    if (error instanceof StatusError) throw error;
-    const format = `${mediaType.slice(mediaType.lastIndexOf(".") + 1).replace("application/", "")} parse error`;
-    throw badRequest(
-      `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; ${format}: ${messageOf(error)}`,
-    );
-  }
-  throw unsupportedMediaType(Object.values(mediaTypes));
+  return (await bodyParser(request, expected))();
 }
 
-/** YAML 1.1 scalars as kubectl would read them; aliases are bounded. Loaded when the first one comes. */
-export async function parseYaml(text: string): Promise<unknown> {
-  const { parse } = await import("yaml");
-  return parse(text, { maxAliasCount: 100, logLevel: "error" });
+/** Parses the body, as often as it is called: each value is the caller's own. */
+export async function bodyParser(request: ApiRequest, expected: string): Promise<() => Parsed> {
+  const mediaType = mediaTypeOf(request);
+  const parse = await parserOf(mediaType);
+  const duplicates = fieldValidationOf(request.query) !== "Ignore";
+  return () => {
+    try {
+      return parse(request.body, duplicates);
+    } catch (error) {
+      if (error instanceof StatusError) throw error;
+      const format = `${mediaType.slice(mediaType.lastIndexOf(".") + 1).replace("application/", "")} parse error`;
+      throw badRequest(
+        `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; ${format}: ${messageOf(error)}`,
+      );
+    }
+  };
+}
+
+type Parser = (body: Buffer, duplicates: boolean) => Parsed;
+
+async function parserOf(mediaType: string): Promise<Parser> {
+  switch (mediaType) {
+    case mediaTypes.json:
+      return (body, duplicates) => parseJson(body.toString("utf8"), { duplicates });
+    case mediaTypes.protobuf:
+      return (body) => ({ value: decodeProtobuf(body), duplicates: [] });
+    case mediaTypes.yaml: {
+      // Loaded when the first one comes. Aliases are bounded.
+      const { parse } = await import("yaml");
+      const options = { maxAliasCount: 100, logLevel: "error" } as const;
+      return (body) => ({ value: parse(body.toString("utf8"), options), duplicates: [] });
+    }
+    default:
+      throw unsupportedMediaType(Object.values(mediaTypes));
+  }
 }
 
 /** The decoded object; warnings for what was dropped go to `warnings`. */

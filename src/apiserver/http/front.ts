@@ -241,7 +241,10 @@ async function serveHttp2(
     headers: flatHeaders(headers),
     socket: stream.session?.socket as unknown as TLSSocket,
   };
+  // As for HTTP/1.1: a request that does not arrive does not wait for ever.
+  stream.setTimeout(http1Limits.requestTimeout, () => stream.close());
   const answer = await answerTo(pipeline, head, stream, gone.signal);
+  stream.setTimeout(0);
   if (gone.signal.aborted || stream.destroyed) return discard(answer);
   stream.respond({ ":status": answer.status, ...withLength(answer, answer.headers) });
   await writeBody(stream, answer, gone.signal);

@@ -13,6 +13,7 @@ import {
 } from "#api";
 import { messageOf } from "#base";
 import { jsonPatch, mergePatch, strategicMergePatch } from "../patch/index.ts";
+import type { Make } from "../registry/update.ts";
 import { type ExpectedKind, fieldValidationOf, mediaTypeOf, unsupportedMediaType } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
 
@@ -26,11 +27,7 @@ const patchers: Readonly<Record<string, Patcher>> = {
 };
 
 /** A function that makes the wanted object of the present one; it may be called again on a newer one. */
-export function patchOf(
-  request: ApiRequest,
-  expected: ExpectedKind,
-  warnings: string[],
-): (current: KubernetesObject) => KubernetesObject {
+export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: string[]): Make {
   const mediaType = mediaTypeOf(request);
   const apply = patchers[mediaType];
   if (mediaType.startsWith("application/apply-patch")) {
@@ -41,9 +38,15 @@ export function patchOf(
   if (!apply) throw unsupportedMediaType(Object.keys(patchers));
   const validation = fieldValidationOf(request.query);
   const text = request.body.toString("utf8");
-  const patch = parsePatch(text);
+  // What a patch brings becomes part of the object: a second use needs a second copy.
+  let parsed: unknown = parsePatch(text);
+  const nextPatch = () => {
+    const patch = parsed ?? parsePatch(text);
+    parsed = undefined;
+    return patch;
+  };
   return (current) => {
-    const patched = apply(expected.typeName, current as unknown as Document, structuredClone(patch));
+    const patched = apply(expected.typeName, current() as unknown as Document, nextPatch());
     if (!isObject(patched)) throw invalidPatch(text, "the patched document is no object");
     let unknown: string[];
     try {

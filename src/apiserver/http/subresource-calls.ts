@@ -17,7 +17,7 @@ import {
   scaled,
   scaleOf,
 } from "../registry/subresources.ts";
-import { change, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { change, type Make, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
 import { type ExpectedKind, expectedKindOf } from "./body.ts";
 import type { ApiResponse } from "./exchange.ts";
 import { patchOf } from "./patch.ts";
@@ -123,8 +123,8 @@ async function scaleCall(call: Call): Promise<ApiResponse> {
     request.method === "PUT"
       ? await replacement(call, kinds.scale, warnings)
       : patchOf(request, kinds.scale, warnings);
-  const make = (current: KubernetesObject) =>
-    scaled(current, wanted(scaleOf(current)) as autoscalingv1.Scale & KubernetesObject);
+  const make: Make = (current) =>
+    scaled(current(), wanted(() => scaleOf(current())) as autoscalingv1.Scale & KubernetesObject);
   const outcome = await change(registry, target, contextOf(call), mainStrategy(definition), make);
   const object = "stored" in outcome ? scaleOf(outcome.stored.parse()) : outcome.object;
   return withWarnings(await plainOutcome(call, { code: outcome.code, object }), warnings);

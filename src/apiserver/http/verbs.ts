@@ -17,7 +17,14 @@ import type { Outcome, Registry, Target, WriteContext } from "../registry/contex
 import { create } from "../registry/create.ts";
 import { remove, removeCollection } from "../registry/delete.ts";
 import { change, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
-import { decodeObject, type ExpectedKind, expectedKindOf, fieldValidationOf, parseBody } from "./body.ts";
+import {
+  bodyParser,
+  decodeObject,
+  type ExpectedKind,
+  expectedKindOf,
+  fieldValidationOf,
+  parseBody,
+} from "./body.ts";
 import type { ApiRequest, ApiResponse } from "./exchange.ts";
 import { negotiate } from "./negotiation.ts";
 import { patchOf } from "./patch.ts";
@@ -146,12 +153,11 @@ export async function replacement(
   expected: ExpectedKind,
   warnings: string[],
 ): Promise<() => KubernetesObject> {
-  let first: KubernetesObject | undefined = await readObject(call, expected, warnings);
-  const spare = structuredClone(first);
+  const parse = await bodyParser(call.request, expected.kind);
+  const validation = fieldValidationOf(call.request.query);
   return () => {
-    const object = first ?? structuredClone(spare);
-    first = undefined;
-    return object;
+    warnings.length = 0;
+    return decodeObject(expected, parse(), validation, warnings);
   };
 }
 

@@ -29,20 +29,23 @@ export async function create(
   prepareMetadata(registry, target, object);
   const { metadata } = object;
   const isGenerated = !metadata.name && Boolean(metadata.generateName);
+  if (isGenerated) metadata.name = generatedName(registry, target, metadata.generateName!);
+  try {
+    return { code: 201, stored: await createOnce(registry, target, context, object) };
+  } catch (error) {
+    if (!(error instanceof StaleError)) throw error;
+    throw isGenerated
+      ? generatedTaken(target, metadata.name)
+      : alreadyExists(target.definition, metadata.name);
+  }
+}
+
+/** A name that is free now; one that is taken while the object is on its way is a refusal the client may repeat. */
+function generatedName({ storage, world }: Registry, target: Target, generateName: string): string {
+  const base = generateName.slice(0, generatedBaseMax);
   for (let attempt = 1; ; attempt++) {
-    if (isGenerated) {
-      const base = metadata.generateName!.slice(0, generatedBaseMax);
-      metadata.name = base + registry.world.random.suffix(generatedSuffixLength);
-    }
-    // Only a collision needs another copy: every step works in place.
-    const fresh = isGenerated && attempt < generateAttempts ? structuredClone(object) : object;
-    try {
-      return { code: 201, stored: await createOnce(registry, target, context, fresh) };
-    } catch (error) {
-      if (!(error instanceof StaleError)) throw error;
-      if (!isGenerated) throw alreadyExists(target.definition, metadata.name);
-      if (attempt === generateAttempts) throw generatedTaken(target, metadata.name);
-    }
+    const name = base + world.random.suffix(generatedSuffixLength);
+    if (attempt === generateAttempts || !storage.find(target.definition, target.namespace, name)) return name;
   }
 }
 

@@ -21,7 +21,7 @@ import {
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { remove } from "./delete.ts";
 import { onLatest } from "./storage.ts";
-import { change, type UpdateStrategy } from "./update.ts";
+import { change, type Make, type UpdateStrategy } from "./update.ts";
 
 /** Gives a pod its node, once. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/binding-v1/ */
 export async function bind(
@@ -135,7 +135,7 @@ export function finalize(
   registry: Registry,
   target: Target,
   context: WriteContext,
-  make: (current: KubernetesObject) => KubernetesObject,
+  make: Make,
 ): Promise<Outcome> {
   return change(registry, target, context, finalizeStrategy, make);
 }

@@ -45,18 +45,20 @@ export function statusStrategy(definition: ResourceDefinition): UpdateStrategy {
   };
 }
 
-/** `make` gets a copy of the present object and answers the wanted one, decoded: each time anew. */
+/** Makes the wanted object, decoded: each time anew, from a fresh copy of the present one where it needs that. */
+export type Make = (current: () => KubernetesObject) => KubernetesObject;
+
 export async function change(
   registry: Registry,
   target: Target,
   context: WriteContext,
   strategy: UpdateStrategy,
-  make: (current: KubernetesObject) => KubernetesObject,
+  make: Make,
 ): Promise<Outcome> {
   const { definition, name } = target;
   return onLatest(registry.storage, target, async (current) => {
     const old = current.parse();
-    const object = make(current.parse());
+    const object = make(() => current.parse());
     const version = checkIdentity(target, object, old);
     try {
       return {
@@ -72,12 +74,10 @@ export async function change(
 }
 
 /** Whether the object still names the old version when it is made from the new state: then it was the client's own. */
-function isPinned(
-  make: (current: KubernetesObject) => KubernetesObject,
-  actual: CachedObject | undefined,
-  version: string,
-): boolean {
-  return actual !== undefined && version !== "" && make(actual.parse()).metadata.resourceVersion === version;
+function isPinned(make: Make, actual: CachedObject | undefined, version: string): boolean {
+  return (
+    actual !== undefined && version !== "" && make(() => actual.parse()).metadata.resourceVersion === version
+  );
 }
 
 /** Answers the version that the wanted object names, if any. */
