@@ -190,8 +190,9 @@ export class SchedulerCache implements Snapshot {
     if (this.#assumed.delete(key)) this.#take(key);
   }
 
-  isAssumed(key: string): boolean {
-    return this.#assumed.has(key);
+  /** It has a node, as the API says or as this scheduler chose. */
+  isPlaced(key: string): boolean {
+    return this.#placed.has(key);
   }
 
   matching(

@@ -95,6 +95,25 @@ test("an assignment that fails is tried again after its backoff", async () => {
   await s.stop();
 });
 
+test("refused requests, lost answers and broken watches: everybody gets a node, none gets too many", async () => {
+  const s = await setUp();
+  const random = seededRandom(3);
+  for (const name of ["a", "b", "c"]) await s.addNode(name, { cpu: "5" });
+  s.api.fault = ({ method }) => (method !== "GET" && random.float() < 0.2 ? new Error("refused") : undefined);
+  s.api.losesAnswer = ({ path }) => path.endsWith("/binding") && random.float() < 0.4;
+  for (let i = 0; i < 20; i++) {
+    while (!(await s.addPod(`p${i}`, { cpu: "1" }).catch(() => undefined))) await s.clock.advance(10);
+    if (i % 4 === 0) s.api.dropWatches();
+    await s.clock.advance(300);
+  }
+  await s.clock.advance(120_000);
+  const { items } = await s.client.list(pods);
+  const placed = items.map((pod) => pod.spec.nodeName);
+  for (const name of ["a", "b", "c"]) expect(placed.filter((each) => each === name)).toHaveLength(5);
+  expect(placed.filter((each) => each === undefined)).toHaveLength(5);
+  await s.stop();
+});
+
 test("pods of another scheduler and gated pods are left alone; ungated, a pod is tried", async () => {
   const s = await setUp();
   await s.addNode("a");

@@ -44,6 +44,8 @@ export interface RunningScheduler {
 const bindsMax = 100;
 /** After so many cycles without a pause, others get their turn. */
 const cyclesPerTurn = 64;
+/** After an assignment that may or may not have been made. */
+const askAgainMs = 1_000;
 
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
   const world = forComponent(options.world, "scheduler");
@@ -68,11 +70,13 @@ class Scheduler {
   readonly #cache = new SchedulerCache();
   readonly #queue: SchedulingQueue;
   readonly #events: EventRecorder;
+  readonly #pods: Informer<corev1.Pod>;
   readonly #informers: Informer[];
   readonly #lookups: SchedulingWorld;
   readonly #rotation: Rotation = { next: 0 };
   readonly #binds = new Set<Promise<void>>();
   readonly #stopped = Promise.withResolvers<void>();
+  readonly #end = new AbortController();
   readonly #unsubscribe: (() => void)[];
   readonly #latency: Histogram<"result">;
 
@@ -89,6 +93,7 @@ class Scheduler {
       ["result"],
     );
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
+    this.#pods = podInformer;
     const others = [informers.of(services), informers.of(replicaSets), informers.of(namespaces)];
     this.#informers = [podInformer, nodeInformer, ...others] as unknown as Informer[];
     // Nodes first: the pods on them find their place at once.
@@ -111,6 +116,7 @@ class Scheduler {
   stop(): void {
     for (const end of this.#unsubscribe) end();
     this.#queue.stop();
+    this.#end.abort();
     this.#stopped.resolve();
   }
 
@@ -148,7 +154,7 @@ class Scheduler {
       this.#cache.setPod(pod);
       this.#queue.wake({ kind: added ? "PodAdded" : "PodChanged", pod });
     } else if (this.#isOurs(pod) && !pod.metadata.deletionTimestamp) {
-      if (!this.#cache.isAssumed(key)) this.#queue.set(key, pod, old !== undefined && !sameWishes(pod, old));
+      if (!this.#cache.isPlaced(key)) this.#queue.set(key, pod, old !== undefined && !sameWishes(pod, old));
     } else {
       this.#queue.delete(key);
     }
@@ -168,7 +174,14 @@ class Scheduler {
   #tryOne(queued: QueuedPod): void {
     const { clock, random } = this.#world;
     const startedMs = clock.monotonic();
-    const info = podInfoOf(queued.pod);
+    const pod = this.#pods.byKey(queued.key);
+    // Assigned or gone while it waited: an assignment whose answer was lost is one.
+    if (!pod || pod.spec.nodeName || pod.metadata.deletionTimestamp) {
+      this.#queue.done(queued.key);
+      return;
+    }
+    queued.pod = pod;
+    const info = podInfoOf(pod);
     const result = schedule(info, this.#cache, this.#profile, this.#lookups, random, this.#rotation);
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
     this.#latency.observe({ result: outcome }, (clock.monotonic() - startedMs) / 1000);
@@ -199,17 +212,37 @@ class Scheduler {
       const message = `Successfully assigned ${joinKey(namespace, name)} to ${nodeName}`;
       this.#events.record(info.pod, "Normal", "Scheduled", message);
     } catch (error) {
-      this.#cache.forget(queued.key);
-      if (isStatus(error, "NotFound") || isStatus(error, "Conflict")) {
-        // Gone, or assigned by somebody else: the watch says what it is now.
+      this.#world.log.debug({ pod: queued.key, error: messageOf(error) }, "the assignment failed");
+      await this.#learnOutcome(queued);
+    }
+  }
+
+  /** A failed request may have done its work: until the API says what is, the place counts as taken. */
+  async #learnOutcome(queued: QueuedPod): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      const pod = await this.#ask(queued.pod);
+      if (pod === "unknown") {
+        await this.#world.clock.sleep(askAgainMs, this.#end.signal);
+      } else if (pod?.spec.nodeName) {
+        this.#cache.setPod(pod);
         this.#queue.done(queued.key);
         return;
+      } else {
+        this.#cache.forget(queued.key);
+        if (pod) this.#queue.retry(queued);
+        else this.#queue.done(queued.key);
+        return;
       }
-      this.#world.log.warn(
-        { pod: queued.key, error: messageOf(error) },
-        "the assignment failed, trying again",
-      );
-      this.#queue.retry(queued);
+    }
+  }
+
+  /** The pod as it is now; undefined: it is gone. */
+  async #ask(pod: Pod): Promise<Pod | undefined | "unknown"> {
+    try {
+      const now = await this.#client.get(pods, pod.metadata);
+      return now.metadata.uid === pod.metadata.uid ? now : undefined;
+    } catch (error) {
+      return isStatus(error, "NotFound") ? undefined : "unknown";
     }
   }
 

@@ -24,9 +24,11 @@ interface Constraint {
   honorTaints: boolean;
 }
 
+const hostnameKey = "kubernetes.io/hostname";
+
 /** What pods of a Service or a ReplicaSet get that ask for nothing. */
 const defaults = [
-  { topologyKey: "kubernetes.io/hostname", maxSkew: 3 },
+  { topologyKey: hostnameKey, maxSkew: 3 },
   { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5 },
 ];
 
@@ -42,7 +44,8 @@ interface Spread {
 
 interface SoftSpread {
   constraint: Constraint;
-  counts: Map<string, number>;
+  /** How many matching pods the node's domain has; undefined: the node has no such domain. */
+  countAt(node: NodeInfo): number | undefined;
   weight: number;
 }
 
@@ -138,18 +141,43 @@ function prepareHard({ pod }: PodInfo, snapshot: Snapshot): Prepared | undefined
   return { hard, soft: [], strict: true };
 }
 
-function prepareSoft({ pod }: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+function prepareSoft(
+  { pod }: PodInfo,
+  feasible: readonly NodeInfo[],
+  snapshot: Snapshot,
+  world: SchedulingWorld,
+): Prepared | undefined {
   const own = constraintsOf(pod, "ScheduleAnyway");
   const asked = pod.spec.topologySpreadConstraints?.length ?? 0;
   const constraints = asked > 0 ? own : defaultConstraints(pod, world);
   if (constraints.length === 0) return undefined;
   const strict = asked > 0;
   const isEligible = eligibility(pod, constraints, strict);
-  const soft = constraints.map((constraint) => {
-    const counts = countDomains(pod, constraint, snapshot, isEligible);
-    return { constraint, counts, weight: Math.log(counts.size + 2) };
-  });
+  const soft = constraints.map((constraint) => softSpread(pod, constraint, feasible, snapshot, isEligible));
   return { hard: [], soft, strict };
+}
+
+function softSpread(
+  pod: Pod,
+  constraint: Constraint,
+  feasible: readonly NodeInfo[],
+  snapshot: Snapshot,
+  isEligible: (node: NodeInfo, constraint: Constraint) => boolean,
+): SoftSpread {
+  const { topologyKey } = constraint;
+  if (topologyKey === hostnameKey) {
+    // Every node is a domain of its own: its pods are counted already, and no other node need be looked at.
+    const byNode = snapshot.matching([pod.metadata.namespace ?? ""], constraint.selector);
+    const countAt = (node: NodeInfo) =>
+      topologyKey in node.labels ? (byNode.get(node.name) ?? 0) : undefined;
+    return { constraint, countAt, weight: Math.log(feasible.length + 2) };
+  }
+  const counts = countDomains(pod, constraint, snapshot, isEligible);
+  const countAt = (node: NodeInfo) => {
+    const domain = node.labels[topologyKey];
+    return domain === undefined ? undefined : (counts.get(domain) ?? 0);
+  };
+  return { constraint, countAt, weight: Math.log(counts.size + 2) };
 }
 
 const skewed = rejection("node(s) didn't match pod topology spread constraints");
@@ -178,13 +206,13 @@ export const podTopologySpread = defineSchedulerPlugin<Prepared>({
     }
     return undefined;
   },
-  prepareScore: (info, _feasible, snapshot, world) => prepareSoft(info, snapshot, world),
+  prepareScore: prepareSoft,
   score(_info, node, { soft, strict }) {
     let score = 0;
-    for (const { constraint, counts, weight } of soft) {
-      const domain = node.labels[constraint.topologyKey];
-      if (domain === undefined && strict) return ignored;
-      if (domain !== undefined) score += (counts.get(domain) ?? 0) * weight + (constraint.maxSkew - 1);
+    for (const { constraint, countAt, weight } of soft) {
+      const count = countAt(node);
+      if (count === undefined && strict) return ignored;
+      if (count !== undefined) score += count * weight + (constraint.maxSkew - 1);
     }
     return Math.round(score);
   },
