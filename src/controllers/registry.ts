@@ -1,6 +1,7 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
+import { endpointSliceMirroringController } from "./endpoints/endpoint-slice-mirroring.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { garbageCollector } from "./garbage-collector.ts";
 import { jobController } from "./job/controller.ts";
@@ -21,6 +22,7 @@ export const controllers: readonly Controller[] = [
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
+  endpointSliceMirroringController,
   serviceAccountController,
   rootCaController,
   namespaceController,

@@ -220,3 +220,22 @@ test("a pod that fits nowhere says why, and a cordoned node is left alone", asyn
   await expectRollout(client, "web:1", 3);
   expect(new Set((await webPods(client)).map((pod) => pod.spec.nodeName))).toEqual(new Set(["node-2"]));
 });
+
+test("a Service without a selector leads where its Endpoints say", async () => {
+  const { client } = await start(1);
+  const ref = { namespace: "default", name: "outside" };
+  await client.create(services, { metadata: ref, spec: { ports: [{ name: "db", port: 5432 }] } });
+  const subsets = [{ addresses: [{ ip: "192.0.2.7" }], ports: [{ name: "db", port: 5432 }] }];
+  await client.create(endpoints, { metadata: ref, subsets });
+  const slices = async () => {
+    const labelSelector = "kubernetes.io/service-name in (outside, kubernetes)";
+    return (await client.list(endpointSlices, { namespace: "default", labelSelector })).items;
+  };
+  await eventually(async () => {
+    const mirrored = (await slices()).filter((slice) => slice.metadata.name.startsWith("outside-"));
+    expect(mirrored).toMatchObject([
+      { ports: [{ name: "db", port: 5432, protocol: "TCP" }], endpoints: [{ addresses: ["192.0.2.7"] }] },
+    ]);
+  });
+  expect(await slices()).toHaveLength(2);
+});

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { endpointSlices, endpoints, pods, services } from "#api";
 import { testWorld } from "../kit/world.fixture.ts";
 
-const names = ["endpointslice-controller", "endpoint-controller"];
+const names = ["endpointslice-controller", "endpoint-controller", "endpointslice-mirroring-controller"];
 
 async function withPods(count: number, service: object = {}) {
   const world = testWorld();
@@ -84,5 +84,44 @@ test("the Endpoints object goes with its Service; one of somebody else stays", a
   await world.clock.advance(100);
   const left = (await world.client.list(endpoints, { namespace: "default" })).items;
   expect(left.map((each) => each.metadata.name)).toEqual(["manual"]);
+  await running.stop();
+});
+
+test("Endpoints that people write are mirrored, changed and unmirrored; with a selector they are not", async () => {
+  const { world, running, slices } = await withPods(0);
+  const manual = { namespace: "default", name: "manual" };
+  await world.create(services, { metadata: manual, spec: { ports: [{ port: 80, protocol: "TCP" }] } });
+  const subsets = [
+    {
+      addresses: [{ ip: "192.0.2.1" }, { ip: "192.0.2.2" }],
+      ports: [{ port: 8080, protocol: "TCP" as const }],
+    },
+  ];
+  await world.create(endpoints, { metadata: manual, subsets });
+  await world.clock.advance(200);
+  const mirrored = async () =>
+    (await slices()).filter((slice) => slice.metadata.labels?.["kubernetes.io/service-name"] === "manual");
+  expect(await mirrored()).toMatchObject([
+    {
+      addressType: "IPv4",
+      ports: [{ name: "", port: 8080, protocol: "TCP" }],
+      endpoints: [{ addresses: ["192.0.2.1"], conditions: { ready: true } }, { addresses: ["192.0.2.2"] }],
+      metadata: { ownerReferences: [{ kind: "Endpoints", name: "manual" }] },
+    },
+  ]);
+  await world.client.patch(endpoints, manual, "merge", {
+    subsets: [{ ...subsets[0], addresses: [{ ip: "192.0.2.9" }] }],
+  });
+  await world.clock.advance(200);
+  expect((await mirrored()).map((slice) => slice.endpoints?.map((e) => e.addresses[0]))).toEqual([
+    ["192.0.2.9"],
+  ]);
+  world.api.writes.length = 0;
+  await world.clock.advance(5_000);
+  expect(world.api.writes).toEqual([]);
+  await world.client.delete(services, manual);
+  await world.clock.advance(200);
+  expect(await mirrored()).toEqual([]);
+  expect(await slices()).toHaveLength(1);
   await running.stop();
 });
