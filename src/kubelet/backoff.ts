@@ -8,8 +8,8 @@ interface Entry {
   updatedMs: number;
 }
 
-export const backoffInitialMs = 10_000;
-export const backoffMaxMs = 300_000;
+const backoffInitialMs = 10_000;
+const backoffMaxMs = 300_000;
 
 /** Pure but for its own memory: the caller brings the time. */
 export class KeyedBackoff {

@@ -6,7 +6,7 @@ import type { corev1 } from "#api";
 import { containerHash } from "./labels.ts";
 import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
 
-export interface KillAction {
+interface KillAction {
   container: ObservedContainer;
   /** The event's message after `Stopping container`. */
   message: string;
@@ -48,7 +48,7 @@ export function shouldRestart(
 }
 
 /** Whether the sandbox has to be made (again), and with which attempt. */
-export function sandboxChange(
+function sandboxChange(
   pod: Readonly<corev1.Pod>,
   state: ObservedPod,
 ): { changed: boolean; attempt: number; id?: string } {

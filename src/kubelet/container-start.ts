@@ -44,7 +44,7 @@ const hookTimeoutMs = 10 * 60_000;
 export const crashKey = (uid: string, container: string) => `${uid}/${container}`;
 
 /** Throws `StartError` CrashLoopBackOff while the last end is too near; counts the try otherwise. */
-export function holdBack(context: PodContext, input: StartInput): void {
+function holdBack(context: PodContext, input: StartInput): void {
   const latest = latestContainer(input.state, input.container.name);
   if (latest?.state !== "CONTAINER_EXITED") return;
   if (
@@ -88,6 +88,8 @@ async function environmentFor(context: PodContext, input: StartInput): Promise<M
   const { pod, container } = input;
   const namespace = pod.metadata.namespace ?? "";
   const needs = environmentNeeds(container);
+  // A container that starts before the services are known would never learn of them.
+  await context.services.waitForSync();
   const [configMaps, secrets] = await Promise.all([
     context.objects.configMaps(namespace, needs.configMaps),
     context.objects.secrets(namespace, needs.secrets),

@@ -12,7 +12,7 @@ export interface WaitingReason {
   message: string;
 }
 
-export interface ProbeResults {
+interface ProbeResults {
   /** The startup probe has succeeded, or there is none. */
   isStarted(containerId: string): boolean;
   isReady(containerId: string): boolean;
@@ -32,7 +32,7 @@ export interface StatusInput {
 const timeOf = (nanoseconds: number) => formatTime(nanoseconds > 0 ? nanoseconds / 1e6 : 0);
 
 /** What `kubectl describe` shows of an exit. */
-export function terminatedState(
+function terminatedState(
   container: ObservedContainer,
   runtimeName: string,
   terminationMessage: string | undefined,

@@ -57,6 +57,13 @@ export async function rotateLog(
   return true;
 }
 
+/** The log of a container that is gone, with what was rotated away. */
+export async function removeLogs(path: string): Promise<void> {
+  const names = await readdir(dirname(path)).catch(() => []);
+  const own = names.filter((n) => n === basename(path) || n.startsWith(`${basename(path)}.`));
+  await Promise.all(own.map((name) => rm(join(dirname(path), name), { force: true })));
+}
+
 async function rotateLogs(context: PodContext, limits: LogLimits): Promise<void> {
   for (const container of await context.runtime.listContainers()) {
     if (container.state !== "CONTAINER_RUNNING") continue;

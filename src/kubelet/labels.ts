@@ -5,17 +5,15 @@
 import { createHash } from "node:crypto";
 import type { corev1 } from "#api";
 
-export const podNameLabel = "io.kubernetes.pod.name";
-export const podNamespaceLabel = "io.kubernetes.pod.namespace";
+const podNameLabel = "io.kubernetes.pod.name";
+const podNamespaceLabel = "io.kubernetes.pod.namespace";
 export const podUidLabel = "io.kubernetes.pod.uid";
 export const containerNameLabel = "io.kubernetes.container.name";
 export const containerHashAnnotation = "io.kubernetes.container.hash";
 export const restartCountAnnotation = "io.kubernetes.container.restartCount";
 export const terminationMessagePathAnnotation = "io.kubernetes.container.terminationMessagePath";
 export const terminationMessagePolicyAnnotation = "io.kubernetes.container.terminationMessagePolicy";
-export const gracePeriodAnnotation = "io.kubernetes.pod.terminationGracePeriod";
-/** The label every sandbox and container of ours carries. */
-export const managedLabel = "io.kubernetes.pod.uid";
+const gracePeriodAnnotation = "io.kubernetes.pod.terminationGracePeriod";
 
 /** Labels of a sandbox: the pod's own beside ours. */
 export function sandboxLabels(pod: Readonly<corev1.Pod>): Record<string, string> {

@@ -32,7 +32,13 @@ export async function runHook(options: {
     }
     if (handler.httpGet) {
       const port = portNumber(handler.httpGet.port, container);
-      const answer = await httpGet(handler.httpGet, handler.httpGet.host || options.podIp, port, timeoutMs);
+      const answer = await httpGet(
+        handler.httpGet,
+        handler.httpGet.host || options.podIp,
+        port,
+        timeoutMs,
+        world.clock,
+      );
       return answer.status >= 200 && answer.status < 400 ? undefined : `HTTP status ${answer.status}`;
     }
     if (handler.sleep) await world.clock.sleep(handler.sleep.seconds * 1000, signal);

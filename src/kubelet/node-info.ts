@@ -13,7 +13,7 @@ export interface Machine {
   info: corev1.NodeSystemInfo;
 }
 
-export const kubeletVersion = "v1.36.0";
+const kubeletVersion = "v1.36.0";
 
 const goArchitectures: Record<string, string> = { x64: "amd64", ia32: "386" };
 

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { Image } from "#contracts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
 import { nodeConditions, nodeImages } from "./node-status.ts";
+import { isSharedMount } from "./pod-files.ts";
 import { isNews } from "./pod-worker.ts";
 import { makePod } from "./testing/pods.ts";
 
@@ -74,4 +75,11 @@ test("a pod's own status coming back is no news; a change of anything else is", 
     true,
   );
   expect(isNews(pod, { ...pod, spec: { ...pod.spec, containers: [] } })).toBe(true);
+});
+
+test("the mount a path lies on decides whether it is shared", () => {
+  const info = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / /mnt rw,noatime shared:5 - tmpfs t rw\n";
+  expect(isSharedMount(info, "/mnt/x")).toBe(true);
+  expect(isSharedMount(info, "/mntx")).toBe(false);
+  expect(isSharedMount(info, "/var")).toBe(false);
 });

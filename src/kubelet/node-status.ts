@@ -101,9 +101,7 @@ export function nodeImages(images: readonly Image[]): corev1.ContainerImage[] {
     .filter((i) => i.names.length > 0);
 }
 
-export function nodeLabels(
-  options: Pick<NodeOptions, "hostname" | "labels" | "machine">,
-): Record<string, string> {
+function nodeLabels(options: Pick<NodeOptions, "hostname" | "labels" | "machine">): Record<string, string> {
   const { architecture, operatingSystem } = options.machine.info;
   return {
     "beta.kubernetes.io/arch": architecture,

@@ -35,17 +35,45 @@ interface MountInput {
   clusterDomain: string;
 }
 
+/** Whether mounts made later under `path` would reach others: the runtime refuses to follow a private mount. */
+export function isSharedMount(mountInfo: string, path: string): boolean {
+  let best = "";
+  let shared = false;
+  for (const line of mountInfo.split("\n")) {
+    const [fields = ""] = line.split(" - ");
+    const [, , , , point = "", , ...tags] = fields.split(" ");
+    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
+    if (!point || !holds || point.length < best.length) continue;
+    best = point;
+    shared = tags.some((t) => t.startsWith("shared:") || t.startsWith("master:"));
+  }
+  return shared;
+}
+
+/** Where the machine itself shares no mounts, there is nothing to follow: the volume is mounted as it is. */
+async function propagationOf(
+  mount: Readonly<corev1.VolumeMount>,
+  hostPath: string,
+): Promise<Mount["propagation"]> {
+  const wanted = mount.mountPropagation ?? "None";
+  if (wanted !== "HostToContainer") return propagations[wanted];
+  return isSharedMount(await readText("/proc/self/mountinfo"), hostPath)
+    ? propagations[wanted]
+    : propagations.None;
+}
+
 async function volumeMounts(input: MountInput): Promise<Mount[]> {
   const mounts: Mount[] = [];
   for (const mount of input.container.volumeMounts ?? []) {
     const volumePath = input.volumes.get(mount.name);
     if (!volumePath) throw new VolumeError(`volume "${mount.name}" is not mounted`);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, input.environment) : (mount.subPath ?? "");
+    const hostPath = subPath ? await resolveSubPath(volumePath, subPath) : volumePath;
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: subPath ? await resolveSubPath(volumePath, subPath) : volumePath,
+      hostPath,
       readonly: mount.readOnly ?? false,
-      propagation: propagations[mount.mountPropagation ?? "None"],
+      propagation: await propagationOf(mount, hostPath),
     });
   }
   return mounts;

@@ -23,10 +23,6 @@ export interface ObservedPod {
   containers: readonly ObservedContainer[];
 }
 
-export function emptyPod(uid: string): ObservedPod {
-  return { uid, sandboxes: [], containers: [] };
-}
-
 /** The newest container of this name. */
 export function latestContainer(state: ObservedPod, name: string): ObservedContainer | undefined {
   return state.containers.find((c) => c.name === name);
@@ -130,7 +126,7 @@ async function orGone<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-export function summarize(
+function summarize(
   boxes: readonly PodSandbox[],
   items: readonly Container[],
 ): Map<string, RuntimePodSummary> {

@@ -7,7 +7,7 @@ import { isRestartableInit } from "./compute-actions.ts";
 import { containerStatuses, type StatusInput } from "./container-status.ts";
 import { podIpsOf, readySandbox } from "./pod-state.ts";
 
-export type Phase = NonNullable<corev1.PodStatus["phase"]>;
+type Phase = NonNullable<corev1.PodStatus["phase"]>;
 
 export interface PodStatusInput extends StatusInput {
   nowMs: number;
@@ -62,7 +62,7 @@ function initProgress(pod: Readonly<corev1.Pod>, statuses: readonly corev1.Conta
   return { pending, pendingSidecars, failed };
 }
 
-export function phaseOf(
+function phaseOf(
   pod: Readonly<corev1.Pod>,
   inits: readonly corev1.ContainerStatus[],
   mains: readonly corev1.ContainerStatus[],

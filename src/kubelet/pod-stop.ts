@@ -24,6 +24,10 @@ export function graceSecondsOf(pod: Readonly<corev1.Pod>): number {
   return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
 }
 
+function ignoreGone(error: unknown): void {
+  if (!isRuntimeNotFound(error)) throw error;
+}
+
 function specOf(pod: Readonly<corev1.Pod>, name: string): Readonly<corev1.Container> | undefined {
   return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((c) => c.name === name);
 }
@@ -43,6 +47,8 @@ export async function stopContainer(
   const handler = spec?.lifecycle?.preStop;
   if (spec && handler && graceSeconds > 0 && isRunning(container)) {
     const startedMs = context.world.clock.monotonic();
+    const late = new AbortController();
+    const timer = context.world.clock.after(graceSeconds * 1000, () => late.abort());
     const failure = await runHook({
       handler,
       container: spec,
@@ -50,9 +56,10 @@ export async function stopContainer(
       podIp: podIpsOf(options.state)[0] ?? context.nodeAddresses[0] ?? "",
       runtime: context.runtime,
       world: context.world,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(graceSeconds * 1000)]),
+      signal: AbortSignal.any([signal, late.signal]),
       timeoutMs: graceSeconds * 1000,
     });
+    timer.cancel();
     if (failure !== undefined) say("Warning", "FailedPreStopHook", "PreStopHook failed");
     const usedSeconds = (context.world.clock.monotonic() - startedMs) / 1000;
     left = Math.max(leastGraceSeconds, Math.ceil(graceSeconds - usedSeconds));
@@ -82,7 +89,6 @@ export async function stopPod(context: PodContext, options: StopOptions): Promis
     const left = Math.max(Math.min(leastGraceSeconds, options.graceSeconds), options.graceSeconds - used);
     await Promise.all(sidecars.filter((c) => c.name === name).map((c) => stop(c, left)));
   }
-  for (const sandbox of state.sandboxes) {
-    if (sandbox.state === "SANDBOX_READY") await context.runtime.stopPodSandbox(sandbox.id);
-  }
+  // One that died by itself may still hold its address.
+  await Promise.all(state.sandboxes.map((s) => context.runtime.stopPodSandbox(s.id).catch(ignoreGone)));
 }

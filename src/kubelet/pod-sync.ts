@@ -7,6 +7,7 @@ import { computePodActions, isRestartableInit, type PodActions } from "./compute
 import { crashKey, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
+import { removeLogs } from "./housekeeping.ts";
 import type { PodContext } from "./pod-context.ts";
 import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
@@ -123,7 +124,7 @@ export async function syncPod(
   } else {
     await refreshVolumes(context, pod);
   }
-  await pruneContainers(context, state);
+  await prune(context, state);
   return Math.min(againMs, deadlineMs, backoffLeftMs(context, pod, state, memory));
 }
 
@@ -278,12 +279,23 @@ function backoffLeftMs(
   return Math.min(soonest, context.images.remainingMs(pod)) + 1;
 }
 
-/** One dead container of each name stays, for its logs and its last state. */
-async function pruneContainers(context: PodContext, state: ObservedPod): Promise<void> {
+/** One dead container of each name stays, for its logs and its last state; of old sandboxes only those with one. */
+async function prune(context: PodContext, state: ObservedPod): Promise<void> {
+  const used = new Set<string>();
   const kept = new Set<string>();
   for (const container of state.containers) {
-    if (container.state !== "CONTAINER_EXITED") continue;
-    if (!kept.has(container.name)) kept.add(container.name);
-    else await context.runtime.removeContainer(container.id);
+    const dead = container.state === "CONTAINER_EXITED";
+    if (dead && kept.has(container.name)) {
+      await context.runtime.removeContainer(container.id);
+      if (container.logPath) await removeLogs(container.logPath);
+      continue;
+    }
+    if (dead) kept.add(container.name);
+    used.add(container.podSandboxId);
+  }
+  for (const sandbox of state.sandboxes.slice(1)) {
+    if (sandbox.state === "SANDBOX_READY" || used.has(sandbox.id)) continue;
+    await context.runtime.stopPodSandbox(sandbox.id);
+    await context.runtime.removePodSandbox(sandbox.id);
   }
 }

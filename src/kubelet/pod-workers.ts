@@ -19,7 +19,7 @@ export interface PodWorkers {
 }
 
 /** A pod of which only the runtime still knows: enough to end it. */
-export function orphanPod(summary: RuntimePodSummary): corev1.Pod {
+function orphanPod(summary: RuntimePodSummary): corev1.Pod {
   return {
     apiVersion: "v1",
     kind: "Pod",

@@ -29,7 +29,7 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-export function namespaceOptions(pod: Readonly<corev1.Pod>): NamespaceOption {
+function namespaceOptions(pod: Readonly<corev1.Pod>): NamespaceOption {
   return {
     network: pod.spec.hostNetwork ? "NODE" : "POD",
     pid: pod.spec.hostPID ? "NODE" : pod.spec.shareProcessNamespace ? "POD" : "CONTAINER",

@@ -5,7 +5,7 @@
 import { connect } from "node:net";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import type { corev1 } from "#api";
-import { messageOf } from "#base";
+import { type Clock, messageOf } from "#base";
 import { type ContainerRuntime, RuntimeError } from "#contracts";
 import { httpGet } from "./http.ts";
 import { portNumber } from "./target.ts";
@@ -21,6 +21,7 @@ export interface CheckTarget {
   containerId: string;
   podIp: string;
   runtime: ContainerRuntime;
+  clock: Clock;
 }
 
 const outputMaxBytes = 10 * 1024;
@@ -62,6 +63,7 @@ async function checkHttp(target: CheckTarget, action: Readonly<corev1.HTTPGetAct
     action.host || target.podIp,
     port,
     timeoutSecondsOf(target.probe) * 1000,
+    target.clock,
   );
   if (answer.status >= 200 && answer.status < 400) return { ok: true, message: answer.body };
   return { ok: false, message: `HTTP probe failed with statuscode: ${answer.status}` };
@@ -105,9 +107,10 @@ function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Pr
   const client = new Client(`${host}:${action.port}`, credentials.createInsecure(), {
     "grpc.enable_retries": 0,
   });
-  const deadline = AbortSignal.timeout(timeoutMs);
+  let late = false;
   return new Promise((resolve) => {
     const end = (ok: boolean, message: string) => {
+      timer.cancel();
       client.close();
       resolve({ ok, message });
     };
@@ -121,7 +124,7 @@ function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Pr
         if (error)
           return end(
             false,
-            deadline.aborted
+            late
               ? `timeout: failed to connect service ${host}:${action.port} within ${timeoutMs / 1000}s`
               : error.message,
           );
@@ -133,6 +136,9 @@ function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Pr
         );
       },
     );
-    deadline.addEventListener("abort", () => call.cancel(), { once: true });
+    const timer = target.clock.after(timeoutMs, () => {
+      late = true;
+      call.cancel();
+    });
   });
 }

@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { corev1 } from "#api";
+import type { Clock } from "#base";
 
 export interface HttpAnswer {
   status: number;
@@ -12,11 +13,12 @@ export interface HttpAnswer {
 const bodyMaxBytes = 10 * 1024;
 const redirectsMax = 10;
 
-export function httpGet(
+export async function httpGet(
   action: Readonly<corev1.HTTPGetAction>,
   host: string,
   port: number,
   timeoutMs: number,
+  clock: Clock,
 ): Promise<HttpAnswer> {
   const scheme = (action.scheme ?? "HTTP").toLowerCase();
   const address = host.includes(":") ? `[${host}]` : host;
@@ -27,12 +29,10 @@ export function httpGet(
     connection: "close",
   };
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
-  return follow(
-    new URL(`${scheme}://${address}:${port}${path}`),
-    headers,
-    AbortSignal.timeout(timeoutMs),
-    redirectsMax,
-  );
+  const late = new AbortController();
+  const timer = clock.after(timeoutMs, () => late.abort());
+  const url = new URL(`${scheme}://${address}:${port}${path}`);
+  return follow(url, headers, late.signal, redirectsMax).finally(() => timer.cancel());
 }
 
 async function follow(

@@ -91,6 +91,7 @@ function beginProbes(
       podIp: target.podIp,
       runtime: options.runtime,
       world: options.world,
+      clock: options.world.clock,
       startedMs: target.startedAt / 1e6,
       mayRun: () => kind === "startup" || entry.started,
       onVerdict: (healthy) => verdict(kind, healthy),

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, silentLogger, VirtualClock } from "#base";
+import { createWorld, silentLogger, systemClock, VirtualClock } from "#base";
 import { type ContainerRuntime, RuntimeError } from "#contracts";
 import { makeContainer } from "../testing/pods.ts";
 import { check } from "./check.ts";
@@ -88,7 +88,14 @@ describe("checks", () => {
     },
   } as unknown as ContainerRuntime;
   const ask = (probe: object) =>
-    check({ probe, container: makeContainer("main"), containerId: "c", podIp: "127.0.0.1", runtime });
+    check({
+      probe,
+      container: makeContainer("main"),
+      containerId: "c",
+      podIp: "127.0.0.1",
+      runtime,
+      clock: systemClock,
+    });
 
   test("by command", async () => {
     expect(await ask({ exec: { command: ["true"] } })).toEqual({ ok: true, message: "said" });
@@ -129,6 +136,7 @@ describe("checks", () => {
       container: makeContainer("main"),
       containerId: "c",
       podIp: "",
+      clock,
       runtime,
       world,
       startedMs: clock.now(),

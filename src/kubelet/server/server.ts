@@ -13,7 +13,7 @@ import { serveLogs } from "./logs.ts";
 import { HttpError } from "./request.ts";
 import { serveStream } from "./streaming.ts";
 
-export interface ClientIdentity {
+interface ClientIdentity {
   user: string;
   groups: readonly string[];
 }
@@ -39,7 +39,7 @@ export interface KubeletServer {
 
 const apiServerUsers = ["kube-apiserver-kubelet-client", "kube-apiserver", "system:kube-apiserver"];
 
-export function mayUseKubelet(identity: ClientIdentity): boolean {
+function mayUseKubelet(identity: ClientIdentity): boolean {
   return apiServerUsers.includes(identity.user) || identity.groups.includes("system:masters");
 }
 

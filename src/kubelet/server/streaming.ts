@@ -51,7 +51,7 @@ async function streamingUrl(serving: Serving, url: URL): Promise<string> {
 }
 
 /** Joins two connections; when one ends, so does the other. */
-export function join(a: Duplex, b: Duplex): void {
+function join(a: Duplex, b: Duplex): void {
   const end = () => {
     a.destroy();
     b.destroy();

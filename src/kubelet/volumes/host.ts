@@ -24,7 +24,7 @@ const dataLink = "..data";
 const unescaped = (text: string) =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
-export async function mountPoints(): Promise<string[]> {
+async function mountPoints(): Promise<string[]> {
   const text = await readFile("/proc/self/mounts", "utf8");
   return text.split("\n").flatMap((line) => (line ? [unescaped(line.split(" ")[1] ?? "")] : []));
 }
