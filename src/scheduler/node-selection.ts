@@ -1,5 +1,5 @@
-/** Which nodes a pod says it may run on: `nodeSelector` and required node affinity. */
-import type { corev1 } from "#api";
+/** Which nodes a pod says it may run on, and which taints it tolerates. */
+import { type corev1, tolerates } from "#api";
 import type { NodeInfo, Pod } from "./cache.ts";
 
 type Term = Readonly<corev1.NodeSelectorTerm>;
@@ -44,4 +44,8 @@ export function requiredNodes(pod: Pod): NodePredicate | undefined {
   return (node) =>
     selector.every(([key, value]) => node.labels[key] === value) &&
     (!required || required.nodeSelectorTerms.some((term) => termMatches(term, node)));
+}
+
+export function isTolerated(pod: Pod, taint: Readonly<corev1.Taint>): boolean {
+  return pod.spec.tolerations?.some((toleration) => tolerates(toleration, taint)) ?? false;
 }

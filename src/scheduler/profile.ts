@@ -1,17 +1,17 @@
 /** The default profile: which plugins run, in which order, and what their scores weigh. */
 import type { SchedulerPlugin } from "./define-plugin.ts";
+import { imageLocality } from "./plugins/image-locality.ts";
 import { interPodAffinity } from "./plugins/inter-pod-affinity.ts";
-import {
-  nodeAffinity,
-  nodeName,
-  nodePorts,
-  nodeUnschedulable,
-  prioritySort,
-  schedulingGates,
-  taintToleration,
-} from "./plugins/node-rules.ts";
+import { nodeAffinity } from "./plugins/node-affinity.ts";
+import { nodeName } from "./plugins/node-name.ts";
+import { nodePorts } from "./plugins/node-ports.ts";
+import { nodeResourcesBalancedAllocation } from "./plugins/node-resources-balanced-allocation.ts";
+import { nodeResourcesFit } from "./plugins/node-resources-fit.ts";
+import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { podTopologySpread } from "./plugins/pod-topology-spread.ts";
-import { imageLocality, nodeResourcesBalancedAllocation, nodeResourcesFit } from "./plugins/resources.ts";
+import { prioritySort } from "./plugins/priority-sort.ts";
+import { schedulingGates } from "./plugins/scheduling-gates.ts";
+import { taintToleration } from "./plugins/taint-toleration.ts";
 
 export interface ProfileEntry {
   readonly plugin: SchedulerPlugin;

@@ -2,7 +2,7 @@
  * PodTopologySpread: keeps pods of a kind apart over zones, hosts or whatever label divides the nodes.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
  */
-import { type corev1, type metav1, selectorMatches, tolerates } from "#api";
+import { type corev1, type metav1, selectorMatches } from "#api";
 import type { NodeInfo, Pod, PodInfo, Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
@@ -11,7 +11,7 @@ import {
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
-import { requiredNodes } from "../node-selection.ts";
+import { isTolerated, requiredNodes } from "../node-selection.ts";
 
 type When = "DoNotSchedule" | "ScheduleAnyway";
 
@@ -102,13 +102,11 @@ function eligibility(pod: Pod, constraints: readonly Constraint[], strict: boole
     if (strict && !constraints.every((each) => node.labels[each.topologyKey] !== undefined)) return false;
     if (node.labels[topologyKey] === undefined) return false;
     if (honorAffinity && allowed && !allowed(node)) return false;
-    return !honorTaints || !node.taints.some((taint) => isRepelled(pod, taint));
+    return (
+      !honorTaints ||
+      !node.taints.some((taint) => taint.effect !== "PreferNoSchedule" && !isTolerated(pod, taint))
+    );
   };
-}
-
-function isRepelled(pod: Pod, taint: Readonly<corev1.Taint>): boolean {
-  if (taint.effect === "PreferNoSchedule") return false;
-  return !pod.spec.tolerations?.some((toleration) => tolerates(toleration, taint));
 }
 
 function countDomains(

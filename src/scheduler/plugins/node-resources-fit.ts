@@ -1,0 +1,65 @@
+/**
+ * NodeResourcesFit: does the pod fit, and where is most room left (the strategy LeastAllocated).
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/resource-bin-packing/
+ */
+import type { Pod } from "../cache.ts";
+import {
+  type ClusterEvent,
+  defineSchedulerPlugin,
+  type Rejection,
+  rejection,
+  scoreMax,
+  unresolvable,
+} from "../define-plugin.ts";
+import { podRequest } from "../resources.ts";
+
+/** A node that is too small for the pod even when empty does not help it. */
+function couldHold(pod: Pod, event: ClusterEvent): boolean {
+  if (!("node" in event)) return true;
+  const request = podRequest(pod);
+  const { allocatable } = event.node;
+  return request.milliCpu <= allocatable.milliCpu && request.memory <= allocatable.memory;
+}
+
+export const nodeResourcesFit = defineSchedulerPlugin<true>({
+  name: "NodeResourcesFit",
+  wakes: [
+    { on: "NodeAdded", helps: couldHold },
+    { on: "NodeChanged", helps: couldHold },
+    { on: "PodDeleted" },
+    { on: "PodChanged" },
+  ],
+  prepare: () => true,
+  filter({ request }, node): Rejection | undefined {
+    const { allocatable, requested, pods } = node;
+    const reasons: string[] = [];
+    let never = false;
+    const check = (name: string, wanted: number, used: number, all: number) => {
+      if (wanted === 0 || wanted <= all - used) return;
+      reasons.push(`Insufficient ${name}`);
+      if (wanted > all) never = true;
+    };
+    if (pods.size + 1 > allocatable.pods) reasons.push("Too many pods");
+    check("cpu", request.milliCpu, requested.milliCpu, allocatable.milliCpu);
+    check("memory", request.memory, requested.memory, allocatable.memory);
+    check(
+      "ephemeral-storage",
+      request.ephemeralStorage,
+      requested.ephemeralStorage,
+      allocatable.ephemeralStorage,
+    );
+    for (const [name, wanted] of request.others) {
+      check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
+    }
+    if (reasons.length === 0) return undefined;
+    return never ? unresolvable(...reasons) : rejection(...reasons);
+  },
+  prepareScore: () => true,
+  score({ assumed }, node) {
+    const free = (all: number, used: number) =>
+      all === 0 || used > all ? 0 : Math.floor(((all - used) * scoreMax) / all);
+    const cpu = free(node.allocatable.milliCpu, node.assumed.milliCpu + assumed.milliCpu);
+    const memory = free(node.allocatable.memory, node.assumed.memory + assumed.memory);
+    return Math.floor((cpu + memory) / 2);
+  },
+});

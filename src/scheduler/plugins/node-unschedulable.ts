@@ -1,0 +1,13 @@
+/** NodeUnschedulable: cordoned nodes take only pods that tolerate it. https://kubernetes.io/docs/concepts/architecture/nodes/#manual-node-administration */
+import { defineSchedulerPlugin, unresolvable } from "../define-plugin.ts";
+import { isTolerated } from "../node-selection.ts";
+
+const unschedulableTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;
+const unschedulableNode = unresolvable("node(s) were unschedulable");
+
+export const nodeUnschedulable = defineSchedulerPlugin<boolean>({
+  name: "NodeUnschedulable",
+  wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }],
+  prepare: ({ pod }) => !isTolerated(pod, unschedulableTaint),
+  filter: (_info, { node }, matters) => (matters && node.spec?.unschedulable ? unschedulableNode : undefined),
+});
