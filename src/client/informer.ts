@@ -43,6 +43,9 @@ const namespaceIndex = "namespace";
 /** The server ends watches after a while too; asking for different lengths spreads the reconnections. */
 const watchSeconds = 300;
 
+/** A server that restarts is no news; one that stays away is. */
+const failuresPerWarning = 5;
+
 /** Lists of more than this come in pages. */
 const pageItems = 5000;
 
@@ -61,6 +64,8 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
   /** "" asks for a list. */
   #resourceVersion = "";
   #revision = 0;
+  /** In a row. */
+  #failures = 0;
 
   constructor(
     client: Client,
@@ -143,8 +148,10 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
       this.#resourceVersion = "";
       if (stale) return;
     }
-    const { resource } = this.type;
-    this.#world.log.debug({ resource, error: messageOf(error) }, "list or watch failed, trying again");
+    this.#failures++;
+    const level = this.#failures % failuresPerWarning === 0 ? "warn" : "debug";
+    const detail = { resource: this.type.resource, error: messageOf(error), failures: this.#failures };
+    this.#world.log[level](detail, "list or watch failed, trying again");
     await this.#world.clock.sleep(this.#backoff.next(), signal);
   }
 
@@ -166,7 +173,7 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
     if (signal.aborted) return;
     this.#replace(seen);
     this.#seen(resourceVersion);
-    this.#backoff.reset();
+    this.#wentWell();
     this.#hasSynced = true;
     this.#synced.resolve();
   }
@@ -192,12 +199,17 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
       if (event.type === "DELETED") this.#remove(keyOf(event.object), event.object);
       else if (event.type !== "BOOKMARK") this.#put(keyOf(event.object), event.object);
       this.#seen(event.object.metadata.resourceVersion);
-      this.#backoff.reset();
+      this.#wentWell();
     }
     // A server that closes every watch at once must not be asked without pause.
     if (!signal.aborted && this.#world.clock.monotonic() - startedMs < 1000) {
       await this.#world.clock.sleep(this.#backoff.next(), signal);
     }
+  }
+
+  #wentWell(): void {
+    this.#backoff.reset();
+    this.#failures = 0;
   }
 
   #seen(resourceVersion: string): void {
