@@ -3,7 +3,11 @@ import { writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 await build({
-  entryPoints: { knarr: "src/cli/main.ts", index: "src/distro/index.ts", "store-writer": "src/store/writer.ts" },
+  entryPoints: {
+    knarr: "src/cli/main.ts",
+    index: "src/distro/index.ts",
+    "store-writer": "src/store/writer.ts",
+  },
   outdir: "dist",
   bundle: true,
   splitting: true,

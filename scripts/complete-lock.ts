@@ -11,8 +11,30 @@ interface LockedPackage {
   [key: string]: unknown;
 }
 
-const systems = ["android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "openharmony", "sunos", "win32", "aix"];
-const processors = ["arm64", "arm", "ia32", "x64", "ppc64", "riscv64", "s390x", "loong64", "mips64el", "wasm32"];
+const systems = [
+  "android",
+  "darwin",
+  "freebsd",
+  "linux",
+  "netbsd",
+  "openbsd",
+  "openharmony",
+  "sunos",
+  "win32",
+  "aix",
+];
+const processors = [
+  "arm64",
+  "arm",
+  "ia32",
+  "x64",
+  "ppc64",
+  "riscv64",
+  "s390x",
+  "loong64",
+  "mips64el",
+  "wasm32",
+];
 
 function platformOf(name: string): { os?: string[]; cpu?: string[] } {
   const words = name.split(/[-/]/);

@@ -14,6 +14,7 @@ import { alwaysAllowAuthenticated } from "./authorizer.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
+import type { Extension } from "./http/extensions.ts";
 import { type Front, openFront } from "./http/front.ts";
 import { inProcessTransport } from "./http/in-process.ts";
 import { Pipeline } from "./http/pipeline.ts";
@@ -41,6 +42,8 @@ export interface ApiServerOptions {
   tokens: readonly StaticToken[];
   /** How this server proves to kubelets who it is, and how it knows them. */
   kubeletClient: { cert: string; key: string; ca: string };
+  /** Further paths behind the same authentication. */
+  extensions?: readonly Extension[];
 }
 
 export interface ApiServer {
@@ -74,6 +77,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer: alwaysAllowAuthenticated,
     documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`),
+    extensions: options.extensions ?? [],
     nodeStream: (call) => nodes.stream(call),
   });
   const front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));

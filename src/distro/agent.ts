@@ -84,6 +84,7 @@ async function membership({
   const answer = await joinCluster(world, server, parseToken(token), { nodeName, nodeAddress });
   const config: ClusterConfig = {
     ...configFor({ name: answer.clusterName, slot: 0, nodeName, nodeAddress }),
+    role: "agent",
     clusterCidr: answer.clusterCidr,
     podCidr: answer.podCidr,
     dnsAddress: answer.dnsAddress,

@@ -16,6 +16,8 @@ export const clusterDomain = "cluster.local";
 
 export interface ClusterConfig {
   name: string;
+  /** `agent`: this folder is a node of a cluster whose control plane is elsewhere. */
+  role: "server" | "agent";
   /** Clusters on one machine differ in their slot: it gives each its own addresses and ports. */
   slot: number;
   /** Pods of the whole cluster. */
@@ -52,6 +54,7 @@ export function configFor(options: ConfigOptions): ClusterConfig {
   const { slot } = options;
   return {
     name: options.name,
+    role: "server",
     slot,
     clusterCidr: `10.${244 - slot}.0.0/16`,
     podCidr: `10.${244 - slot}.0.0/24`,

@@ -1,5 +1,5 @@
 /** Store, API server, controllers and scheduler, wired together in one process. */
-import { type ApiServer, startApiServer } from "#apiserver";
+import { type ApiServer, type Extension, type StaticToken, startApiServer } from "#apiserver";
 import { forComponent, type World } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { startControllers } from "#controllers";
@@ -18,6 +18,8 @@ export interface ControlPlaneOptions {
   serviceCidr: string;
   /** Where the `kubernetes` Service leads. */
   advertiseAddress: string;
+  tokens?: readonly StaticToken[];
+  extensions?: readonly Extension[];
 }
 
 export interface ControlPlane extends Running {
@@ -37,7 +39,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const apiServer = await startApiServer({
     world: forComponent(world, "apiserver"),
     store: options.store,
-    tls: credentials.server,
+    // The authority goes along in the chain: a joining node knows it by its fingerprint.
+    tls: { cert: credentials.server.cert + credentials.ca.cert, key: credentials.server.key },
     clientCa: credentials.ca.cert,
     ...(options.listen ? { listen: options.listen } : {}),
     serviceCidr: options.serviceCidr,
@@ -45,7 +48,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     advertiseAddress: options.advertiseAddress,
     serviceAccountKey: credentials.serviceAccountKey,
     issuer: serviceAccountIssuer,
-    tokens: [],
+    tokens: options.tokens ?? [],
+    extensions: options.extensions ?? [],
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
   });
   started.push(apiServer);

@@ -5,13 +5,14 @@
 import { request } from "node:https";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { badRequest, type corev1, isStatus, nodes } from "#api";
+import type { Extension } from "#apiserver";
 import { UserError, type World } from "#base";
 import type { Client } from "#client";
 import type { Authority, KeyPair } from "./certificates.ts";
 import type { ClusterConfig } from "./config.ts";
 import { fingerprintOf, type JoinToken, sameFingerprint } from "./join-token.ts";
 
-export const joinPath = "/knarr/v1/join";
+const joinPath = "/knarr/v1/join";
 export const joinGroup = "system:bootstrappers";
 
 export interface JoinRequest {
@@ -53,15 +54,22 @@ export function freePodCidr(clusterCidr: string, all: readonly Readonly<corev1.N
   return undefined;
 }
 
-export interface JoinServerOptions {
+interface JoinServerOptions {
   config: ClusterConfig;
   /** Loaded when the first node comes: a server that nobody joins never needs the certificate library. */
   authority(): Promise<Authority>;
-  client: Client;
+  /** Asked for when the first node comes: the API server is not there yet when its paths are named. */
+  client(): Client;
 }
 
-/** The server's side. Two nodes that come at once get different addresses: the Node object is created here, one by one. */
-export function joinServer(options: JoinServerOptions): (request: JoinRequest) => Promise<JoinAnswer> {
+/** The path of the API server that machines join through. */
+export function joinExtension(options: JoinServerOptions): Extension {
+  const admitOne = joinServer(options);
+  return { path: joinPath, group: joinGroup, handle: (body) => admitOne(parseJoinRequest(body)) };
+}
+
+/** Two nodes that come at once get different addresses: the Node object is created here, one by one. */
+function joinServer(options: JoinServerOptions): (request: JoinRequest) => Promise<JoinAnswer> {
   let last: Promise<unknown> = Promise.resolve();
   return (joinRequest) => {
     const answer = last.then(() => admit(options, joinRequest));
@@ -100,7 +108,8 @@ async function admit(
 }
 
 /** The pod addresses of a node: its own from an earlier time, or free ones. */
-async function reserve({ client, config }: JoinServerOptions, nodeName: string): Promise<string> {
+async function reserve({ client: clientOf, config }: JoinServerOptions, nodeName: string): Promise<string> {
+  const client = clientOf();
   const { items } = await client.list(nodes);
   const known = items.find((node) => node.metadata.name === nodeName);
   if (known?.spec.podCIDR) return known.spec.podCIDR;

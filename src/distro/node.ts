@@ -47,6 +47,7 @@ export interface NodeOptions {
   informers: Informers;
   /** Cluster DNS answers on this node. */
   dns: boolean;
+  labels?: Record<string, string>;
 }
 
 /** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
@@ -77,7 +78,7 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
     podCidr: config.podCidr,
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
-    config: { cgroupRoot: `/${cgroupRootOf(config.name)}` },
+    config: { cgroupRoot: `/${cgroupRootOf(config.name)}`, nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,
       port: config.kubeletPort,

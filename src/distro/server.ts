@@ -1,14 +1,17 @@
 /** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
 import { writeFile } from "node:fs/promises";
 import { UserError, type World } from "#base";
+import { startRoutes } from "#network";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore } from "#store";
 import { installAddons } from "./addons.ts";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { type Credentials, loadCredentials } from "./credentials.ts";
+import { type Credentials, loadCredentials, loadStoredAuthority } from "./credentials.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
+import { joinExtension, joinGroup } from "./join.ts";
+import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import { startNode, startRuntime } from "./node.ts";
 
@@ -17,6 +20,9 @@ export interface ServerOptions {
   config: ClusterConfig;
   paths: ClusterPaths;
 }
+
+/** As kubeadm labels the node that carries the control plane: `kubectl get nodes` shows it as a role. */
+const controlPlaneLabels = { "node-role.kubernetes.io/control-plane": "" };
 
 /** Resolves when the API answers and the node's parts run; the node is Ready a moment later. */
 export async function startServer(options: ServerOptions): Promise<Running> {
@@ -42,9 +48,9 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);
       const { informers } = controlPlane;
       const addons = installAddons(controlPlane.clientOf("system:knarr", ["system:masters"]), config);
-      started.push(
-        await startNode({ world, config, paths, credentials, containerd, client, informers, dns: true }),
-      );
+      const node = { world, config, paths, credentials, containerd, client, informers };
+      started.push(await startNode({ ...node, dns: true, labels: controlPlaneLabels }));
+      started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
       await addons;
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));
@@ -63,13 +69,22 @@ async function startStoredControlPlane(
 ): Promise<ControlPlane> {
   const store = await openEmbeddedStore({ path: paths.store, world });
   started.push({ stop: () => store.close() });
-  const controlPlane = await startControlPlane({
+  const token = await loadJoinSecret(world.random, paths.tls);
+  const controlPlane: ControlPlane = await startControlPlane({
     world,
     store,
     credentials,
     listen: { host: "0.0.0.0", port: config.apiPort },
     serviceCidr: config.serviceCidr,
     advertiseAddress: config.nodeAddress,
+    tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
+    extensions: [
+      joinExtension({
+        config,
+        authority: () => loadStoredAuthority(world, paths.tls),
+        client: () => controlPlane.clientOf("system:knarr", ["system:masters"]),
+      }),
+    ],
   });
   started.push(controlPlane);
   return controlPlane;
@@ -95,7 +110,8 @@ async function writeKubeconfig(
 ): Promise<void> {
   const text = kubeconfigOf({
     name: config.name,
-    url: controlPlane.apiServer.url,
+    // By loopback: it stays good when the machine's address changes.
+    url: `https://127.0.0.1:${controlPlane.apiServer.port}`,
     caCert: credentials.ca.cert,
     client: credentials.admin,
   });

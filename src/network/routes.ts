@@ -47,10 +47,13 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
       applied.delete(cidr);
     }
   };
+  let said = "";
   const touch = () => {
-    work = work
-      .then(sync)
-      .catch((error: unknown) => log.warn({ error: messageOf(error) }, "a route could not be set"));
+    work = work.then(sync).catch((error: unknown) => {
+      // Every heartbeat of every node comes by here: the same trouble is told once.
+      if (messageOf(error) !== said) log.warn({ error: messageOf(error) }, "a route could not be set");
+      said = messageOf(error);
+    });
   };
   const off = cache.on({ add: touch, update: touch, delete: touch });
   await cache.waitForSync();

@@ -15,13 +15,14 @@ export interface ProxyState {
   pods: readonly Readonly<corev1.Pod>[];
 }
 
-/** Elements as nft writes them, by set; `chains` are the balancing chains that must exist: `n3`, `h2`. */
+/** Elements as nft writes them, by set. */
 export interface ProxyElements {
   services: Map<string, string>;
   endpoints: Map<string, string>;
   rejects: Set<string>;
   hairpins: Set<string>;
-  chains: Set<string>;
+  /** The most endpoints behind one front: balancing chains up to that count must exist. */
+  largest: number;
 }
 
 interface Target {
@@ -38,7 +39,7 @@ export function proxyElements(state: ProxyState): ProxyElements {
     endpoints: new Map(),
     rejects: new Set(),
     hairpins: new Set(),
-    chains: new Set(),
+    largest: 0,
   };
   const slicesOf = groupSlices(state.slices);
   for (const service of state.services) {
@@ -143,9 +144,8 @@ function addFront(
     return;
   }
   const used = targets.slice(0, targetsMax);
-  const chain = `${balance}${used.length}`;
-  out.chains.add(chain);
-  out.services.set(front, `goto ${chain}`);
+  out.largest = Math.max(out.largest, used.length);
+  out.services.set(front, `goto ${balance}${used.length}`);
   for (const [i, target] of used.entries()) {
     out.endpoints.set(`${front} . ${i}`, `${target.address} . ${target.port}`);
     out.hairpins.add(`${target.address} . ${target.address}`);

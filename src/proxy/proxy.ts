@@ -3,7 +3,7 @@ import { endpointSlices, pods, services } from "#api";
 import { applyNftRules, deleteNftTable, forComponent, hasNftTable, messageOf, type World } from "#base";
 import type { Informers } from "#client";
 import { proxyElements } from "./elements.ts";
-import { emptyElements, skeleton, transaction } from "./ruleset.ts";
+import { capacityFor, emptyElements, skeleton, transaction } from "./ruleset.ts";
 
 export interface ProxyOptions {
   world: World;
@@ -39,11 +39,12 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const podCache = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
 
   let applied: ReturnType<typeof emptyElements> | undefined;
+  let capacity = 0;
   let dirty = true;
   let stopped = false;
   let running: Promise<void> | undefined;
 
-  /** One transaction, or the whole table where none stands yet or the last attempt failed. */
+  /** One transaction, or the whole table where none stands yet, it is too small, or the last attempt failed. */
   const sync = async () => {
     const wanted = proxyElements({
       nodeName: options.nodeName,
@@ -52,8 +53,10 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
       slices: sliceCache.list(),
       pods: podCache.list(),
     });
-    const base = applied ? "" : skeleton(table);
-    const rules = base + transaction(table, applied ?? emptyElements(), wanted);
+    const former = applied && wanted.largest <= capacity ? applied : undefined;
+    capacity = former ? capacity : capacityFor(wanted);
+    const base = former ? "" : skeleton(table, capacity);
+    const rules = base + transaction(table, former ?? emptyElements(), wanted);
     applied = undefined;
     const end = syncSeconds.startTimer();
     if (rules) await applyNftRules(rules);

@@ -4,8 +4,22 @@
  */
 import type { ProxyElements } from "./elements.ts";
 
-/** An empty table with its hooks; replaces whatever stood there. */
-export function skeleton(table: string): string {
+/** How many balancing chains of each kind a table has at least: most Services never need a bigger one. */
+const capacityMin = 32;
+
+/** The chains a table must have for `elements`: a power of two, so that it is seldom written again. */
+export function capacityFor(elements: Pick<ProxyElements, "largest">): number {
+  let capacity = capacityMin;
+  while (capacity < elements.largest) capacity *= 2;
+  return capacity;
+}
+
+/**
+ * An empty table with its hooks and `capacity` balancing chains; replaces whatever stood there. The chains are all made
+ * here because nft 1.0 cannot add one later that refers to a map of concatenations.
+ */
+export function skeleton(table: string, capacity: number): string {
+  const counts = Array.from({ length: capacity }, (_, i) => i + 1);
   return `table ip ${table}
 delete table ip ${table}
 table ip ${table} {
@@ -13,7 +27,7 @@ table ip ${table} {
   map endpoints { typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }
   set rejects { type ipv4_addr . inet_proto . inet_service; }
   set hairpins { type ipv4_addr . ipv4_addr; }
-  chain dispatch { ip daddr . meta l4proto . th dport vmap @services; }
+${counts.map(balancingChains).join("")}  chain dispatch { ip daddr . meta l4proto . th dport vmap @services; }
   chain prerouting { type nat hook prerouting priority dstnat; jump dispatch; }
   chain output { type nat hook output priority -100; jump dispatch; }
   chain postrouting {
@@ -28,11 +42,11 @@ table ip ${table} {
 `;
 }
 
-/** A balancing chain: `n3` picks one of three at random, `h3` by the client's address (session affinity). */
-function balancingChain(table: string, chain: string): string {
-  const count = chain.slice(1);
-  const pick = chain.startsWith("h") ? `jhash ip saddr mod ${count}` : `numgen random mod ${count}`;
-  return `add chain ip ${table} ${chain} { dnat ip to ip daddr . meta l4proto . th dport . ${pick} map @endpoints; }\n`;
+/** `n3` picks one of three at random, `h3` by the client's address (session affinity). */
+function balancingChains(count: number): string {
+  const chain = (name: string, pick: string) =>
+    `  chain ${name}${count} { dnat ip to ip daddr . meta l4proto . th dport . ${pick} mod ${count} map @endpoints; }\n`;
+  return chain("n", "numgen random") + chain("h", "jhash ip saddr");
 }
 
 export function emptyElements(): ProxyElements {
@@ -41,14 +55,12 @@ export function emptyElements(): ProxyElements {
     endpoints: new Map(),
     rejects: new Set(),
     hairpins: new Set(),
-    chains: new Set(),
+    largest: 0,
   };
 }
 
-/** The transaction that turns `from` into `to`; empty when there is nothing to do. Chains are kept for reuse. */
+/** The transaction that turns `from` into `to`; empty when there is nothing to do. */
 export function transaction(table: string, from: ProxyElements, to: ProxyElements): string {
-  const lines: string[] = [];
-  for (const chain of to.chains) if (!from.chains.has(chain)) lines.push(balancingChain(table, chain));
   const stale: string[] = [];
   const fresh: string[] = [];
   for (const name of ["services", "endpoints"] as const) {
@@ -89,7 +101,7 @@ export function transaction(table: string, from: ProxyElements, to: ProxyElement
       ),
     );
   }
-  return [...lines, ...stale, ...fresh].join("");
+  return [...stale, ...fresh].join("");
 }
 
 function change(verb: "add" | "delete", table: string, set: string, elements: readonly string[]): string {

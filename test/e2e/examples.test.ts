@@ -6,7 +6,9 @@ const kubectl = newestKubectl();
 
 function lifecycle(file: string): void {
   beforeAll(() => kubectl.ok(["apply", "-f", "-"], { input: example(file) }));
-  afterAll(() => kubectl.ok(["delete", "--wait=true", "--ignore-not-found", "-f", "-"], { input: example(file) }));
+  afterAll(() =>
+    kubectl.ok(["delete", "--wait=true", "--ignore-not-found", "-f", "-"], { input: example(file) }),
+  );
 }
 
 /** A pod of the test's own that asks from inside. */

@@ -142,6 +142,7 @@ describe("bodies that are wrong get Kubernetes' own answers", () => {
     expect((await patch("application/merge-patch+json", "null")).status).toBe(422);
     expect((await patch("application/apply-patch+yaml", "a: b")).body.message).toMatch(/server-side apply/);
     expect((await patch("text/plain", "x")).status).toBe(415);
+    expect((await patch("constructor", "{}")).status).toBe(415);
   });
 
   it("paths that are not there", async () => {

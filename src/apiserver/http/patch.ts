@@ -20,22 +20,22 @@ import type { ApiRequest } from "./exchange.ts";
 type Document = Record<string, unknown>;
 type Patcher = (typeName: string, document: Document, patch: unknown) => unknown;
 
-const patchers: Readonly<Record<string, Patcher>> = {
-  "application/json-patch+json": (_, document, patch) => jsonPatch(document, patch),
-  "application/merge-patch+json": (_, document, patch) => mergePatch(document, patch),
-  "application/strategic-merge-patch+json": strategicMergePatch,
-};
+const patchers: ReadonlyMap<string, Patcher> = new Map<string, Patcher>([
+  ["application/json-patch+json", (_, document, patch) => jsonPatch(document, patch)],
+  ["application/merge-patch+json", (_, document, patch) => mergePatch(document, patch)],
+  ["application/strategic-merge-patch+json", strategicMergePatch],
+]);
 
 /** A function that makes the wanted object of the present one; it may be called again on a newer one. */
 export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: string[]): Make {
   const mediaType = mediaTypeOf(request);
-  const apply = patchers[mediaType];
+  const apply = patchers.get(mediaType);
   if (mediaType.startsWith("application/apply-patch")) {
     const message =
       "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)";
     throw StatusError.of(415, "UnsupportedMediaType", message);
   }
-  if (!apply) throw unsupportedMediaType(Object.keys(patchers));
+  if (!apply) throw unsupportedMediaType([...patchers.keys()]);
   const validation = fieldValidationOf(request.query);
   const text = request.body.toString("utf8");
   // What a patch brings becomes part of the object: a second use needs a second copy.

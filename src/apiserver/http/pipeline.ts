@@ -21,6 +21,7 @@ import { modified, StaleError } from "../registry/storage.ts";
 import { anonymous, type User } from "../user.ts";
 import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
+import { callExtension, type Extension } from "./extensions.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 import { notServed, subresourceCall } from "./subresource-calls.ts";
@@ -33,6 +34,7 @@ export interface PipelineParts {
   authorizer: Authorizer;
   tokens: TokenIssuer;
   documents: Documents;
+  extensions: readonly Extension[];
   /** Streams from a node: logs. Answers undefined for anything else. */
   nodeStream(call: Call): Promise<ApiResponse> | undefined;
 }
@@ -128,7 +130,10 @@ export class Pipeline {
   }
 
   async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
-    if (!info) return this.#plain(request);
+    if (!info) {
+      const extension = this.#parts.extensions.find((each) => each.path === request.path);
+      return extension ? callExtension(extension, request) : this.#plain(request);
+    }
     const definition = definitionOf(info.group, info.version, info.resource);
     if (!definition) throw notServed();
     const call: Call = { registry: this.#parts.registry, request, info, definition };

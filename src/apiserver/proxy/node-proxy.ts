@@ -221,19 +221,20 @@ function containerOf(pod: Readonly<corev1.Pod>, query: URLSearchParams, subresou
 }
 
 /** The kubelet's own names of the streams. */
-const streamNames: Readonly<Record<string, string>> = {
-  stdin: "input",
-  stdout: "output",
-  stderr: "error",
-  tty: "tty",
-};
+const streamNames: ReadonlyMap<string, string> = new Map([
+  ["stdin", "input"],
+  ["stdout", "output"],
+  ["stderr", "error"],
+  ["tty", "tty"],
+]);
 
 function kubeletQuery(path: string, query: URLSearchParams, subresource: string): string {
   const wanted = new URLSearchParams();
   for (const [name, value] of query) {
+    const stream = streamNames.get(name);
     if (subresource === "log" || subresource === "portforward") wanted.append(name, value);
     else if (name === "command") wanted.append(name, value);
-    else if (streamNames[name] && value !== "false" && value !== "0") wanted.append(streamNames[name], "1");
+    else if (stream && value !== "false" && value !== "0") wanted.append(stream, "1");
   }
   const text = wanted.toString();
   return text ? `${path}?${text}` : path;

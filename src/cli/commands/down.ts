@@ -42,8 +42,9 @@ export async function down(options: DownOptions): Promise<void> {
     );
   }
   if (!options.purge) return print(`\nIts objects and images stay; knarr up starts it again.`);
-  await step(clock, "removing everything", `removed ${paths.dir} and the kubeconfig's context`, async () => {
+  await step(clock, "removing everything", `removed ${paths.dir}`, async () => {
     await purge(paths);
+    if (config.role === "agent") return;
     await unlinkCluster(config.name);
     await removeFromUserKubeconfig(config.name);
   });
