@@ -11,12 +11,12 @@ const immutableDetail = "field is immutable when `immutable` is set";
 const serviceAccountAnnotation = "kubernetes.io/service-account.name";
 
 /** Keys that a type promises. */
-const requiredKeys: Record<string, readonly string[]> = {
-  "kubernetes.io/dockercfg": [".dockercfg"],
-  "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
-  "kubernetes.io/ssh-auth": ["ssh-privatekey"],
-  "kubernetes.io/tls": ["tls.crt", "tls.key"],
-};
+const requiredKeys: ReadonlyMap<string, readonly string[]> = new Map([
+  ["kubernetes.io/dockercfg", [".dockercfg"]],
+  ["kubernetes.io/dockerconfigjson", [".dockerconfigjson"]],
+  ["kubernetes.io/ssh-auth", ["ssh-privatekey"]],
+  ["kubernetes.io/tls", ["tls.crt", "tls.key"]],
+]);
 
 function hasKey(secret: Secret, key: string): boolean {
   return Object.hasOwn(secret.data ?? {}, key);
@@ -24,7 +24,7 @@ function hasKey(secret: Secret, key: string): boolean {
 
 function validateType(secret: Secret): FieldError[] {
   const errors: FieldError[] = [];
-  for (const key of requiredKeys[secret.type ?? ""] ?? []) {
+  for (const key of requiredKeys.get(secret.type ?? "") ?? []) {
     if (!hasKey(secret, key)) errors.push(required(`data[${key}]`));
     else if (key.startsWith(".docker") && !isJson(secret.data![key]!)) {
       errors.push(invalid(`data[${key}]`, "<secret contents redacted>", "invalid character"));
