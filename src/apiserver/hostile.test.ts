@@ -122,3 +122,42 @@ it.each(resourceDefinitions.map((d) => [d.resource, d] as const))(
     );
   },
 );
+
+const template = { metadata: { labels: { a: "b" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+const workload = { selector: { matchLabels: { a: "b" } }, template };
+const valid: [string, Record<string, unknown>][] = [
+  ["pods", { spec: template.spec }],
+  ["deployments", { spec: workload }],
+  ["replicasets", { spec: workload }],
+  ["jobs", { spec: { template: { ...template, spec: { ...template.spec, restartPolicy: "Never" } } } }],
+  ["services", { spec: { ports: [{ port: 80 }] } }],
+  ["endpointslices", { addressType: "IPv4", endpoints: [], ports: [] }],
+  ["nodes", {}],
+];
+
+it.each(valid)("patches of valid %s", { timeout: 60_000 }, async (resource, fields) => {
+  const definition = resourceDefinitions.find((d) => d.resource === resource)!;
+  const patchType = fc.constantFrom("merge-patch+json", "strategic-merge-patch+json");
+  const path = refOf(definition, "whole");
+  await fc.assert(
+    fc.asyncProperty(
+      objectOf(schemaOf(definition.typeName), 6),
+      patchType,
+      fc.boolean(),
+      async (patch, kind, toStatus) => {
+        await server.send("POST", refOf(definition), { ...fields, metadata: { name: "whole" } });
+        const subresource = toStatus && "status" in definition.subresources ? "/status" : "";
+        const answer = await server.send("PATCH", path + subresource, patch, {
+          "content-type": `application/${kind}`,
+        });
+        expect([answer.status, answer.status >= 500 && answer.body.message]).toEqual([answer.status, false]);
+        const table = await server.send("GET", refOf(definition), undefined, {
+          accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
+        });
+        expect(table.status).toBe(200);
+        await server.send("DELETE", path, { gracePeriodSeconds: 0 });
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
