@@ -3,13 +3,14 @@
 "use strict";
 const { spawn } = require("node:child_process");
 const path = require("node:path");
-const { root, ensureNode, ensurePackages, ensureBuild } = require("./bootstrap.cjs");
+const { root, isClone, ensureNode, ensurePackages, ensureBuild } = require("./bootstrap.cjs");
 
 const node = ensureNode();
 ensurePackages();
 ensureBuild(node);
 const child = spawn(node, ["--disable-warning=ExperimentalWarning", path.join(root, "dist", "knarr.js"), ...process.argv.slice(2)], {
   stdio: "inherit",
+  env: { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" },
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => process.exit(signal ? 128 + require("node:os").constants.signals[signal] : code));

@@ -1,4 +1,6 @@
 /** The command line. Every command is a file in `commands/`, loaded only when it is the one that runs. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command } from "commander";
 import { UserError } from "#base";
 import { printError } from "./output.ts";
@@ -23,9 +25,18 @@ function wholeNumber(min: number, max: number): (text: string) => number {
   };
 }
 
+/** From the package this bundle belongs to. */
+function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, "..", "package.json"), "utf8")) as {
+    version: string;
+  };
+  return `knarr ${manifest.version} (Kubernetes 1.36)`;
+}
+
 function program(): Command {
   const root = new Command("knarr")
     .description("A complete Kubernetes in one package.")
+    .version(packageVersion(), "-V, --version", "print the version")
     .showHelpAfterError("(knarr --help lists the commands)")
     .enablePositionalOptions();
   addLifecycle(root);

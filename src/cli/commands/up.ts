@@ -72,11 +72,13 @@ function nodesLabel(config: ClusterConfig): string {
 
 function printNextSteps(config: ClusterConfig): void {
   const name = config.name === "knarr" ? "" : ` --name ${config.name}`;
+  // The launcher says how it was called: ./knarr in a clone, knarr where it is installed.
+  const knarr = process.env.KNARR_COMMAND ?? "knarr";
   print(`
   kubectl get nodes
   kubectl apply -f examples/guestbook.yaml
-  ./knarr status        ${dim("what runs on this machine")}
-  ./knarr down${name} --purge  ${dim("remove everything again")}`);
+  ${knarr} status
+  ${knarr} down${name} --purge   ${dim("removes everything again")}`);
 }
 
 /** Looks at the machine, installs what is missing if that is allowed, and says the mend for all else at once. */
