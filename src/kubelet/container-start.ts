@@ -43,16 +43,14 @@ const hookTimeoutMs = 10 * 60_000;
 
 export const crashKey = (uid: string, container: string) => `${uid}/${container}`;
 
-/** Throws `StartError` CrashLoopBackOff while the last end is too near; counts the try otherwise. */
-function holdBack(context: PodContext, input: StartInput): void {
+/** Throws `StartError` CrashLoopBackOff while the last end is too near. Answers what counts the try. */
+function holdBack(context: PodContext, input: StartInput): () => void {
   const latest = latestContainer(input.state, input.container.name);
-  if (latest?.state !== "CONTAINER_EXITED") return;
-  if (
-    !isRestartableInit(input.container) &&
-    !input.pod.spec.containers.includes(input.container) &&
-    latest.exitCode === 0
-  )
-    return;
+  const free = () => {};
+  if (latest?.state !== "CONTAINER_EXITED") return free;
+  // An init container that has done its work runs again only because its sandbox was lost.
+  const isInit = (input.pod.spec.initContainers ?? []).includes(input.container);
+  if (isInit && !isRestartableInit(input.container) && latest.exitCode === 0) return free;
   const key = crashKey(input.pod.metadata.uid, input.container.name);
   const endedMs = latest.finishedAt / 1e6;
   const nowMs = context.world.clock.now();
@@ -63,7 +61,7 @@ function holdBack(context: PodContext, input: StartInput): void {
     say("Warning", "BackOff", words);
     throw new StartError("CrashLoopBackOff", message);
   }
-  context.crashes.next(key, endedMs, nowMs);
+  return () => context.crashes.next(key, endedMs, nowMs);
 }
 
 async function ensureImage(context: PodContext, input: StartInput): Promise<Image> {
@@ -152,7 +150,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
 export async function startContainer(context: PodContext, input: StartInput): Promise<string> {
   const { pod, container } = input;
   const say = sayOf(context, pod, container.name);
-  holdBack(context, input);
+  const countTry = holdBack(context, input);
   const image = await ensureImage(context, input);
   let id: string;
   try {
@@ -163,6 +161,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
     if (error instanceof StartError) throw error;
     throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
   }
+  countTry();
   say("Normal", "Created", "Container created");
   try {
     await context.runtime.startContainer(id);

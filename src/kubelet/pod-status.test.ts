@@ -67,8 +67,14 @@ describe("the phase", () => {
 
   test("is Failed with the kubelet's own reason where it ended the pod", () => {
     const failure = { reason: "DeadlineExceeded", message: "too long" };
-    const status = statusFor(makePod(), showPod(ready, [showContainer({ spec: main })]), { failure });
+    const status = statusFor(makePod(), showPod(ready, [exited(137)]), { failure });
     expect(status).toMatchObject({ phase: "Failed", ...failure });
+    const running = statusFor(
+      makePod({}, { phase: "Running" }),
+      showPod(ready, [showContainer({ spec: main })]),
+      { failure },
+    );
+    expect(running.phase).toBe("Running");
   });
 });
 

@@ -91,6 +91,10 @@ function phaseOf(
   return "Pending";
 }
 
+export function isFinal(phase: string | undefined): boolean {
+  return phase === "Succeeded" || phase === "Failed";
+}
+
 type Condition = corev1.PodCondition;
 
 function condition(type: string, status: boolean, reason?: string, message?: string): Condition {
@@ -210,8 +214,11 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const defaultWaiting = initSpecs.length > 0 ? "PodInitializing" : "ContainerCreating";
   const inits = containerStatuses(input, initSpecs, old.initContainerStatuses ?? [], "PodInitializing");
   const mains = containerStatuses(input, pod.spec.containers, old.containerStatuses ?? [], defaultWaiting);
-  const ended = old.phase === "Succeeded" || old.phase === "Failed";
-  const phase = input.failure ? "Failed" : ended ? old.phase! : phaseOf(pod, inits, mains, input.ending);
+  const ended = isFinal(old.phase);
+  const reached = input.failure ? "Failed" : ended ? old.phase! : phaseOf(pod, inits, mains, input.ending);
+  // What is final is said only when nothing runs any more: others take it for leave to act.
+  const running = [...inits, ...mains].some((c) => c.state?.running);
+  const phase = running && isFinal(reached) && !ended ? (old.phase ?? "Pending") : reached;
   const begun = mains.some((s) => s.state?.running || s.state?.terminated || s.lastState?.terminated);
   const containersReady = containersReadyCondition(pod, phase, inits, mains);
   const others = (old.conditions ?? []).filter((c) => !ownConditions.includes(c.type));

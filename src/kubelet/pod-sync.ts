@@ -13,7 +13,7 @@ import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
 import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
-import { podStatusOf } from "./pod-status.ts";
+import { isFinal, podStatusOf } from "./pod-status.ts";
 import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
 
 /** What the kubelet remembers of a pod between two steps. */
@@ -103,14 +103,14 @@ export async function syncPod(
   let state = await observe(context, pod.metadata.uid, memory);
   let status = report(context, pod, state, memory, false);
   const deadlineMs = deadlineLeftMs(pod, status.startTime, context.world.clock.now());
-  if (deadlineMs <= 0 && status.phase !== "Succeeded" && status.phase !== "Failed") {
+  if (deadlineMs <= 0 && !isFinal(status.phase)) {
     memory.failure = {
       reason: "DeadlineExceeded",
       message: "Pod was active on the node longer than the specified deadline",
     };
     context.recorder.record(pod as corev1.Pod, "Normal", "DeadlineExceeded", memory.failure.message);
   }
-  if (memory.failure || status.phase === "Succeeded" || status.phase === "Failed") {
+  if (memory.failure || isFinal(status.phase)) {
     return finishPod(context, pod, state, memory, signal);
   }
   const actions = computePodActions(pod, state, context.probes.unhealthy(pod.metadata.uid), (c) =>
@@ -255,7 +255,10 @@ async function startAll(
       if (error instanceof InterruptedError) throw error;
       const reason = error instanceof StartError ? error.reason : "CreateContainerError";
       memory.waiting.set(name, { reason, message: messageOf(error) });
-      againMs = Math.min(againMs, reason === "ErrImagePull" ? retryMs : heldBackMs);
+      againMs = Math.min(
+        againMs,
+        reason === "ErrImagePull" || reason === "CreateContainerError" ? retryMs : heldBackMs,
+      );
     }
   }
   return againMs;
