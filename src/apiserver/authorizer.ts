@@ -1,7 +1,7 @@
 /** May this user do this? https://kubernetes.io/docs/reference/access-authn-authz/authorization/ */
 import { authenticatedGroup, type User } from "./user.ts";
 
-export interface AuthorizationAttributes {
+interface AuthorizationAttributes {
   user: User;
   verb: string;
   /** Empty for paths that are not about resources. */

@@ -11,7 +11,7 @@ import { type PortRange, serviceAllocation } from "./admission/service-allocatio
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
 import { alwaysAllowAuthenticated } from "./authorizer.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
 import type { Extension } from "./http/extensions.ts";
@@ -57,6 +57,7 @@ export interface ApiServer {
 
 /** History that nobody can ask for after this long. */
 const compactEveryMs = 5 * 60_000;
+const bootstrapEveryMs = 30_000;
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { world, store } = options;
@@ -80,19 +81,20 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     extensions: options.extensions ?? [],
     nodeStream: (call) => nodes.stream(call),
   });
-  const front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));
-  const compaction = compactRegularly(world, store);
-  const expiry = expireEvents(storage);
+  const timers = [compactRegularly(world, store), expireEvents(storage)];
+  let front: Front | undefined;
   const stop = async () => {
-    compaction.cancel();
-    expiry.cancel();
+    for (const timer of timers) timer.cancel();
     pipeline.close();
     nodes.close();
     await front?.close();
     storage.close();
   };
   try {
-    await bootstrap(registry, { ...options, port: front?.port });
+    front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));
+    const cluster = { ...options, port: front?.port };
+    await bootstrap(registry, cluster);
+    timers.push(keepBootstrapped(registry, cluster));
   } catch (error) {
     await stop();
     throw error;
@@ -104,6 +106,16 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     transport: (user) => inProcessTransport(pipeline, identified(user)),
     stop,
   };
+}
+
+/** Brings back what somebody deleted or changed of it; writes nothing while all is well. */
+function keepBootstrapped(registry: Registry, cluster: BootstrapOptions): { cancel(): void } {
+  const { clock, log } = registry.world;
+  return clock.every(bootstrapEveryMs, () => {
+    bootstrap(registry, cluster).catch((error) =>
+      log.warn({ err: error }, "the kubernetes Service could not be kept; it is tried again"),
+    );
+  });
 }
 
 function listen(

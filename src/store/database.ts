@@ -4,7 +4,7 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 
-export const pageBytes = 8192;
+const pageBytes = 8192;
 
 /** A larger write-ahead log is cut after a checkpoint. */
 const walMaxBytes = 32 * 1024 * 1024;

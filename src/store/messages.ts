@@ -19,7 +19,7 @@ export interface TrimRequest {
   revisions: number[];
 }
 
-export interface CloseRequest {
+interface CloseRequest {
   type: "close";
 }
 

@@ -8,7 +8,7 @@ import { inTransaction, openDatabase, prepareStatements, type Statements } from 
 import type { AppendRequest, TrimRequest, WriterData, WriterRequest, WriterResponse } from "./messages.ts";
 
 /** Free pages given back to the file system after each step of a compaction. */
-const vacuumPages = 64;
+const vacuumPages = 256;
 
 class Writer {
   readonly #data: WriterData;

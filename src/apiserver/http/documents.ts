@@ -19,7 +19,7 @@ import {
 import { type ApiResponse, bytesResponse } from "./exchange.ts";
 import { mediaTypes, parseAccept } from "./negotiation.ts";
 
-export const versionInfo = {
+const versionInfo = {
   major: "1",
   minor: "36",
   gitVersion: "v1.36.0+knarr",

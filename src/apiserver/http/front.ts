@@ -277,7 +277,7 @@ async function serveUpgrade(
 }
 
 /** An answer on a connection that asked to leave HTTP and may not. */
-export function endWithResponse(socket: Duplex, { status, headers, body }: ApiResponse): void {
+function endWithResponse(socket: Duplex, { status, headers, body }: ApiResponse): void {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
   const lines = Object.entries({ ...headers, "content-length": String(bytes.length), connection: "close" });
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");

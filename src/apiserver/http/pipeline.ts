@@ -9,7 +9,6 @@ import {
   methodNotAllowed,
   StatusError,
   serviceUnavailable,
-  tooManyRequests,
   unauthorized,
 } from "#api";
 import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
@@ -22,6 +21,7 @@ import { anonymous, type User } from "../user.ts";
 import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
 import { callExtension, type Extension } from "./extensions.ts";
+import { Gate, type GateLimits } from "./gate.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 import { notServed, subresourceCall } from "./subresource-calls.ts";
@@ -39,13 +39,13 @@ export interface PipelineParts {
   nodeStream(call: Call): Promise<ApiResponse> | undefined;
 }
 
-/** Requests at work at the same time; watches and streams do not count. */
-const inFlightMax = 600;
+/** Watches and streams need no seat. */
+const limits: GateLimits = { seatsMax: 600, waitingMax: 10_000, waitingMaxBytes: 256 * 1024 * 1024 };
 
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly watches: OpenWatches = new Set();
-  #inFlight = 0;
+  readonly #gate = new Gate(limits);
   #closed = false;
   readonly #requests: Counter<"verb" | "resource" | "code">;
   readonly #latency: Histogram<"verb" | "resource">;
@@ -92,7 +92,7 @@ export class Pipeline {
       const served = info && definitionOf(info.group, info.version, info.resource);
       resource = served?.resource ?? "";
       if (!this.#isAllowed(request.user, request.method, request.path)) throw forbiddenPath(request);
-      response = await this.#bounded(verb, () => this.#route(request, info));
+      response = await this.#bounded(verb, request, () => this.#route(request, info));
     } catch (error) {
       response = statusResponse(this.statusOf(error));
     }
@@ -117,16 +117,10 @@ export class Pipeline {
     return this.#parts.authorizer.authorize({ user, verb: method.toLowerCase(), resource: "", path });
   }
 
-  async #bounded(verb: string, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
+  async #bounded(verb: string, request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
     if (this.#closed) throw serviceUnavailable("the server is shutting down");
     if (verb === "WATCH" || verb === "CONNECT") return work();
-    if (this.#inFlight >= inFlightMax) throw tooManyRequests("too many requests, please try again later", 1);
-    this.#inFlight++;
-    try {
-      return await work();
-    } finally {
-      this.#inFlight--;
-    }
+    return this.#gate.run(request.body.length, work);
   }
 
   async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
@@ -188,7 +182,7 @@ export class Pipeline {
     if (/^\/(healthz|livez|readyz)(\/|$)/.test(path)) return this.#health(request);
     if (path === "/metrics") {
       const { metrics } = this.#parts.registry.world;
-      this.#inFlightGauge.set(this.#inFlight);
+      this.#inFlightGauge.set(this.#gate.inFlight);
       this.#watchGauge.set(this.watches.size);
       return bytesResponse(200, metrics.contentType, Buffer.from(await metrics.text()));
     }

@@ -67,7 +67,7 @@ export function tableOf(
   return renderTable(view.definition, objects, metadata, { include, nowMs, withColumns });
 }
 
-export async function yamlResponse(code: number, value: unknown): Promise<ApiResponse> {
+async function yamlResponse(code: number, value: unknown): Promise<ApiResponse> {
   const { stringify } = await import("yaml");
   return bytesResponse(code, mediaTypes.yaml, Buffer.from(stringify(value)));
 }

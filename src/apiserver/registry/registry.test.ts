@@ -8,6 +8,7 @@ import {
   replicaSets,
   StatusError,
   serviceAccounts,
+  services,
 } from "#api";
 import { startTestServer, type TestServer } from "../testing/start.ts";
 
@@ -290,4 +291,14 @@ describe("subresources", () => {
     expect((await server.send("GET", "/api/v1/namespaces/default/configmaps/a/status")).status).toBe(404);
     expect((await server.send("PUT", "/api/v1/namespaces/default/pods/b/binding", {})).status).toBe(405);
   });
+});
+
+it("the kubernetes Service comes back when somebody deletes it", async () => {
+  const ref = { namespace: "default", name: "kubernetes" };
+  await server.client.delete(services, ref);
+  await server.clock.advance(30_000);
+  expect((await server.client.get(services, ref)).spec.clusterIP).toBe("10.96.0.1");
+  const { revision } = server.store;
+  await server.clock.advance(300_000);
+  expect(server.store.revision).toBe(revision);
 });

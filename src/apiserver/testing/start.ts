@@ -5,7 +5,7 @@ import { type Client, createClient, readText } from "#client";
 import { openEmbeddedStore, type Store } from "#store";
 import { type ApiServer, type ApiServerOptions, startApiServer } from "../server.ts";
 
-export interface Answer {
+interface Answer {
   status: number;
   headers: Record<string, string>;
   body: Record<string, unknown> & { metadata?: Record<string, unknown>; items?: unknown[]; message?: string };
