@@ -29,15 +29,23 @@ const npmWordsMax = 12;
 
 /** Runs npm with as little noise as it allows; its words are shown only when it fails. */
 function npm(args, cwd, what) {
-  const result = spawnSync("npm", [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
-    cwd,
-    encoding: "utf8",
-  });
-  if (result.error) fail(`npm could not be started (${result.error.message})`, "install npm: apt-get install npm");
+  const result = spawnSync(
+    "npm",
+    [...args, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd,
+      encoding: "utf8",
+    },
+  );
+  if (result.error)
+    fail(`npm could not be started (${result.error.message})`, "install npm: apt-get install npm");
   if (result.status !== 0) {
     const words = (result.stderr || result.stdout || "").trim().split("\n");
     process.stderr.write(`${words.slice(0, npmWordsMax).join("\n")}\n`);
-    fail(`${what} could not be installed`, "check the npm registry settings (npm config get registry) and try again");
+    fail(
+      `${what} could not be installed`,
+      "check the npm registry settings (npm config get registry) and try again",
+    );
   }
 }
 
@@ -64,15 +72,57 @@ function ensureNode() {
   return node;
 }
 
+/** How long one launcher waits for another that installs or builds. */
+const lockPatienceMs = 300_000;
+
+/**
+ * Does `work` unless `isDone`, and never twice at once: several launchers may start together in a fresh clone. A lock
+ * whose owner has died is taken over.
+ */
+function once(isDone, work) {
+  if (isDone()) return;
+  const lock = path.join(root, ".knarr-lock");
+  const deadline = Date.now() + lockPatienceMs;
+  for (;;) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      const owner = Number(fs.readFileSync(lock, "utf8").trim() || process.pid);
+      if (!isAlive(owner)) fs.rmSync(lock, { force: true });
+      else if (Date.now() > deadline)
+        fail(`process ${owner} is still installing or building`, `wait for it, or remove ${lock}`);
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    }
+  }
+  try {
+    if (!isDone()) work();
+  } finally {
+    fs.rmSync(lock, { force: true });
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
 /** npm packages of a clone, once for each state of the lock file. */
 function ensurePackages() {
   if (!isClone) return;
-  const lock = fs.readFileSync(path.join(root, "package-lock.json"), "utf8");
+  const lockFile = fs.readFileSync(path.join(root, "package-lock.json"), "utf8");
   const stamp = path.join(root, "node_modules", ".knarr-lock");
-  if (fs.existsSync(stamp) && fs.readFileSync(stamp, "utf8") === lock) return;
-  process.stderr.write("✦ installing npm packages (once)\n");
-  npm(["ci"], root, "the npm packages");
-  fs.writeFileSync(stamp, lock);
+  const isDone = () => fs.existsSync(stamp) && fs.readFileSync(stamp, "utf8") === lockFile;
+  once(isDone, () => {
+    process.stderr.write("✦ installing npm packages (once)\n");
+    npm(["ci"], root, "the npm packages");
+    fs.writeFileSync(stamp, lockFile);
+  });
 }
 
 /** The newest modification time of any source file, in milliseconds. */
@@ -89,10 +139,13 @@ function newestSource(dir) {
 function ensureBuild(node) {
   if (!isClone) return;
   const stamp = path.join(root, "dist", ".built");
-  const builtAt = fs.existsSync(stamp) ? fs.statSync(stamp).mtimeMs : 0;
-  if (builtAt > newestSource(path.join(root, "src"))) return;
-  const result = spawnSync(node, [path.join(root, "scripts", "build.ts")], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
-  if (result.status !== 0) fail("the bundle could not be built", "see the messages above");
+  const newest = newestSource(path.join(root, "src"));
+  const isDone = () => fs.existsSync(stamp) && fs.statSync(stamp).mtimeMs > newest;
+  once(isDone, () => {
+    const script = path.join(root, "scripts", "build.ts");
+    const result = spawnSync(node, [script], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+    if (result.status !== 0) fail("the bundle could not be built", "see the messages above");
+  });
 }
 
 module.exports = { root, manifest, isClone, fail, ensureNode, ensurePackages, ensureBuild };

@@ -20,7 +20,8 @@ function steps(...list) {
 }
 
 const tasks = {
-  check: () => steps([tool("biome"), "check", "--error-on-warnings"], [tool("tsc"), "--noEmit"], [tool("knip")]),
+  check: () =>
+    steps([tool("biome"), "check", "--error-on-warnings"], [tool("tsc"), "--noEmit"], [tool("knip")]),
   fix: () => steps([tool("biome"), "check", "--write"]),
   generate: () => steps([node, "scripts/generate-api.ts", ...args]),
   build: () => steps([node, "scripts/build.ts"]),

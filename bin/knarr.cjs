@@ -8,9 +8,15 @@ const { root, isClone, ensureNode, ensurePackages, ensureBuild } = require("./bo
 const node = ensureNode();
 ensurePackages();
 ensureBuild(node);
-const child = spawn(node, ["--disable-warning=ExperimentalWarning", path.join(root, "dist", "knarr.js"), ...process.argv.slice(2)], {
-  stdio: "inherit",
-  env: { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" },
-});
+const child = spawn(
+  node,
+  ["--disable-warning=ExperimentalWarning", path.join(root, "dist", "knarr.js"), ...process.argv.slice(2)],
+  {
+    stdio: "inherit",
+    env: { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" },
+  },
+);
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
-child.on("exit", (code, signal) => process.exit(signal ? 128 + require("node:os").constants.signals[signal] : code));
+child.on("exit", (code, signal) =>
+  process.exit(signal ? 128 + require("node:os").constants.signals[signal] : code),
+);
