@@ -24,7 +24,7 @@ const tasks = {
     steps([tool("biome"), "check", "--error-on-warnings"], [tool("tsc"), "--noEmit"], [tool("knip")]),
   fix: () => steps([tool("biome"), "check", "--write"]),
   generate: () => steps([node, "scripts/generate-api.ts", ...args]),
-  build: () => steps([node, "scripts/build.ts"]),
+  build: () => steps([node, "scripts/build.ts"], [node, "scripts/build-types.ts"]),
   test: () => steps([tool("vitest"), "run", "--project", "unit", ...args]),
   e2e: () => {
     ensureBuild(node);

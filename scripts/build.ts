@@ -1,6 +1,11 @@
 /** Bundles the two entries into `dist/`: `knarr.js` (command line) and `index.js` (library), plus their workers. */
-import { writeFileSync } from "node:fs";
+import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { build } from "esbuild";
+
+const out = "dist";
+/** A server that was started from an earlier bundle may still load parts of it. */
+const keepMs = 7 * 24 * 3600 * 1000;
 
 await build({
   entryPoints: {
@@ -8,7 +13,7 @@ await build({
     index: "src/distro/index.ts",
     "store-writer": "src/store/writer.ts",
   },
-  outdir: "dist",
+  outdir: out,
   bundle: true,
   splitting: true,
   format: "esm",
@@ -20,4 +25,8 @@ await build({
   // CommonJS dependencies call require for Node's own modules.
   banner: { js: 'import { createRequire as $cr } from "node:module"; const require = $cr(import.meta.url);' },
 });
-writeFileSync("dist/.built", "");
+for (const entry of readdirSync(out, { withFileTypes: true })) {
+  const file = join(out, entry.name);
+  if (entry.isFile() && Date.now() - statSync(file).mtimeMs > keepMs) rmSync(file);
+}
+writeFileSync(join(out, ".built"), "");
