@@ -124,6 +124,8 @@ describe("who gets in", () => {
     const bearer = (value: string) =>
       http1("GET", "/api/v1/pods", { anonymous: true, headers: { authorization: `Bearer ${value}` } });
     expect((await bearer(token)).status).toBe(200);
+    const as = { authorization: `Bearer ${token}`, "impersonate-user": "somebody" };
+    expect((await http1("GET", "/api/v1/pods", { anonymous: true, headers: as })).status).toBe(403);
     expect((await bearer(`${token}x`)).status).toBe(401);
     expect((await bearer("")).status).toBe(401);
   });
@@ -232,6 +234,10 @@ async function startKubelet(): Promise<Server> {
     { ...pair, ca: authority.cert, requestCert: true, rejectUnauthorized: true },
     (request, response) => {
       const isLog = request.url?.startsWith("/containerLogs/");
+      if (request.url?.includes("previous=true")) {
+        response.writeHead(400).end('previous terminated container "one" in pod "web" not found');
+        return;
+      }
       response.writeHead(isLog ? 200 : 403, { "content-type": "text/plain" });
       response.end(isLog ? `log of ${request.url}` : "no exec today");
     },
@@ -282,6 +288,16 @@ describe("streams through to the kubelet", () => {
     expect((await http1("GET", `${pod}/log?container=three`)).text).toContain(
       "container three is not valid for pod web",
     );
+  });
+
+  it("what the kubelet says of a log it does not have", async () => {
+    const answer = await http1("GET", `${pod}/log?container=one&previous=true`);
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.text)).toMatchObject({
+      kind: "Status",
+      reason: "BadRequest",
+      message: 'previous terminated container "one" in pod "web" not found',
+    });
   });
 
   /** Upgrades as SPDY clients do, says hello, answers what came back. */

@@ -32,11 +32,21 @@ export interface FrontOptions {
 
 const bodyMaxBytes = 3 * 1024 * 1024;
 const discardMaxBytes = 32 * 1024 * 1024;
-/** For HTTP/1.1: the size of a head, and how long a request may take to arrive. */
-const http1Limits = { maxHeaderSize: 64 * 1024, requestTimeout: 60_000 };
+/** How long a client may take: for the handshake, for a head, for a whole request. */
+const handshakeTimeout = 10_000;
+const http1Limits = {
+  maxHeaderSize: 64 * 1024,
+  headersTimeout: 32_000,
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 5_000,
+};
+/** An HTTP/2 connection without a request that says nothing for so long is closed. */
+const sessionIdleMs = 60_000;
 
 /** One for all: without a reason every request would make an error of its own. */
 const disconnected = new Error("the client has disconnected");
+
+const impersonationRefused = StatusError.of(403, "Forbidden", "impersonation is not served yet");
 
 /** Megabytes that one HTTP/2 session may hold. */
 const sessionMemoryMax = 64;
@@ -56,6 +66,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     requestCert: true,
     rejectUnauthorized: false,
     minVersion: "TLSv1.2",
+    handshakeTimeout,
     ...http1Limits,
     maxSessionMemory: sessionMemoryMax,
     settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 },
@@ -71,6 +82,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     session.on("error", () => session.destroy());
+    closeWhenIdle(session);
   });
   server.on("request", (request, response) => {
     void serveHttp1(pipeline, request as unknown as IncomingMessage, response as unknown as ServerResponse);
@@ -91,6 +103,18 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       await closed;
     },
   };
+}
+
+/** Who neither asks nor waits for an answer holds no connection for ever; watches are open streams, and stay. */
+function closeWhenIdle(session: ServerHttp2Session): void {
+  let open = 0;
+  session.on("stream", (stream) => {
+    open++;
+    stream.once("close", () => open--);
+  });
+  session.setTimeout(sessionIdleMs, () => {
+    if (open === 0) session.destroy();
+  });
 }
 
 function listening(server: Http2SecureServer, { host, port }: FrontOptions): Promise<void> {
@@ -159,6 +183,8 @@ async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal
   const path = question < 0 ? url : url.slice(0, question);
   const credentials = { authorization: headers.authorization, certificate: certificateOf(head.socket) };
   const user = await pipeline.authenticate(credentials, method, path);
+  // Taken for the user's own rights it would give more than was asked for.
+  if (headers["impersonate-user"] !== undefined) throw impersonationRefused;
   const query = new URLSearchParams(question < 0 ? "" : url.slice(question + 1));
   return { method, path, query, headers, body: Buffer.alloc(0), user, signal };
 }
@@ -270,6 +296,7 @@ async function serveUpgrade(
       { method: message.method ?? "GET", url: message.url ?? "/", headers, socket: tls },
       gone.signal,
     );
+    pipeline.authorize(request);
     await options.upgrade(request, message, socket, head);
   } catch (error) {
     endWithResponse(socket, statusResponse(pipeline.statusOf(error)));

@@ -79,6 +79,11 @@ export class Pipeline {
     return user;
   }
 
+  /** Throws 403 for what the user may not do. */
+  authorize(request: ApiRequest): void {
+    if (!this.#isAllowed(request.user, request.method, request.path)) throw forbiddenPath(request);
+  }
+
   /** Never rejects. */
   async handle(request: ApiRequest): Promise<ApiResponse> {
     const { clock } = this.#parts.registry.world;
@@ -91,7 +96,7 @@ export class Pipeline {
       verb = verbOf(request, info);
       const served = info && definitionOf(info.group, info.version, info.resource);
       resource = served?.resource ?? "";
-      if (!this.#isAllowed(request.user, request.method, request.path)) throw forbiddenPath(request);
+      this.authorize(request);
       response = await this.#bounded(verb, request, () => this.#route(request, info));
     } catch (error) {
       response = statusResponse(this.statusOf(error));

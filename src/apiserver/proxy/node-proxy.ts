@@ -11,6 +11,7 @@ import {
   badRequest,
   type corev1,
   definitionOf,
+  internalError,
   methodNotAllowed,
   nodes,
   pods,
@@ -141,11 +142,10 @@ export class NodeProxy {
       outgoing.on("error", (error) => reject(dialError(destination, error)));
       outgoing.on("response", (incoming: Message) => {
         outgoing.setTimeout(0);
-        resolve({
-          status: incoming.statusCode ?? 502,
-          headers: { "content-type": incoming.headers["content-type"] ?? "text/plain" },
-          body: incoming,
-        });
+        if (incoming.statusCode === 200) {
+          const contentType = incoming.headers["content-type"] ?? "text/plain";
+          resolve({ status: 200, headers: { "content-type": contentType }, body: incoming });
+        } else refusalWords(incoming).then((words) => reject(refusal(incoming.statusCode, words)), reject);
       });
       outgoing.end();
     });
@@ -294,15 +294,27 @@ function responseHead(response: Message): Buffer {
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`);
 }
 
-/** The kubelet said no: the client reads its words. */
-async function passRefusal(response: Message, client: Duplex): Promise<void> {
+async function refusalWords(response: Message): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size <= errorBodyMaxBytes) chunks.push(chunk);
   }
-  const body = Buffer.concat(chunks);
+  return Buffer.concat(chunks);
+}
+
+/** What the kubelet says to a plain request, as a Status: `container "c" in pod "web" is waiting to start`. */
+function refusal(code: number | undefined, words: Buffer): StatusError {
+  const message = words.toString("utf8").trim() || `the kubelet answered ${code}`;
+  if (code === 400) return badRequest(message);
+  if (code === 404) return StatusError.of(404, "NotFound", message);
+  return code === 403 ? StatusError.of(403, "Forbidden", message) : internalError(message);
+}
+
+/** The kubelet said no: the client reads its words. */
+async function passRefusal(response: Message, client: Duplex): Promise<void> {
+  const body = await refusalWords(response);
   const type = response.headers["content-type"] ?? "text/plain";
   const head = `HTTP/1.1 ${response.statusCode} ${response.statusMessage}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
   client.end(Buffer.concat([Buffer.from(head), body]));
