@@ -259,7 +259,10 @@ function mismatch(
   walk: Walk,
   goType?: string,
 ): DecodeError {
-  const names = walk.path.filter((part) => typeof part === "string").join(".");
+  // Go names fields, never the keys of a map.
+  const isInMap = field.container === "map" && goType !== undefined;
+  const path = isInMap ? walk.path.slice(0, -1) : walk.path;
+  const names = path.filter((part) => typeof part === "string").join(".");
   return new DecodeError(
     `json: cannot unmarshal ${described(value, goType)} into Go struct field ${owner.shortName}.${names} of type ${goType ?? goTypeOf(field)}`,
   );

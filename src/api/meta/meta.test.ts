@@ -85,7 +85,7 @@ describe("decode", () => {
     ],
     [
       { metadata: { labels: { a: 1 } } },
-      "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels.a of type string",
+      "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
     ],
     [
       { metadata: { creationTimestamp: "today" } },

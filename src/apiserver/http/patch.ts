@@ -22,7 +22,13 @@ type Patcher = (typeName: string, document: Document, patch: unknown) => unknown
 
 const patchers: ReadonlyMap<string, Patcher> = new Map<string, Patcher>([
   ["application/json-patch+json", (_, document, patch) => jsonPatch(document, patch)],
-  ["application/merge-patch+json", (_, document, patch) => mergePatch(document, patch)],
+  [
+    "application/merge-patch+json",
+    (_, document, patch) => {
+      if (!isObject(patch)) throw badRequest("Invalid JSON Patch");
+      return mergePatch(document, patch);
+    },
+  ],
   ["application/strategic-merge-patch+json", strategicMergePatch],
 ]);
 
