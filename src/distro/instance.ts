@@ -9,11 +9,12 @@ export interface Instance {
   startTime: string;
 }
 
-/** Field 22 of /proc/PID/stat; the program's name before it may hold spaces and brackets. */
+/** Field 22 of /proc/PID/stat, after a name that may hold anything; undefined for a process that has ended, reaped or not. */
 function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
   } catch {
     return undefined;
   }
