@@ -2,6 +2,7 @@
  * The SQLite file: one table of revisions in WAL mode, each commit synced (https://www.sqlite.org/wal.html). Used by the
  * writer's thread, and once by the store itself to read everything at start.
  */
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 
 const pageBytes = 8192;
@@ -23,6 +24,8 @@ const schema = `
 
 /** Opens with an exclusive lock: a second process gets `database is locked`. */
 export function openDatabase(path: string, quotaBytes: number): DatabaseSync {
+  // Secrets lie in it: only its owner reads it. SQLite gives its log the same mode.
+  closeSync(openSync(path, "a", 0o600));
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
     database.exec(
