@@ -15,7 +15,10 @@ interface DockerConfig {
   auths?: Record<string, { username?: string; password?: string; auth?: string; identitytoken?: string }>;
 }
 
-/** From `kubernetes.io/dockerconfigjson` and `dockercfg` secrets; what cannot be read is skipped. */
+/**
+ * From `kubernetes.io/dockerconfigjson` and `dockercfg` secrets; what cannot be read is skipped. Like upstream without
+ * a server address: containerd takes it for a URL, and would refuse `127.0.0.1:5000`.
+ */
 export function credentialsFor(
   image: string,
   secrets: readonly Readonly<corev1.Secret>[],
@@ -34,7 +37,6 @@ export function credentialsFor(
         ...(entry.password ? { password: entry.password } : {}),
         ...(entry.auth && !entry.username ? { auth: entry.auth } : {}),
         ...(entry.identitytoken ? { identityToken: entry.identitytoken } : {}),
-        serverAddress: registry,
       };
     }
   }

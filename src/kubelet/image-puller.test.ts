@@ -93,9 +93,8 @@ test("credentials are found by registry; what cannot be read is skipped", () => 
   expect(credentialsFor("web", [broken, config])).toEqual({
     username: "u",
     password: "p",
-    serverAddress: "docker.io",
   });
-  expect(credentialsFor("quay.io/a", [config, old])).toEqual({ auth: "YTpi", serverAddress: "quay.io" });
+  expect(credentialsFor("quay.io/a", [config, old])).toEqual({ auth: "YTpi" });
   expect(credentialsFor("gcr.io/a", [config, old])).toBeUndefined();
 });
 
