@@ -7,7 +7,7 @@ import { computePodActions, isRestartableInit, type PodActions } from "./compute
 import { crashKey, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
-import { removeLogs } from "./housekeeping.ts";
+import { removeLogs } from "./logs/rotation.ts";
 import type { PodContext } from "./pod-context.ts";
 import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";

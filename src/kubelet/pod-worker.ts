@@ -73,6 +73,7 @@ export class PodWorker {
     const before = this.#current;
     this.#current = pod;
     this.#inApi = true;
+    this.#context.statuses.reconcile(pod);
     if (!isNews(before, pod)) return;
     const { deletionTimestamp, deletionGracePeriodSeconds: grace = 0 } = pod.metadata;
     const deleted = !before.metadata.deletionTimestamp && deletionTimestamp;

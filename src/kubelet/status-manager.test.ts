@@ -59,6 +59,18 @@ test("a status is written once, again when it changes, and again after a failure
   await clock.advance(5000);
   await done;
   expect((await client.get(pods, { namespace: "default", name: "web" })).status?.phase).toBe("Failed");
+  const ref = { namespace: "default", name: "web" };
+  const meddled = await client.patch(
+    pods,
+    ref,
+    "merge",
+    { status: { phase: "Pending" } },
+    { subresource: "status" },
+  );
+  manager.reconcile(meddled);
+  await manager.written(pod.metadata.uid);
+  expect((await client.get(pods, ref)).status?.phase).toBe("Failed");
+  manager.reconcile(meddled);
   await client.delete(pods, { namespace: "default", name: "web" }, { gracePeriodSeconds: 0 });
   manager.set(pod, { ...running, phase: "Succeeded" });
   await manager.written(pod.metadata.uid);

@@ -10,6 +10,8 @@ import { ownConditions } from "./pod-status.ts";
 export interface StatusManager {
   /** Remembers what the pod's status is now and writes it when that is news. */
   set(pod: Readonly<corev1.Pod>, status: corev1.PodStatus): void;
+  /** Writes the status again where the API's copy has come to say something else. */
+  reconcile(pod: Readonly<corev1.Pod>): void;
   /** The newest status, written or not. */
   get(uid: string): corev1.PodStatus | undefined;
   /** Resolves when the newest status is written, the pod is gone, or the manager stops. */
@@ -23,8 +25,9 @@ interface Entry {
   status: corev1.PodStatus;
   version: number;
   writtenVersion: number;
-  /** What the API is known to hold. */
+  /** What the API is known to hold, and as of which revision. */
   base: Readonly<corev1.PodStatus>;
+  revision: number;
   running: Promise<void> | undefined;
 }
 
@@ -78,35 +81,37 @@ export function canonical(value: unknown): string {
   return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join(",")}}`;
 }
 
+async function write(client: Client, entry: Entry, signal: AbortSignal): Promise<void> {
+  const { pod, status, version } = entry;
+  const patch = statusPatch(entry.base, status);
+  const { namespace, name, uid } = pod.metadata;
+  if (patch) {
+    const answer = await client.patch(
+      pods,
+      { namespace, name },
+      "strategic",
+      { metadata: { uid }, status: patch },
+      { subresource: "status", signal },
+    );
+    entry.base = answer.status ?? {};
+    entry.revision = Number(answer.metadata.resourceVersion);
+  }
+  entry.writtenVersion = version;
+}
+
 export function createStatusManager(client: Client, world: World): StatusManager {
   const entries = new Map<string, Entry>();
   const ending = new AbortController();
 
-  async function write(entry: Entry): Promise<void> {
-    const { pod, status, version } = entry;
-    const patch = statusPatch(entry.base, status);
-    const { namespace, name, uid } = pod.metadata;
-    if (patch) {
-      const answer = await client.patch(
-        pods,
-        { namespace, name },
-        "strategic",
-        { metadata: { uid }, status: patch },
-        { subresource: "status", signal: ending.signal },
-      );
-      entry.base = answer.status ?? {};
-    }
-    entry.writtenVersion = version;
-  }
-
   async function drain(entry: Entry): Promise<void> {
-    while (entry.writtenVersion < entry.version && !ending.signal.aborted) {
+    const isKnown = () => entries.get(entry.pod.metadata.uid) === entry;
+    while (entry.writtenVersion < entry.version && isKnown() && !ending.signal.aborted) {
       try {
-        await write(entry);
+        await write(client, entry, ending.signal);
       } catch (error) {
         if (ending.signal.aborted) return;
-        // Another pod of this name, or none: nobody waits for this status any more.
-        if (isStatus(error, "NotFound") || isStatus(error, "Conflict")) {
+        // The pod is gone: nobody waits for this status any more. Were it another of this name, the worker would know.
+        if (isStatus(error, "NotFound")) {
           entry.writtenVersion = entry.version;
           return;
         }
@@ -123,6 +128,9 @@ export function createStatusManager(client: Client, world: World): StatusManager
   function kick(entry: Entry): void {
     entry.running ??= drain(entry).finally(() => {
       entry.running = undefined;
+      // Something may have been set after the last look.
+      const isKnown = entries.get(entry.pod.metadata.uid) === entry;
+      if (entry.writtenVersion < entry.version && isKnown && !ending.signal.aborted) kick(entry);
     });
   }
 
@@ -135,6 +143,7 @@ export function createStatusManager(client: Client, world: World): StatusManager
         version: 0,
         writtenVersion: 0,
         base: pod.status ?? {},
+        revision: Number(pod.metadata.resourceVersion),
         running: undefined,
       };
       if (entries.has(uid) && canonical(entry.status) === canonical(status)) return;
@@ -142,6 +151,15 @@ export function createStatusManager(client: Client, world: World): StatusManager
       entry.status = status;
       entry.version++;
       entries.set(uid, entry);
+      kick(entry);
+    },
+    reconcile(pod) {
+      const entry = entries.get(pod.metadata.uid);
+      if (!entry || entry.running || !(Number(pod.metadata.resourceVersion) > entry.revision)) return;
+      entry.base = pod.status ?? {};
+      entry.revision = Number(pod.metadata.resourceVersion);
+      if (!statusPatch(entry.base, entry.status)) return;
+      entry.version++;
       kick(entry);
     },
     get: (uid) => entries.get(uid)?.status,

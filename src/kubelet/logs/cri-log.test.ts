@@ -4,9 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { createWorld, silentLogger, systemClock } from "#base";
-import { rotateLog } from "../housekeeping.ts";
+
 import { logOptions, readLog, renderLine } from "../server/logs.ts";
 import { parseLogLine, tailLines, tailOffset } from "./cri-log.ts";
+import { rotateLog } from "./rotation.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-logs-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
