@@ -64,15 +64,27 @@ function holdBack(context: PodContext, input: StartInput): () => void {
   return () => context.crashes.next(key, endedMs, nowMs);
 }
 
+/** The secrets of registries that the pod names; those that are not there may not be needed, but are told of. */
+async function pullSecrets(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+): Promise<Readonly<corev1.Secret>[]> {
+  const names = (pod.spec.imagePullSecrets ?? []).flatMap((s) => (s.name ? [s.name] : []));
+  if (names.length === 0) return [];
+  const found = await context.objects.secrets(pod.metadata.namespace ?? "", names);
+  const missing = names.filter((name) => !found.has(name));
+  if (missing.length > 0) {
+    const words = `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`;
+    context.recorder.record(pod, "Warning", "FailedToRetrieveImagePullSecret", words);
+  }
+  return [...found.values()];
+}
+
 async function ensureImage(context: PodContext, input: StartInput): Promise<Image> {
   const { pod, container } = input;
-  const names = (pod.spec.imagePullSecrets ?? []).flatMap((s) => (s.name ? [s.name] : []));
   const say = sayOf(context, pod, container.name);
   try {
-    const secrets =
-      names.length > 0
-        ? [...(await context.objects.secrets(pod.metadata.namespace ?? "", names)).values()]
-        : [];
+    const secrets = await pullSecrets(context, pod);
     return await abortable(context.images.ensure(pod, container, secrets, say), input.signal);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
