@@ -47,6 +47,8 @@ const kubeletPaths: Readonly<Record<string, string>> = {
 };
 const connectTimeoutMs = 10_000;
 const errorBodyMaxBytes = 64 * 1024;
+/** A client that lost power is noticed after so long without a word. */
+const keepAliveMs = 30_000;
 
 export class NodeProxy {
   readonly #storage: Storage;
@@ -90,14 +92,12 @@ export class NodeProxy {
     const isStream =
       definition === (pods as ResourceDefinition) && Object.hasOwn(kubeletPaths, info?.subresource ?? "");
     if (!info || !isStream || info.subresource === "log") throw notServed();
-    const protocols = chosenProtocols(message);
     const pod = storage.get(definition, info.namespace, info.name).parse() as corev1.Pod;
     const destination = this.#destination(request, info.namespace, pod.metadata.name, info.subresource);
     const headers: Record<string, string | string[]> = {
       ...upgradeHeaders(message),
       host: `${destination.host}:${destination.port}`,
     };
-    if (protocols) headers["sec-websocket-protocol"] = protocols;
     await this.#tunnel(destination, request.method, headers, client, head);
   }
 
@@ -177,26 +177,27 @@ export class NodeProxy {
     });
   }
 
-  /** Bytes both ways until one side ends. */
+  /** Bytes both ways. Without its client a stream ends at once; what the kubelet said last still reaches the client. */
   #join(client: Duplex, kubelet: Duplex): void {
     for (const socket of [client, kubelet]) {
       this.#open.add(socket);
-      if (!(socket instanceof Socket)) continue;
-      socket.setNoDelay(true);
-      socket.setTimeout(0);
+      socket.once("close", () => this.#open.delete(socket));
+      if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs).setTimeout(0);
     }
-    const end = () => {
+    const clientGone = () => {
       client.destroy();
       kubelet.destroy();
-      this.#open.delete(client);
-      this.#open.delete(kubelet);
     };
-    for (const socket of [client, kubelet]) {
-      socket.on("error", end);
-      socket.on("close", end);
-    }
+    const kubeletGone = () => {
+      kubelet.destroy();
+      if (client instanceof Socket) client.destroySoon();
+      else client.end();
+    };
+    client.on("error", clientGone).on("close", clientGone);
+    kubelet.on("error", kubeletGone).on("close", kubeletGone);
     client.pipe(kubelet);
     kubelet.pipe(client);
+    if (client.destroyed) clientGone();
   }
 }
 
@@ -238,28 +239,6 @@ function kubeletQuery(path: string, query: URLSearchParams, subresource: string)
   }
   const text = wanted.toString();
   return text ? `${path}?${text}` : path;
-}
-
-const webSocketProtocols = [
-  "v4.channel.k8s.io",
-  "v4.base64.channel.k8s.io",
-  "portforward.k8s.io",
-  "channel.k8s.io",
-];
-
-/**
- * Runtimes speak version 4 of the channel protocol over WebSocket. A client that offers only newer ones is refused
- * before the upgrade: kubectl then falls back to SPDY.
- */
-function chosenProtocols(message: Message): string | undefined {
-  const offered = message.headers["sec-websocket-protocol"];
-  if (!offered) return undefined;
-  const known = offered
-    .split(",")
-    .map((p) => p.trim())
-    .filter((p) => webSocketProtocols.includes(p));
-  if (known.length > 0) return known.join(", ");
-  throw badRequest(`unable to upgrade: none of the subprotocols is supported: ${offered.slice(0, 200)}`);
 }
 
 const passedHeaders = ["connection", "upgrade", "origin", "user-agent"];

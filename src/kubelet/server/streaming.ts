@@ -1,68 +1,181 @@
 /**
- * exec, attach and port-forward: the runtime serves them; the kubelet joins the client's upgraded connection to the
- * runtime's, byte for byte, so SPDY and WebSocket both pass.
+ * exec, attach and port-forward: the runtime serves them over SPDY. A SPDY client is joined to the runtime byte for
+ * byte, a WebSocket client through a translator (exec, attach) or a tunnel of SPDY in WebSocket messages
+ * (port-forward). https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/4006-transition-spdy-to-websockets
  */
 import type { IncomingMessage } from "node:http";
-import { connect, type Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { createWebSocketStream } from "ws";
+import type { StreamOptions } from "#contracts";
+import { chooseProtocol } from "./channels.ts";
+import { serveRemoteCommand } from "./remote-command.ts";
 import {
   booleanParameter,
   findContainer,
   findPod,
   HttpError,
   numberParameter,
+  type PodTarget,
   pathParts,
   type Serving,
 } from "./request.ts";
+import { upgradeToSpdy } from "./runtime-upgrade.ts";
+import { SpdyConnection } from "./spdy/connection.ts";
+import { acceptWebSocket, checkHandshake, isWebSocket, offeredProtocols } from "./web-socket.ts";
 
-async function streamingUrl(serving: Serving, url: URL): Promise<string> {
-  const { runtime } = serving.context;
+interface Upgrade {
+  request: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  /** Aborts when the client has gone. */
+  gone: AbortSignal;
+}
+
+/** How the runtime serves a stream: where, and for exec and attach which streams. */
+interface RuntimeStream {
+  url: URL;
+  streams: StreamOptions | undefined;
+}
+
+const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
+const portForwardProtocol = "portforward.k8s.io";
+/** What runtimes speak over WebSocket themselves: for each port a data and an error channel. */
+const portChannelProtocols = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io", portForwardProtocol];
+const commandProtocol = "v4.channel.k8s.io";
+/** A peer that lost power is noticed after so long without a word. */
+const keepAliveMs = 30_000;
+
+async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream> {
   const verb = url.pathname.split("/")[1];
   const [namespace, name, ...rest] = pathParts(url);
   const target = await findPod(serving, namespace, name);
   if (verb === "portForward") {
-    const sandbox = target.state.sandboxes.find((s) => s.state === "SANDBOX_READY");
-    if (!sandbox) throw new HttpError(400, `pod ${name} is not running`);
-    const port = numberParameter(url, "port", 1);
-    return runtime.portForward(sandbox.id, port === undefined ? [] : [port]);
+    return {
+      url: await portForwardUrl(serving, target, numberParameter(url, "port", 1)),
+      streams: undefined,
+    };
   }
+  if (verb !== "exec" && verb !== "attach") throw new HttpError(404, "404 page not found");
   const container = findContainer(target, rest.at(-1) ?? "", false);
   if (container.state !== "CONTAINER_RUNNING")
     throw new HttpError(400, `container ${container.name} is not running`);
-  const tty = booleanParameter(url, "tty");
-  const options = {
+  const tty = verb === "attach" ? hasTerminal(target, container.name) : booleanParameter(url, "tty");
+  const streams = wantedStreams(url, tty);
+  const { runtime } = serving.context;
+  if (verb === "attach") return { url: new URL(await runtime.attach(container.id, streams)), streams };
+  const command = url.searchParams.getAll("command");
+  if (command.length === 0) throw new HttpError(400, "you must specify at least 1 command for the container");
+  return { url: new URL(await runtime.exec(container.id, command, streams)), streams };
+}
+
+async function portForwardUrl(serving: Serving, target: PodTarget, port: number | undefined): Promise<URL> {
+  const sandbox = target.state.sandboxes.find((s) => s.state === "SANDBOX_READY");
+  if (!sandbox) throw new HttpError(400, `pod ${target.pod.metadata.name} is not running`);
+  return new URL(await serving.context.runtime.portForward(sandbox.id, port === undefined ? [] : [port]));
+}
+
+function hasTerminal({ pod }: PodTarget, container: string): boolean {
+  const specs = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  return specs.find((c) => c.name === container)?.tty ?? false;
+}
+
+function wantedStreams(url: URL, tty: boolean): StreamOptions {
+  const streams = {
     stdin: booleanParameter(url, "input", "stdin"),
     stdout: booleanParameter(url, "output", "stdout"),
     // A terminal has one output.
     stderr: !tty && booleanParameter(url, "error", "stderr"),
     tty,
   };
-  if (verb === "attach") {
-    const spec = [...target.pod.spec.containers, ...(target.pod.spec.initContainers ?? [])].find(
-      (c) => c.name === container.name,
-    );
-    const terminal = spec?.tty ?? false;
-    return runtime.attach(container.id, { ...options, tty: terminal, stderr: options.stderr && !terminal });
-  }
-  if (verb !== "exec") throw new HttpError(404, "404 page not found");
-  const command = url.searchParams.getAll("command");
-  if (command.length === 0) throw new HttpError(400, "you must specify at least 1 command for the container");
-  return runtime.exec(container.id, command, options);
+  if (streams.stdin || streams.stdout || streams.stderr) return streams;
+  throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
 }
 
-/** Joins two connections; when one ends, so does the other. */
-function join(a: Duplex, b: Duplex): void {
-  const end = () => {
-    a.destroy();
-    b.destroy();
+/**
+ * Joins two connections. When the client's ends, so does the runtime's, at once; when the runtime's ends, the client
+ * still gets what is on its way.
+ */
+function join(client: Duplex, runtime: Duplex): void {
+  const clientGone = () => {
+    client.destroy();
+    runtime.destroy();
   };
-  a.on("error", end).on("close", end);
-  b.on("error", end).on("close", end);
-  a.pipe(b);
-  b.pipe(a);
+  const runtimeGone = () => {
+    runtime.destroy();
+    if (client instanceof Socket) client.destroySoon();
+    else client.end();
+  };
+  client.on("error", clientGone).on("close", clientGone);
+  runtime.on("error", runtimeGone).on("close", runtimeGone);
+  client.pipe(runtime);
+  runtime.pipe(client);
+  if (client.destroyed) clientGone();
 }
 
 const hopHeaders = new Set(["host", "authorization"]);
+
+/** The handshake and the bytes as they are. */
+async function joinRaw({ request, socket, head }: Upgrade, target: URL): Promise<void> {
+  const upstream = connect({ host: target.hostname.replace(/^\[|\]$/g, ""), port: Number(target.port) });
+  await new Promise<void>((resolve, reject) => {
+    upstream.once("connect", resolve);
+    upstream.once("error", reject);
+  });
+  const lines = [`${request.method} ${target.pathname}${target.search} HTTP/1.1`, `Host: ${target.host}`];
+  for (let i = 0; i < request.rawHeaders.length; i += 2) {
+    const name = request.rawHeaders[i]!;
+    const isProtocols = name.toLowerCase() === "sec-websocket-protocol";
+    const value = isProtocols ? portChannels(request).join(", ") : request.rawHeaders[i + 1];
+    if (value && !hopHeaders.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
+  }
+  upstream.setNoDelay(true);
+  upstream.write(`${lines.join("\r\n")}\r\n\r\n`);
+  if (head.length > 0) upstream.write(head);
+  join(socket, upstream);
+}
+
+function portChannels(request: IncomingMessage): string[] {
+  return offeredProtocols(request).filter((name) => portChannelProtocols.includes(name));
+}
+
+async function translate(
+  serving: Serving,
+  { request, socket, head, gone }: Upgrade,
+  url: URL,
+  streams: StreamOptions,
+): Promise<void> {
+  checkHandshake(request);
+  const offered = offeredProtocols(request);
+  const protocol = chooseProtocol(offered);
+  if (!protocol) throw unknownProtocols(offered);
+  const connection = await upgradeToSpdy(url, commandProtocol, gone);
+  const client = acceptWebSocket(request, socket, head, protocol.name);
+  if (!client) {
+    connection.destroy();
+    return;
+  }
+  const runtime = new SpdyConnection(connection);
+  const { clock } = serving.context.world;
+  await serveRemoteCommand({ client, protocol, runtime, streams, clock });
+}
+
+/** SPDY inside the messages of a WebSocket, taken out and passed on. */
+async function tunnel({ request, socket, head, gone }: Upgrade, url: URL): Promise<void> {
+  checkHandshake(request);
+  const connection = await upgradeToSpdy(url, portForwardProtocol, gone);
+  const client = acceptWebSocket(request, socket, head, tunnelProtocol);
+  if (!client) {
+    connection.destroy();
+    return;
+  }
+  join(createWebSocketStream(client), connection);
+}
+
+function unknownProtocols(offered: readonly string[]): HttpError {
+  const names = offered.join(", ").slice(0, 200);
+  return new HttpError(400, `unable to upgrade: none of the subprotocols is supported: ${names}`);
+}
 
 export async function serveStream(
   serving: Serving,
@@ -71,22 +184,16 @@ export async function serveStream(
   head: Buffer,
   url: URL,
 ): Promise<void> {
+  const left = new AbortController();
   socket.on("error", () => socket.destroy());
-  const target = new URL(await streamingUrl(serving, url));
-  const upstream: Socket = connect({
-    host: target.hostname.replace(/^\[|\]$/g, ""),
-    port: Number(target.port),
-  });
-  await new Promise<void>((resolve, reject) => {
-    upstream.once("connect", resolve);
-    upstream.once("error", reject);
-  });
-  const lines = [`${request.method} ${target.pathname}${target.search} HTTP/1.1`, `Host: ${target.host}`];
-  for (let i = 0; i < request.rawHeaders.length; i += 2) {
-    const name = request.rawHeaders[i]!;
-    if (!hopHeaders.has(name.toLowerCase())) lines.push(`${name}: ${request.rawHeaders[i + 1]}`);
-  }
-  upstream.write(`${lines.join("\r\n")}\r\n\r\n`);
-  if (head.length > 0) upstream.write(head);
-  join(socket, upstream);
+  socket.once("close", () => left.abort());
+  if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
+  const upgrade = { request, socket, head, gone: left.signal };
+  const { url: target, streams } = await runtimeStream(serving, url);
+  if (!isWebSocket(request)) return joinRaw(upgrade, target);
+  if (streams) return translate(serving, upgrade, target, streams);
+  const offered = offeredProtocols(request);
+  if (offered.includes(tunnelProtocol)) return tunnel(upgrade, target);
+  if (offered.length > 0 && portChannels(request).length === 0) throw unknownProtocols(offered);
+  return joinRaw(upgrade, target);
 }
