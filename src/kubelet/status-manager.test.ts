@@ -25,6 +25,11 @@ test("a patch holds what changed, ends what vanished and leaves the conditions o
     conditions: [{ type: "Ready", status: "False" }],
   });
   expect(statusPatch({ ...running, message: "x" }, running)).toEqual({ message: null });
+  const unready = { type: "Ready", status: "False", reason: "ContainersNotReady", message: "[web]" };
+  const done = { type: "Ready", status: "False", reason: "PodCompleted" };
+  expect(statusPatch({ ...running, conditions: [unready] }, { ...running, conditions: [done] })).toEqual({
+    conditions: [{ ...done, message: null }],
+  });
   expect(statusPatch(running, { ...running, podIP: "10.0.0.2", podIPs: [{ ip: "10.0.0.2" }] })).toEqual({
     podIP: "10.0.0.2",
     podIPs: [{ $patch: "replace" }, { ip: "10.0.0.2" }],

@@ -58,10 +58,18 @@ export function statusPatch(
   }
   const own = (status: Readonly<corev1.PodStatus>) =>
     (status.conditions ?? []).filter((c) => ownConditions.includes(c.type));
-  const old = new Map(own(base).map((c) => [c.type, canonical(c)]));
-  const changed = own(next).filter((c) => old.get(c.type) !== canonical(c));
-  if (changed.length > 0) patch.conditions = changed;
+  const old = new Map(own(base).map((c) => [c.type, c]));
+  const changed = own(next).filter((c) => canonical(old.get(c.type)) !== canonical(c));
+  // Conditions are merged by type, field by field: what the old one said and the new one does not has to be ended.
+  if (changed.length > 0)
+    patch.conditions = changed.map((c) => ({ ...vanishedFields(old.get(c.type), c), ...c }));
   return Object.keys(patch).length > 0 ? patch : undefined;
+}
+
+function vanishedFields(old: Readonly<corev1.PodCondition> | undefined, next: Readonly<corev1.PodCondition>) {
+  const after = next as unknown as Record<string, unknown>;
+  const gone = Object.keys(old ?? {}).filter((key) => after[key] === undefined);
+  return Object.fromEntries(gone.map((key) => [key, null]));
 }
 
 /** Written by others: the scheduler, the controllers of claims. */
