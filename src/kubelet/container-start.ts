@@ -88,8 +88,7 @@ async function ensureImage(context: PodContext, input: StartInput): Promise<Imag
     return await abortable(context.images.ensure(pod, container, secrets, say), input.signal);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
-    const repeated = error.reason === "ImagePullBackOff";
-    say(repeated ? "Normal" : "Warning", repeated ? "BackOff" : "Failed", `Error: ${error.reason}`);
+    say("Warning", "Failed", `Error: ${error.reason}`);
     throw new StartError(error.reason, error.message);
   }
 }

@@ -3,11 +3,12 @@
  * https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
  */
 import { connect } from "node:net";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { corev1 } from "#api";
 import { type Clock, messageOf } from "#base";
 import { type ContainerRuntime, RuntimeError } from "#contracts";
 import { httpGet } from "./http.ts";
+import { dialWords } from "./network-words.ts";
 import { portNumber } from "./target.ts";
 
 export interface CheckResult {
@@ -80,7 +81,7 @@ function checkTcp(target: CheckTarget, action: Readonly<corev1.TCPSocketAction>)
     };
     socket.once("connect", () => end(true, ""));
     socket.once("timeout", () => end(false, `dial tcp ${host}:${port}: i/o timeout`));
-    socket.once("error", (error) => end(false, `dial tcp ${host}:${port}: connect: ${error.message}`));
+    socket.once("error", (error) => end(false, dialWords(error, host, port)));
   });
 }
 
@@ -101,6 +102,21 @@ const serving = 1;
 /** The status of the answer: field 1, a varint of one byte. */
 const healthStatus = (bytes: Buffer) => (bytes.length >= 2 && bytes[0] === 0x08 ? bytes[1]! : 0);
 
+const lateWords = (address: string, timeoutMs: number) =>
+  `timeout: failed to connect service "${address}" within ${timeoutMs / 1000}s: context deadline exceeded`;
+
+function grpcWords({ code, details }: ServiceError, address: string): string {
+  if (code === status.UNAVAILABLE) {
+    const isRefused = details.includes("ECONNREFUSED");
+    const words = isRefused ? `dial tcp ${address}: connect: connection refused` : details;
+    return `error: failed to connect service at "${address}": ${words}`;
+  }
+  if (code === status.UNIMPLEMENTED) {
+    return `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${details}`;
+  }
+  return `error: health rpc probe failed: ${details}`;
+}
+
 function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Promise<CheckResult> {
   const timeoutMs = timeoutSecondsOf(target.probe) * 1000;
   const host = target.podIp.includes(":") ? `[${target.podIp}]` : target.podIp;
@@ -120,19 +136,16 @@ function checkGrpc(target: CheckTarget, action: Readonly<corev1.GRPCAction>): Pr
       healthStatus,
       action.service ?? "",
       new Metadata(),
-      (error, status) => {
-        if (error)
-          return end(
-            false,
-            late
-              ? `timeout: failed to connect service ${host}:${action.port} within ${timeoutMs / 1000}s`
-              : error.message,
-          );
+      (error, health) => {
+        if (error) {
+          const address = `${host}:${action.port}`;
+          return end(false, late ? lateWords(address, timeoutMs) : grpcWords(error, address));
+        }
         end(
-          status === serving,
-          status === serving
+          health === serving,
+          health === serving
             ? ""
-            : `service unhealthy (responded with "${status === 2 ? "NOT_SERVING" : "UNKNOWN"}")`,
+            : `service unhealthy (responded with "${health === 2 ? "NOT_SERVING" : "UNKNOWN"}")`,
         );
       },
     );

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { corev1 } from "#api";
 import type { Clock } from "#base";
+import { getWords } from "./network-words.ts";
 
 export interface HttpAnswer {
   status: number;
@@ -62,7 +63,7 @@ function once(
           ? new Error(
               `Get "${url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
             )
-          : error,
+          : new Error(getWords(error, url), { cause: error }),
       );
     const received = (response: IncomingMessage) => {
       const chunks: Buffer[] = [];

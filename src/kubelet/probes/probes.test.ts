@@ -119,7 +119,14 @@ describe("checks", () => {
 
   test("by TCP and gRPC", async () => {
     expect((await ask({ tcpSocket: { port } })).ok).toBe(true);
-    expect((await ask({ tcpSocket: { port: 1 } })).message).toContain("127.0.0.1:1");
+    const refused = "dial tcp 127.0.0.1:1: connect: connection refused";
+    expect((await ask({ tcpSocket: { port: 1 } })).message).toBe(refused);
+    expect((await ask({ httpGet: { path: "/x", port: 1 } })).message).toBe(
+      `Get "http://127.0.0.1:1/x": ${refused}`,
+    );
+    expect((await ask({ grpc: { port: 1 } })).message).toBe(
+      `error: failed to connect service at "127.0.0.1:1": ${refused}`,
+    );
     expect((await ask({ grpc: { port: 1 } })).ok).toBe(false);
     expect(await ask({})).toMatchObject({ ok: false, message: "missing probe handler for main" });
   });
