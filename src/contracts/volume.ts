@@ -10,6 +10,8 @@ export interface VolumeFile {
   path: string;
   content: Uint8Array;
   mode: number;
+  /** The user it belongs to; root's where it is not said. */
+  owner?: number;
 }
 
 /** What a plugin may read of the cluster while it plans. Values are gathered before `plan` is called. */

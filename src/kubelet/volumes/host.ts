@@ -29,7 +29,15 @@ async function mountPoints(): Promise<string[]> {
   return text.split("\n").flatMap((line) => (line ? [unescaped(line.split(" ")[1] ?? "")] : []));
 }
 
-async function sameFiles(dir: string, files: readonly VolumeFile[]): Promise<boolean> {
+/** The group of the volume reads what the owner reads. */
+const modeOf = (file: VolumeFile, group: number | undefined) =>
+  (group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3)) & 0o777;
+
+async function sameFiles(
+  dir: string,
+  files: readonly VolumeFile[],
+  group: number | undefined,
+): Promise<boolean> {
   const target = await readlink(join(dir, dataLink)).catch(() => undefined);
   if (target === undefined) return false;
   const current = await listFiles(join(dir, target), "");
@@ -40,7 +48,7 @@ async function sameFiles(dir: string, files: readonly VolumeFile[]): Promise<boo
       readFile(path).catch(() => undefined),
       stat(path).catch(() => undefined),
     ]);
-    if (!content || !info || !content.equals(file.content) || (info.mode & 0o777) !== (file.mode & 0o777))
+    if (!content || !info || !content.equals(file.content) || (info.mode & 0o777) !== modeOf(file, group))
       return false;
   }
   return true;
@@ -67,7 +75,7 @@ async function writeAtomically(
   group: number | undefined,
   random: Random,
 ): Promise<boolean> {
-  if (await sameFiles(dir, files)) return false;
+  if (await sameFiles(dir, files, group)) return false;
   const old = await readlink(join(dir, dataLink)).catch(() => undefined);
   const fresh = `..${random.suffix(12)}`;
   await mkdir(join(dir, fresh), { mode: 0o755 });
@@ -75,10 +83,8 @@ async function writeAtomically(
     const path = join(dir, fresh, file.path);
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await writeFile(path, file.content);
-    // The group of the volume reads what the owner reads.
-    const mode = group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3);
-    await chmod(path, mode);
-    if (group !== undefined) await chown(path, 0, group);
+    await chmod(path, modeOf(file, group));
+    if (group !== undefined || file.owner !== undefined) await chown(path, file.owner ?? 0, group ?? 0);
   }
   await rm(join(dir, "..data_tmp"), { force: true });
   await symlink(fresh, join(dir, "..data_tmp"));

@@ -1,4 +1,5 @@
 /** Several sources in one folder. https://kubernetes.io/docs/concepts/storage/projected-volumes/ */
+import type { corev1 } from "#api";
 import { defineVolumePlugin, VolumeError, type VolumeFile, type VolumeNeeds } from "#contracts";
 import {
   checkPath,
@@ -12,6 +13,24 @@ import {
 } from "./files.ts";
 
 const defaultExpirationSeconds = 3600;
+
+/** The one user all containers run as. */
+function userOf({ spec }: Readonly<corev1.Pod>): number | undefined {
+  const users = [...(spec.initContainers ?? []), ...spec.containers].map(
+    (c) => c.securityContext?.runAsUser ?? spec.securityContext?.runAsUser,
+  );
+  return users.every((u) => u === users[0]) ? users[0] : undefined;
+}
+
+/**
+ * Where it is known who will read a token, nobody else may.
+ * https://github.com/kubernetes/enhancements/tree/master/keps/sig-storage/2451-service-account-token-volumes#file-permission
+ */
+function tokenAccess(pod: Readonly<corev1.Pod>, mode: number): { mode: number; owner?: number } {
+  const owner = userOf(pod);
+  const isPrivate = owner !== undefined || pod.spec.securityContext?.fsGroup !== undefined;
+  return { mode: isPrivate ? 0o600 : mode, ...(owner === undefined ? {} : { owner }) };
+}
 
 export const projectedVolume = defineVolumePlugin({
   ...filesVolume,
@@ -56,7 +75,8 @@ export const projectedVolume = defineVolumePlugin({
       if (downwardAPI) files.push(...downwardFiles(downwardAPI.items ?? [], mode, context));
       if (serviceAccountToken) {
         const token = Buffer.from(sources.tokens[tokens++] ?? "");
-        files.push({ path: checkPath(serviceAccountToken.path), content: token, mode });
+        const path = checkPath(serviceAccountToken.path);
+        files.push({ path, content: token, ...tokenAccess(context.pod, mode) });
       }
       if (clusterTrustBundle || podCertificate) {
         throw new VolumeError("projected trust bundles and pod certificates are not supported by this node");

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -8,14 +9,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { seededRandom } from "#base";
 import { VolumeError, type VolumeHost, type VolumeSources } from "#contracts";
 import { resolveSubPath } from "../sub-path.ts";
-import { makePod } from "../testing/pods.ts";
+import { makeContainer, makePod } from "../testing/pods.ts";
 import { volumeContract } from "./contract.suite.ts";
 import { checkPath } from "./files.ts";
 import { machineVolumeHost } from "./host.ts";
@@ -113,6 +114,23 @@ test.each([
   expect(() => planOf(volume)).toThrow(reason);
 });
 
+test.each([
+  ["readable by all", {}, [{}], 0o644, undefined],
+  ["the one user's", {}, [{ runAsUser: 7 }, { runAsUser: 7 }], 0o600, 7],
+  ["the pod's user's", { runAsUser: 8 }, [{}], 0o600, 8],
+  ["everybody's where users differ", { runAsUser: 8 }, [{}, { runAsUser: 7 }], 0o644, undefined],
+  ["the group's", { fsGroup: 9 }, [{}], 0o600, undefined],
+])("a token is %s", (_, securityContext, containers, mode, owner) => {
+  const pod = makePod({
+    securityContext,
+    containers: containers.map((c, i) => makeContainer(`c${i}`, { securityContext: c })),
+  });
+  const volume = { name: "v", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } };
+  const plan = pluginFor(volumePlugins, volume)!.plan(volume, full, { ...context, pod });
+  expect(plan).toMatchObject({ files: [{ mode, ...(owner === undefined ? {} : { owner }) }] });
+  expect("owner" in (plan as { files: object[] }).files[0]!).toBe(owner !== undefined);
+});
+
 test("what is optional may be missing", () => {
   expect(planOf({ name: "v", configMap: { name: "none", optional: true } })).toMatchObject({ files: [] });
 });
@@ -139,6 +157,10 @@ test("files are replaced together, keep their modes, and old ones go", async () 
   expect(readFileSync(join(dir, "a"), "utf8")).toBe("changed");
   expect(readdirSync(dir).filter((n) => !n.startsWith(".."))).toEqual(["a"]);
   expect(readdirSync(dir).filter((n) => n.startsWith("..")).length).toBe(2);
+  const { gid = 0 } = userInfo();
+  expect(await host.writeFiles(dir, [file("a", "group", 0o400)], gid)).toBe(true);
+  expect(statSync(join(dir, "a")).mode & 0o777).toBe(0o440);
+  expect(await host.writeFiles(dir, [file("a", "group", 0o400)], gid)).toBe(false);
 });
 
 test("a sub-path is made, and never leads out of its volume", async () => {
@@ -148,6 +170,8 @@ test("a sub-path is made, and never leads out of its volume", async () => {
   symlinkSync("in", join(dir, "alias"));
   writeFileSync(join(dir, "file"), "");
   expect(await resolveSubPath(dir, "new/deep")).toBe(join(dir, "new/deep"));
+  chmodSync(dir, 0o2777);
+  expect(statSync(await resolveSubPath(dir, "open")).mode & 0o7777).toBe(0o2777);
   expect(await resolveSubPath(dir, "alias")).toBe(join(dir, "in"));
   expect(await resolveSubPath(dir, "file")).toBe(join(dir, "file"));
   for (const bad of ["../x", "out", "out/passwd", "/etc", "in/../../x", "file/x"]) {
