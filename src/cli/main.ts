@@ -116,6 +116,12 @@ function addImages(root: Command): void {
   );
 }
 
+// `knarr status | head` closes the pipe before everything is said.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
 try {
   await program().parseAsync(process.argv);
 } catch (error) {

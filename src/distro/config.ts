@@ -79,9 +79,9 @@ export function checkName(name: string): void {
   );
 }
 
-/** The cgroup above all pods of a cluster: clusters on one machine do not meet there. */
+/** The cgroup above all pods of a cluster, in every hierarchy: clusters on one machine do not meet there. */
 export function cgroupRootOf(name: string): string {
-  return `knarr-${name}`;
+  return `/knarr-${name}`;
 }
 
 /** Every file and folder of one cluster. */

@@ -6,11 +6,21 @@ import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
 import { startPodNetwork } from "#network";
 import { startProxy } from "#proxy";
-import { type Containerd, startContainerd } from "#runtime";
+import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { cniBinDirs } from "./preflight.ts";
+
+export function containerdOptions(world: World, paths: ClusterPaths): ContainerdOptions {
+  return {
+    dir: paths.containerd,
+    world: forComponent(world, "containerd"),
+    cniConfDir: paths.cniConf,
+    cniBinDirs,
+    registryConfigDir: paths.registries,
+  };
+}
 
 /** containerd and the pod network: what needs no API server, and can start beside it. */
 export async function startRuntime(
@@ -19,13 +29,7 @@ export async function startRuntime(
   paths: ClusterPaths,
 ): Promise<Containerd> {
   const [containerd] = await Promise.all([
-    startContainerd({
-      dir: paths.containerd,
-      world: forComponent(world, "containerd"),
-      cniConfDir: paths.cniConf,
-      cniBinDirs,
-      registryConfigDir: paths.registries,
-    }),
+    startContainerd(containerdOptions(world, paths)),
     startPodNetwork({
       clusterName: config.name,
       clusterCidr: config.clusterCidr,
@@ -78,7 +82,7 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
     podCidr: config.podCidr,
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
-    config: { cgroupRoot: `/${cgroupRootOf(config.name)}`, nodeLabels: options.labels ?? {} },
+    config: { cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,
       port: config.kubeletPort,

@@ -4,13 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { run, UserError, type World } from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { containerdConfig, parseVersion } from "./containerd-config.ts";
 import { connectRuntime } from "./cri-client.ts";
-import { type Daemon, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
+import { type Daemon, findDaemon, startDaemon } from "./daemon.ts";
 import { type ImageStore, imageStore } from "./images.ts";
 import { pauseImage, pauseImageName } from "./pause-image.ts";
 
@@ -223,37 +222,4 @@ async function ensureSandboxImage(
 /** The pid of the containerd under `dir`, where one runs. */
 export function findContainerd(dir: string): number | undefined {
   return findDaemon(containerdPaths(dir).pidFile)?.pid;
-}
-
-/**
- * Removes every pod of the containerd under `dir`, stops it, and removes its files. For the end of a cluster, when no
- * agent runs any more.
- */
-export async function removeContainerd(dir: string, world: World): Promise<void> {
-  const paths = containerdPaths(dir);
-  if (findDaemon(paths.pidFile)) {
-    const runtime = connectRuntime({ socketPath: paths.socket, clock: world.clock });
-    const sandboxes = await runtime.listPodSandboxes().catch(() => []);
-    for (const sandbox of sandboxes) {
-      await runtime
-        .stopPodSandbox(sandbox.id)
-        .catch((error: unknown) => world.log.warn({ err: error }, "a pod could not be stopped"));
-      await runtime
-        .removePodSandbox(sandbox.id)
-        .catch((error: unknown) => world.log.warn({ err: error }, "a pod could not be removed"));
-    }
-    runtime.close();
-  }
-  await stopDaemon(paths.pidFile, world.clock);
-  await unmountBelow(dir);
-  await rm(dir, { recursive: true, force: true });
-}
-
-/** Unmounts everything under `dir`, the innermost first. */
-export async function unmountBelow(dir: string): Promise<void> {
-  const points = readFileSync("/proc/self/mounts", "utf8")
-    .split("\n")
-    .map((line) => line.split(" ")[1]?.replaceAll("\\040", " ") ?? "")
-    .filter((point) => point === dir || point.startsWith(`${dir}/`));
-  for (const point of points.reverse()) await run("umount", ["-l", point]);
 }

@@ -3,12 +3,10 @@ export {
   type ContainerdOptions,
   containerdPaths,
   findContainerd,
-  removeContainerd,
   startContainerd,
-  unmountBelow,
 } from "./containerd.ts";
+export { stopContainerd, unmountBelow } from "./containerd-end.ts";
 export { connectRuntime, type RuntimeConnection } from "./cri-client.ts";
-export { type Daemon, type DaemonOptions, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
 export {
   buildImage,
   busyboxLayer,

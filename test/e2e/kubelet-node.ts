@@ -12,8 +12,8 @@ import {
   buildImage,
   busyboxLayer,
   type Containerd,
-  removeContainerd,
   startContainerd,
+  stopContainerd,
   unmountBelow,
 } from "#runtime";
 import { openEmbeddedStore } from "#store";
@@ -177,7 +177,7 @@ export async function startTestNode(config: Partial<KubeletConfig> = {}): Promis
       await kubelet.stop();
       await stopApi();
       await containerd.release();
-      await removeContainerd(join(dir, "containerd"), world);
+      await stopContainerd({ dir: join(dir, "containerd"), world, cniConfDir });
       await createCgroups().remove(cgroupRoot);
       await unmountBelow(dir);
       rmSync(dir, { recursive: true, force: true });

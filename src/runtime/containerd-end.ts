@@ -1,0 +1,46 @@
+/** The end of a containerd and of everything that runs in it. */
+import { readFileSync } from "node:fs";
+import { messageOf, run, type World } from "#base";
+import { type Containerd, type ContainerdOptions, startContainerd } from "./containerd.ts";
+
+/** What containers get to end by themselves. */
+const graceSeconds = 3;
+/** This many pods are stopped and removed at one time. */
+const podsAtOnce = 16;
+
+/**
+ * Ends every pod, then containerd. One that is dead is started first: only it knows how to end containers that outlived
+ * it. Images stay.
+ */
+export async function stopContainerd(options: ContainerdOptions): Promise<void> {
+  const containerd = await startContainerd(options);
+  await endPods(options.world, containerd);
+  await containerd.stop();
+  await unmountBelow(options.dir);
+}
+
+async function endPods(world: World, { runtime }: Containerd): Promise<void> {
+  const note = (what: string) => (error: unknown) => world.log.warn({ error: messageOf(error) }, what);
+  const running = (await runtime.listContainers()).filter((c) => c.state === "CONTAINER_RUNNING");
+  await Promise.all(
+    running.map((c) => runtime.stopContainer(c.id, graceSeconds).catch(note("a container did not stop"))),
+  );
+  const sandboxes = await runtime.listPodSandboxes();
+  for (let i = 0; i < sandboxes.length; i += podsAtOnce) {
+    await Promise.all(
+      sandboxes.slice(i, i + podsAtOnce).map(async ({ id }) => {
+        await runtime.stopPodSandbox(id).catch(note("a pod did not stop"));
+        await runtime.removePodSandbox(id).catch(note("a pod could not be removed"));
+      }),
+    );
+  }
+}
+
+/** Unmounts everything under `dir`, the innermost first. */
+export async function unmountBelow(dir: string): Promise<void> {
+  const points = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1]?.replaceAll("\\040", " ") ?? "")
+    .filter((point) => point === dir || point.startsWith(`${dir}/`));
+  for (const point of points.reverse()) await run("umount", ["-l", point]);
+}
