@@ -14,6 +14,8 @@ export interface RemoteCommand {
   protocol: ChannelProtocol;
   runtime: SpdyConnection;
   streams: StreamOptions;
+  /** Whether the command's terminal ends with its client, as it would by a hang-up. */
+  hangsUp: boolean;
   clock: Clock;
 }
 
@@ -26,6 +28,8 @@ const statusMaxBytes = 64 * 1024;
  */
 const pongPeriodMs = 5_000;
 const normalClosure = 1000;
+const endOfFile = Buffer.from([0x04]);
+const hangUpMs = 2_000;
 
 /** Settles when the command has ended or the client has gone; never rejects. */
 export async function serveRemoteCommand(command: RemoteCommand): Promise<void> {
@@ -44,11 +48,13 @@ export async function serveRemoteCommand(command: RemoteCommand): Promise<void> 
     end: () => ended.resolve(),
   };
   try {
-    const input = await openStreams(command, status);
+    const input = await Promise.race([openStreams(command, status), gone]);
+    if (!input) return runtime.close();
     // The client learns that the streams stand.
     await send(command, command.streams.stdout ? channels.stdout : channels.error, Buffer.alloc(0));
     takeInput(command, input);
     await Promise.race([ended.promise, gone]);
+    if (client.readyState !== client.OPEN) await hangUp(command, input, ended.promise);
     await send(command, channels.error, statusMessage(command.protocol, Buffer.concat(collected)));
   } catch (error) {
     const words = `error streaming to the runtime: ${messageOf(error)}`;
@@ -57,6 +63,23 @@ export async function serveRemoteCommand(command: RemoteCommand): Promise<void> 
   client.close(normalClosure);
   client.resume();
   runtime.close();
+}
+
+/**
+ * Runtimes do not end the commands of a client that has gone. What reads a pipe finds the end of its input; a terminal
+ * has none, so whoever sits at its prompt, like a forgotten shell, is told by the end-of-file character.
+ */
+async function hangUp(
+  { hangsUp, clock }: RemoteCommand,
+  { stdin }: Input,
+  ended: Promise<void>,
+): Promise<void> {
+  if (!hangsUp || !stdin) return;
+  stdin.write(endOfFile);
+  stdin.end();
+  const patience = new AbortController();
+  await Promise.race([ended, clock.sleep(hangUpMs, patience.signal)]);
+  patience.abort();
 }
 
 /** Messages the client may send to the runtime. */

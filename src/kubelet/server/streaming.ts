@@ -36,6 +36,7 @@ interface Upgrade {
 interface RuntimeStream {
   url: URL;
   streams: StreamOptions | undefined;
+  isExec: boolean;
 }
 
 const tunnelProtocol = "SPDY/3.1+portforward.k8s.io";
@@ -54,6 +55,7 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
     return {
       url: await portForwardUrl(serving, target, numberParameter(url, "port", 1)),
       streams: undefined,
+      isExec: false,
     };
   }
   if (verb !== "exec" && verb !== "attach") throw new HttpError(404, "404 page not found");
@@ -63,10 +65,11 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
   const tty = verb === "attach" ? hasTerminal(target, container.name) : booleanParameter(url, "tty");
   const streams = wantedStreams(url, tty);
   const { runtime } = serving.context;
-  if (verb === "attach") return { url: new URL(await runtime.attach(container.id, streams)), streams };
+  if (verb === "attach")
+    return { url: new URL(await runtime.attach(container.id, streams)), streams, isExec: false };
   const command = url.searchParams.getAll("command");
   if (command.length === 0) throw new HttpError(400, "you must specify at least 1 command for the container");
-  return { url: new URL(await runtime.exec(container.id, command, streams)), streams };
+  return { url: new URL(await runtime.exec(container.id, command, streams)), streams, isExec: true };
 }
 
 async function portForwardUrl(serving: Serving, target: PodTarget, port: number | undefined): Promise<URL> {
@@ -142,7 +145,7 @@ function portChannels(request: IncomingMessage): string[] {
 async function translate(
   serving: Serving,
   { request, socket, head, gone }: Upgrade,
-  url: URL,
+  { url, isExec }: RuntimeStream,
   streams: StreamOptions,
 ): Promise<void> {
   checkHandshake(request);
@@ -157,7 +160,7 @@ async function translate(
   }
   const runtime = new SpdyConnection(connection);
   const { clock } = serving.context.world;
-  await serveRemoteCommand({ client, protocol, runtime, streams, clock });
+  await serveRemoteCommand({ client, protocol, runtime, streams, hangsUp: isExec && streams.tty, clock });
 }
 
 /** SPDY inside the messages of a WebSocket, taken out and passed on. */
@@ -189,9 +192,10 @@ export async function serveStream(
   socket.once("close", () => left.abort());
   if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
   const upgrade = { request, socket, head, gone: left.signal };
-  const { url: target, streams } = await runtimeStream(serving, url);
+  const runtime = await runtimeStream(serving, url);
+  const { url: target, streams } = runtime;
   if (!isWebSocket(request)) return joinRaw(upgrade, target);
-  if (streams) return translate(serving, upgrade, target, streams);
+  if (streams) return translate(serving, upgrade, runtime, streams);
   const offered = offeredProtocols(request);
   if (offered.includes(tunnelProtocol)) return tunnel(upgrade, target);
   if (offered.length > 0 && portChannels(request).length === 0) throw unknownProtocols(offered);
