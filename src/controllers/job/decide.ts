@@ -94,7 +94,8 @@ export function decideJob(state: Readonly<JobState>, nowMs: number): JobPlan | u
       ...(complete ? { completionTime: formatTime(nowMs) } : {}),
     },
     events,
-    afterMs: soonest(work.afterMs, msUntilDeadline(job, started, nowMs)),
+    // The verdict has been given: what is left to wait for comes as an event.
+    afterMs: verdict ? undefined : soonest(work.afterMs, msUntilDeadline(job, started, nowMs)),
   };
 }
 

@@ -110,6 +110,21 @@ test("suspending removes the pods without counting them; resuming makes new ones
   await running.stop();
 });
 
+test("past its deadline a Job waits in peace for pods that take their time to end", async () => {
+  const { world, running, job } = await start({ activeDeadlineSeconds: 30 });
+  await world.startPods();
+  await world.clock.advance(40_000);
+  expect((await job()).status.conditions?.map((c) => c.type)).toEqual(["FailureTarget"]);
+  await world.clock.advance(600_000);
+  const before = world.api.writes.length;
+  await world.clock.advance(600_000);
+  expect(world.api.writes.length).toBe(before);
+  await world.finishDeletions();
+  await world.clock.advance(100);
+  expect((await job()).status.conditions?.map((c) => c.type)).toEqual(["FailureTarget", "Failed"]);
+  await running.stop();
+});
+
 test("a Job past its deadline fails and takes its pods with it; its time to live removes it", async () => {
   const { world, running, job } = await start({ activeDeadlineSeconds: 30, ttlSecondsAfterFinished: 100 });
   await world.clock.advance(31_000);

@@ -134,7 +134,8 @@ function settle(queue: WorkQueue<string>, key: string, outcome: Outcome, world: 
       return;
     case "after":
       queue.forget(key);
-      queue.addAfter(key, outcome.ms);
+      // Never at once: a round that asks for the next without a pause would let nothing else of the process run.
+      queue.addAfter(key, Math.max(burstMs, outcome.ms));
       return;
     case "retry":
       queue.addRateLimited(key);
