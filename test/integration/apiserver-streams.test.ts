@@ -91,6 +91,9 @@ describe("streams through to the kubelet", () => {
       "v4.channel.k8s.io, channel.k8s.io POST /exec/default/web/one?command=sh&command=-c&input=1&output=1 hello",
     );
     expect(await spdy(`${pod}/portforward`)).toContain("POST /portForward/default/web hello");
+    expect(await spdy(`${pod}/portforward?ports=80&ports=81&x=y`)).toContain(
+      "POST /portForward/default/web?port=80&port=81 hello",
+    );
   });
 
   it("the kubelet's own words reach the client", async () => {

@@ -233,8 +233,10 @@ function kubeletQuery(path: string, query: URLSearchParams, subresource: string)
   const wanted = new URLSearchParams();
   for (const [name, value] of query) {
     const stream = streamNames.get(name);
-    if (subresource === "log" || subresource === "portforward") wanted.append(name, value);
-    else if (name === "command") wanted.append(name, value);
+    if (subresource === "log") wanted.append(name, value);
+    else if (subresource === "portforward") {
+      if (name === "ports") wanted.append("port", value);
+    } else if (name === "command") wanted.append(name, value);
     else if (stream && value !== "false" && value !== "0") wanted.append(stream, "1");
   }
   const text = wanted.toString();

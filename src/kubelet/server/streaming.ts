@@ -15,7 +15,6 @@ import {
   findContainer,
   findPod,
   HttpError,
-  numberParameter,
   type PodTarget,
   pathParts,
   type Serving,
@@ -46,6 +45,7 @@ const portChannelProtocols = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io", p
 const commandProtocol = "v4.channel.k8s.io";
 /** A peer that lost power is noticed after so long without a word. */
 const keepAliveMs = 30_000;
+const portsMax = 100;
 
 async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream> {
   const verb = url.pathname.split("/")[1];
@@ -53,7 +53,7 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
   const target = await findPod(serving, namespace, name);
   if (verb === "portForward") {
     return {
-      url: await portForwardUrl(serving, target, numberParameter(url, "port", 1)),
+      url: await portForwardUrl(serving, target, portsOf(url)),
       streams: undefined,
       isExec: false,
     };
@@ -72,10 +72,21 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
   return { url: new URL(await runtime.exec(container.id, command, streams)), streams, isExec: true };
 }
 
-async function portForwardUrl(serving: Serving, target: PodTarget, port: number | undefined): Promise<URL> {
+/** The ports that a WebSocket client names before it speaks; SPDY names one with each stream. */
+function portsOf(url: URL): number[] {
+  const names = url.searchParams.getAll("port").flatMap((text) => text.split(","));
+  if (names.length > portsMax) throw new HttpError(400, `at most ${portsMax} ports at once`);
+  return names.map((text) => {
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+    if (port < 1 || port > 65_535) throw new HttpError(400, `invalid port: ${text.slice(0, 50)}`);
+    return port;
+  });
+}
+
+async function portForwardUrl(serving: Serving, target: PodTarget, ports: number[]): Promise<URL> {
   const sandbox = target.state.sandboxes.find((s) => s.state === "SANDBOX_READY");
   if (!sandbox) throw new HttpError(400, `pod ${target.pod.metadata.name} is not running`);
-  return new URL(await serving.context.runtime.portForward(sandbox.id, port === undefined ? [] : [port]));
+  return new URL(await serving.context.runtime.portForward(sandbox.id, ports));
 }
 
 function hasTerminal({ pod }: PodTarget, container: string): boolean {
