@@ -1,5 +1,5 @@
 /** What the command line prints: ticked steps while something takes time, tables and JSON at the end. */
-import { type Clock, messageOf, UserError } from "#base";
+import { type Clock, codeOf, messageOf, UserError } from "#base";
 
 const isTerminal = process.stdout.isTTY === true;
 const colour = (code: number) => (text: string) => (isTerminal ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -30,8 +30,25 @@ export async function step<T>(clock: Clock, doing: string, done: string, work: (
   }
 }
 
+/** What the machine refuses, whoever asks it. */
+const machineFaults: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space, or choose a folder on another disk: --data-dir",
+  EDQUOT: "free some space, or choose a folder on another disk: --data-dir",
+  EROFS: "choose a folder that can be written: --data-dir",
+  EACCES: "run it as the user who owns the folder, or choose another one: --data-dir",
+  ENOTDIR: "choose another folder: --data-dir",
+  EMFILE: "allow more open files: ulimit -n 65536",
+};
+
+/** An error as it came, or with its mend where the machine refused something. */
+export function asUserError(error: unknown): unknown {
+  const mend = error instanceof UserError ? undefined : machineFaults[codeOf(error) ?? ""];
+  return mend ? new UserError(messageOf(error), mend, { cause: error }) : error;
+}
+
 /** One sentence and its mend for what the user can mend; the stack only for what is our own fault. */
-export function printError(error: unknown): void {
+export function printError(thrown: unknown): void {
+  const error = asUserError(thrown);
   const out = process.stderr;
   out.write(`${red("✗")} ${messageOf(error)}\n`);
   if (error instanceof UserError) {

@@ -37,7 +37,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   }
   const paths = pathsOf(request.name, request.dataDir);
   const known = readConfig(paths);
-  const config = known ? { ...known } : await freshConfig(request);
+  const config = known ? { ...known } : freshConfig(request);
   // The machine may have moved since the last start.
   config.nodeAddress = request.simulate ? "127.0.0.1" : machineAddress();
   config.simulatedNodes = request.simulate ? request.nodes : 0;
@@ -48,6 +48,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
       "use another --name, or remove it: knarr down --purge",
     );
   }
+  await moveToFreePorts(config, known ? config.apiPort : request.port);
   if (request.port !== undefined) config.apiPort = request.port;
   if (!(await isPortFree(config.apiPort, anyAddress))) {
     throw new UserError(
@@ -60,15 +61,18 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   return config;
 }
 
-async function freshConfig(request: ClusterRequest): Promise<ClusterConfig> {
-  const config = configFor({
+function freshConfig(request: ClusterRequest): ClusterConfig {
+  return configFor({
     name: request.name,
     slot: freeSlot(listClusters()),
     nodeName: machineName(),
     nodeAddress: anyAddress,
   });
-  if (request.port === undefined) config.apiPort = await freePort(config.apiPort, anyAddress);
+}
+
+/** The node's ports are nobody's choice: where another program has taken one, the next free one does as well. */
+async function moveToFreePorts(config: ClusterConfig, chosenApiPort: number | undefined): Promise<void> {
+  if (chosenApiPort === undefined) config.apiPort = await freePort(config.apiPort, anyAddress);
   config.kubeletPort = await freePort(config.kubeletPort, anyAddress);
-  config.dnsPort = await freePort(config.dnsPort, anyAddress);
-  return config;
+  config.dnsPort = await freePort(config.dnsPort, anyAddress, true);
 }

@@ -1,12 +1,14 @@
 /** The server process of a cluster on this machine: found by its pid file, which a reused pid cannot fool. */
 import { readFileSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { type Clock, codeOf } from "#base";
 
 export interface Instance {
   pid: number;
   /** Clock ticks since boot, from /proc: with the pid it names one process for good. */
   startTime: string;
+  /** All its parts run. */
+  started: boolean;
 }
 
 /** Field 22 of /proc/PID/stat, after a name that may hold anything; undefined for a process that has ended, reaped or not. */
@@ -20,9 +22,11 @@ function startTimeOf(pid: number): string | undefined {
   }
 }
 
-export async function recordInstance(file: string): Promise<void> {
-  const instance: Instance = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
-  await writeFile(file, JSON.stringify(instance));
+/** Written whole or not at all: others read it at any moment. */
+export async function recordInstance(file: string, started: boolean): Promise<void> {
+  const instance: Instance = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "", started };
+  await writeFile(`${file}.new`, JSON.stringify(instance));
+  await rename(`${file}.new`, file);
 }
 
 export async function forgetInstance(file: string): Promise<void> {

@@ -1,4 +1,6 @@
 /** What this machine has: its name, its address, free ports, programs. */
+
+import { createSocket } from "node:dgram";
 import { accessSync, constants } from "node:fs";
 import { createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
@@ -55,9 +57,19 @@ export function isPortFree(port: number, host: string): Promise<boolean> {
   });
 }
 
-/** `wanted` or the next free port above it. */
-export async function freePort(wanted: number, host: string): Promise<number> {
-  for (let port = wanted; port < wanted + 100; port++) if (await isPortFree(port, host)) return port;
+function isUdpPortFree(port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    socket.once("error", () => socket.close(() => resolve(false)));
+    socket.bind(port, host, () => socket.close(() => resolve(true)));
+  });
+}
+
+/** `wanted` or the next port above it that is free for TCP and, where `udp` says so, for UDP too. */
+export async function freePort(wanted: number, host: string, udp = false): Promise<number> {
+  for (let port = wanted; port < wanted + 100; port++) {
+    if ((await isPortFree(port, host)) && (!udp || (await isUdpPortFree(port, host)))) return port;
+  }
   throw new UserError(
     `no free port from ${wanted} to ${wanted + 99}`,
     "stop some of the programs that listen there",

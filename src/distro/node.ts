@@ -61,7 +61,10 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   try {
     const parts = [startNodeKubelet(options), startNodeProxy(options)];
     if (options.dns) parts.push(startNodeDns(world, config, informers));
-    started.push(...(await Promise.all(parts)));
+    // Where one fails the others are still coming up: they have to be stopped too.
+    const settled = await Promise.allSettled(parts);
+    for (const part of settled) if (part.status === "fulfilled") started.push(part.value);
+    for (const part of settled) if (part.status === "rejected") throw part.reason;
   } catch (error) {
     await stopAll(started);
     throw error;

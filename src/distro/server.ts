@@ -34,7 +34,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       `stop it with: knarr down --name ${config.name}`,
     );
   }
-  await recordInstance(paths.pid);
+  await recordInstance(paths.pid, false);
   const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
   try {
     const credentials = await loadCredentials(world, config, paths.tls);
@@ -48,6 +48,8 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);
       const { informers } = controlPlane;
       const addons = installAddons(controlPlane.clientOf("system:knarr", ["system:masters"]), config);
+      // Where the node's parts fail first, theirs is the reason to tell.
+      addons.catch(() => {});
       const node = { world, config, paths, credentials, containerd, client, informers };
       started.push(await startNode({ ...node, dns: true, labels: controlPlaneLabels }));
       started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
@@ -55,6 +57,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));
     }
+    await recordInstance(paths.pid, true);
   } catch (error) {
     await stopAll(started);
     throw error;

@@ -39,7 +39,10 @@ function openError(path: string, error: unknown): UserError {
 }
 
 function damaged(path: string, what: string): UserError {
-  return new UserError(`the store ${path} is damaged: ${what}`, "restore it from a snapshot");
+  return new UserError(
+    `the store ${path} is damaged: ${what}`,
+    "put a copy of the file back (it was left as it is), or begin anew: knarr down --purge",
+  );
 }
 
 function readAll(path: string): JournalContent {

@@ -2,6 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import { createLogger, createWorld, type LogLevel, messageOf, UserError } from "#base";
 import { pathsOf, readConfig, startServer } from "#distro";
+import { asUserError, printError } from "../output.ts";
 import { type ClusterRequest, prepareCluster } from "../prepare.ts";
 
 interface ServerOptions extends ClusterRequest {
@@ -25,11 +26,14 @@ export async function server(options: ServerOptions): Promise<void> {
     const signal = await stop;
     log.info({ signal }, "stopping");
     await running.stop();
-  } catch (error) {
+  } catch (thrown) {
+    const error = asUserError(thrown);
     // `knarr up` waits for this process and shows the reason.
     const reason = { message: messageOf(error), mend: error instanceof UserError ? error.mend : undefined };
     await writeFile(paths.failure, JSON.stringify(reason)).catch(() => {});
-    throw error;
+    printError(error);
+    // Whatever is still open: a server that could not start does not stay.
+    process.exit(1);
   }
   process.exit(0);
 }

@@ -44,14 +44,16 @@ export async function up(options: UpOptions): Promise<void> {
   const startMs = clock.monotonic();
   if (!options.simulate) await prepareMachine(paths, options.install);
   const config = await prepareCluster(options);
-  await step(clock, "starting the control plane", "control plane", () => startServerProcess(config, paths));
+  const server = await step(clock, "starting the control plane", "control plane", () =>
+    startServerProcess(config, paths),
+  );
   const connection = await connectCluster(config, paths);
   try {
     await step(clock, "waiting for the node", nodesLabel(config), () =>
-      waitForNodes(connection, config, paths),
+      waitForNodes(connection, config, server),
     );
     if (config.simulatedNodes === 0) {
-      await step(clock, "waiting for cluster DNS", "cluster DNS answers", () => waitForDns(config, paths));
+      await step(clock, "waiting for cluster DNS", "cluster DNS answers", () => waitForDns(config, server));
     }
   } finally {
     await connection.close();
@@ -100,8 +102,14 @@ async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise
   );
 }
 
+/** The server as the process that started it sees it. */
+interface ServerProcess {
+  readonly paths: ClusterPaths;
+  hasEnded(): boolean;
+}
+
 /** Starts `knarr server` in a session of its own and waits until the API server says it is ready. */
-async function startServerProcess(config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+async function startServerProcess(config: ClusterConfig, paths: ClusterPaths): Promise<ServerProcess> {
   await mkdir(paths.dir, { recursive: true, mode: 0o711 });
   await rm(paths.failure, { force: true });
   await rm(paths.kubeconfig, { force: true });
@@ -121,10 +129,9 @@ async function startServerProcess(config: ClusterConfig, paths: ClusterPaths): P
   child.once("exit", () => {
     ended = true;
   });
-  await waitFor(apiPatienceMs, "the API server did not become ready", paths, async () => {
-    if (ended) throw serverFailure(paths);
-    return isReady(config, paths);
-  });
+  const server: ServerProcess = { paths, hasEnded: () => ended };
+  await waitFor(apiPatienceMs, "the API server did not become ready", server, () => isReady(config, paths));
+  return server;
 }
 
 async function isReady(config: ClusterConfig, paths: ClusterPaths): Promise<boolean> {
@@ -133,6 +140,9 @@ async function isReady(config: ClusterConfig, paths: ClusterPaths): Promise<bool
   const connection = await connectCluster(config, paths);
   try {
     return (await connection.client.transport.send({ method: "GET", path: "/readyz" })).status === 200;
+  } catch {
+    // It ends again: why, it says in its last words.
+    return false;
   } finally {
     await connection.close();
   }
@@ -154,12 +164,14 @@ function serverFailure(paths: ClusterPaths): UserError {
 async function waitForNodes(
   connection: ClusterConnection,
   config: ClusterConfig,
-  paths: ClusterPaths,
+  server: ServerProcess,
 ): Promise<void> {
   const wanted = Math.max(1, config.simulatedNodes);
-  await waitFor(nodePatienceMs, "the node did not become Ready", paths, async () => {
-    const { items } = await connection.client.list(nodes);
-    const ready = items.filter((n) =>
+  await waitFor(nodePatienceMs, "the node did not become Ready", server, async () => {
+    // A node that was Ready when the cluster was stopped is so still, until its parts run again.
+    if (!runningInstance(server.paths.pid)?.started) return false;
+    const list = await connection.client.list(nodes).catch(() => undefined);
+    const ready = (list?.items ?? []).filter((n) =>
       n.status.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
     );
     return ready.length >= wanted;
@@ -167,10 +179,10 @@ async function waitForNodes(
 }
 
 /** Asks through the Service's address, the way a pod does: it proves the proxy's rules too. */
-async function waitForDns(config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+async function waitForDns(config: ClusterConfig, server: ServerProcess): Promise<void> {
   const resolver = new Resolver({ timeout: 300, tries: 1 });
   resolver.setServers([config.dnsAddress]);
-  await waitFor(dnsPatienceMs, "cluster DNS does not answer", paths, async () => {
+  await waitFor(dnsPatienceMs, "cluster DNS does not answer", server, async () => {
     const addresses: string[] = await resolver
       .resolve4(`kubernetes.default.svc.${clusterDomain}`)
       .catch(() => []);
@@ -181,16 +193,15 @@ async function waitForDns(config: ClusterConfig, paths: ClusterPaths): Promise<v
 async function waitFor(
   patienceMs: number,
   problem: string,
-  paths: ClusterPaths,
+  server: ServerProcess,
   ask: () => Promise<boolean>,
 ): Promise<void> {
   const deadline = clock.monotonic() + patienceMs;
   for (;;) {
     if (await ask()) return;
-    if (!runningInstance(paths.pid) && clock.monotonic() > deadline - patienceMs + 10_000)
-      throw serverFailure(paths);
+    if (server.hasEnded()) throw serverFailure(server.paths);
     if (clock.monotonic() > deadline)
-      throw new UserError(`${problem} within ${patienceMs / 1000} s`, `see ${paths.log}`);
+      throw new UserError(`${problem} within ${patienceMs / 1000} s`, `see ${server.paths.log}`);
     await clock.sleep(pollMs);
   }
 }
