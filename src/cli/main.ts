@@ -116,10 +116,9 @@ function addImages(root: Command): void {
   );
 }
 
-// `knarr status | head` closes the pipe before everything is said.
+// `knarr up | head` closes the pipe before everything is said: what has to be done is done all the same.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
-  process.exit(0);
 });
 
 try {

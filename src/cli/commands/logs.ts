@@ -23,6 +23,8 @@ export async function logs(options: LogsOptions): Promise<void> {
       `start it with: knarr up --name ${options.name}`,
     );
   });
+  // Whoever reads has gone: following on would never end.
+  process.stdout.once("error", () => process.exit(0));
   const { size } = await file.stat();
   let position = await tailStart(file, size, options.tail);
   for (;;) {
