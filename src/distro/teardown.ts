@@ -1,7 +1,7 @@
 /** The end of a node: its pods, its containerd and its rules; with `purge` every file too. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { World } from "#base";
+import { codeOf, type World } from "#base";
 import { createCgroups } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
@@ -24,5 +24,8 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
 /** Every file of the cluster. */
 export async function purge(paths: ClusterPaths): Promise<void> {
   await unmountBelow(paths.dir);
-  await rm(paths.dir, { recursive: true, force: true });
+  await rm(paths.dir, { recursive: true, force: true }).catch((error: unknown) => {
+    // A disk that the user has mounted there is emptied, and stays.
+    if (codeOf(error) !== "EBUSY") throw error;
+  });
 }

@@ -36,11 +36,11 @@ async function endPods(world: World, { runtime }: Containerd): Promise<void> {
   }
 }
 
-/** Unmounts everything under `dir`, the innermost first. */
+/** Unmounts everything under `dir`, the innermost first. `dir` itself may be a disk of the user's: it stays. */
 export async function unmountBelow(dir: string): Promise<void> {
   const points = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[1]?.replaceAll("\\040", " ") ?? "")
-    .filter((point) => point === dir || point.startsWith(`${dir}/`));
+    .filter((point) => point.startsWith(`${dir}/`));
   for (const point of points.reverse()) await run("umount", ["-l", point]);
 }

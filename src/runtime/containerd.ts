@@ -127,7 +127,14 @@ function lastWords(logFile: string): string {
   }
 }
 
-async function waitUntilReady(runtime: ContainerRuntime, options: ContainerdOptions): Promise<void> {
+/** A containerd that ends so often before it has ever answered will not do better. */
+const deathsMax = 3;
+
+async function waitUntilReady(
+  runtime: ContainerRuntime,
+  daemon: Daemon,
+  options: ContainerdOptions,
+): Promise<void> {
   const { clock } = options.world;
   const deadlineMs = clock.monotonic() + (options.readyTimeoutMs ?? 30_000);
   for (;;) {
@@ -136,7 +143,7 @@ async function waitUntilReady(runtime: ContainerRuntime, options: ContainerdOpti
       .then((conditions) => conditions.some((c) => c.type === "RuntimeReady" && c.status))
       .catch(() => false);
     if (ready) return;
-    if (clock.monotonic() > deadlineMs) {
+    if (daemon.deaths >= deathsMax || clock.monotonic() > deadlineMs) {
       const words = lastWords(containerdPaths(options.dir).log);
       throw new UserError(
         `containerd does not answer. Its last words:\n${words}`,
@@ -175,7 +182,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     runtime.close();
   };
   try {
-    await waitUntilReady(runtime, options);
+    await waitUntilReady(runtime, daemon, options);
     await ensureSandboxImage(runtime, images, options.sandboxImage ?? pauseImageName);
   } catch (error) {
     runtime.close();

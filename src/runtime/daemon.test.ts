@@ -26,6 +26,7 @@ test("a daemon is adopted, restarted when it dies or changes, and stopped", asyn
   expect(second.pid).toBe(first.pid);
   process.kill(second.pid, "SIGKILL");
   while (second.pid === first.pid) await systemClock.sleep(20);
+  expect(second.deaths).toBe(1);
   expect(findDaemon(options("a").pidFile)?.pid).toBe(second.pid);
   second.release();
   const third = await startDaemon(options("b"));

@@ -22,6 +22,8 @@ export interface Daemon {
   readonly pid: number;
   /** True when it was running already. */
   readonly adopted: boolean;
+  /** How often it has ended and was started again. */
+  readonly deaths: number;
   /** Ends supervision only: the process keeps running. */
   release(): void;
   /** Ends the process too. */
@@ -139,6 +141,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const adopted = found !== undefined && found.fingerprint === options.fingerprint;
   if (found && !adopted) await stopDaemon(options.pidFile, clock);
   let current = adopted ? found : await launch(options);
+  let deaths = 0;
 
   async function supervise(): Promise<void> {
     let backoffMs = 100;
@@ -147,6 +150,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       await clock.sleep(pollMs, ending.signal);
       if (ending.signal.aborted || startTimeOf(current.pid) === current.startTime) continue;
       if (clock.monotonic() - upSinceMs > healthyAfterMs) backoffMs = 100;
+      deaths++;
       log.warn({ pid: current.pid, backoffMs }, `${options.command} ended and is started again`);
       await clock.sleep(backoffMs, ending.signal);
       backoffMs = Math.min(backoffMs * 2, backoffMaxMs);
@@ -165,6 +169,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       return current.pid;
     },
     adopted,
+    get deaths() {
+      return deaths;
+    },
     release: () => ending.abort(),
     async stop() {
       ending.abort();
