@@ -12,7 +12,17 @@ export function createLogger(options: { level?: LogLevel; destination?: Destinat
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return options.destination ? pino(settings, options.destination) : pino(settings);
+  return pino(settings, options.destination ?? logDestination());
+}
+
+/** What may wait for a disk to have space again; more is dropped. */
+const waitingMaxBytes = 1024 * 1024;
+
+/** Written at once. A full disk or a closed pipe is no reason to stop, nor to fail in the middle of other work. */
+export function logDestination(fd = 1): DestinationStream {
+  const stream = pino.destination({ fd, sync: true, maxLength: waitingMaxBytes });
+  stream.on("error", () => {});
+  return stream;
 }
 
 /** Says nothing. */
