@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -147,4 +148,12 @@ test("a pid file names one process for good", async () => {
 test("the machine has a node name and free ports", async () => {
   expect(machineName()).toMatch(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/);
   expect(await freePort(34567, "127.0.0.1")).toBeGreaterThanOrEqual(34567);
+});
+
+test("a port that is taken for UDP alone is taken for who needs both", async () => {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", () => resolve()));
+  const { port } = socket.address();
+  expect(await freePort(port, "127.0.0.1", true)).toBeGreaterThan(port);
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
 });

@@ -77,7 +77,10 @@ async function versionOf(command: readonly string[]): Promise<[number, number]> 
   if (!result) throw new UserError("containerd was not found", "install it: apt-get install containerd");
   const version = parseVersion(result.stdout);
   if (!version)
-    throw new UserError(`containerd does not say its version: ${(result.stdout + result.stderr).trim()}`);
+    throw new UserError(
+      `containerd does not say its version: ${(result.stdout + result.stderr).trim().slice(0, 300)}`,
+      "install it again: apt-get install --reinstall containerd",
+    );
   if (version[0] < 1 || (version[0] === 1 && version[1] < 6)) {
     throw new UserError(`containerd ${version.join(".")} is too old`, "install containerd 1.6 or newer");
   }
