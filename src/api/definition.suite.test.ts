@@ -31,6 +31,8 @@ const minimal: Record<string, object> = {
   Secret: { data: { key: "dmFsdWU=" } },
   ServiceAccount: {},
   Service: { spec: { ports: [{ port: 80 }], selector: { app: "a" } } },
+  ControllerRevision: { data: { spec: {} }, revision: 1 },
+  DaemonSet: { spec: workload },
   Deployment: { spec: workload },
   ReplicaSet: { spec: workload },
   Job: { spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } },

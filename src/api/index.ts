@@ -1,3 +1,5 @@
+export { controllerRevisions } from "./apps/controller-revision.ts";
+export { daemonSets } from "./apps/daemon-set.ts";
 export { deployments } from "./apps/deployment.ts";
 export { replicaSets } from "./apps/replica-set.ts";
 export { jobs } from "./batch/job.ts";
@@ -7,6 +9,13 @@ export { endpoints } from "./core/endpoints.ts";
 export { events } from "./core/event.ts";
 export { namespaces } from "./core/namespace.ts";
 export { nodes } from "./core/node.ts";
+export {
+  isTolerated,
+  type NodePredicate,
+  type NodeTraits,
+  requiredNodes,
+  termMatches,
+} from "./core/node-selection.ts";
 export { pods } from "./core/pod.ts";
 export { imagePullPolicyOf } from "./core/pod-spec/defaults.ts";
 export { qosClassOf } from "./core/pod-spec/qos.ts";

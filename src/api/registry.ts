@@ -1,4 +1,6 @@
 /** Every resource this project serves: one line each. Discovery, OpenAPI and the API server read nothing else. */
+import { controllerRevisions } from "./apps/controller-revision.ts";
+import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { jobs } from "./batch/job.ts";
@@ -26,6 +28,8 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   secrets,
   serviceAccounts,
   services,
+  controllerRevisions,
+  daemonSets,
   deployments,
   replicaSets,
   jobs,

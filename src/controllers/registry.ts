@@ -1,4 +1,5 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
+import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
 import { endpointSliceMirroringController } from "./endpoints/endpoint-slice-mirroring.ts";
@@ -18,6 +19,7 @@ import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 export const controllers: readonly Controller[] = [
   deploymentController,
   replicaSetController,
+  daemonSetController,
   jobController,
   ttlAfterFinishedController,
   endpointSliceController,

@@ -6,11 +6,12 @@ import {
   nonNegative,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
-import type { appsv1, metav1 } from "../generated/types/index.ts";
+import type { appsv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "../meta/field-error.ts";
-import { isPercent, scaledValue } from "../meta/int-or-string.ts";
+import { scaledValue } from "../meta/int-or-string.ts";
 import { formatLabelSelector } from "../meta/label-selector.ts";
+import { atMostAll, validateIntOrPercent } from "./int-or-percent.ts";
 
 type Deployment = Readonly<appsv1.Deployment>;
 
@@ -32,14 +33,6 @@ function defaultDeployment(deployment: appsv1.Deployment): void {
   deployment.status ??= {};
 }
 
-function validateIntOrPercent(value: metav1.IntOrString | undefined, field: string): FieldError[] {
-  if (value === undefined) return [];
-  if (typeof value === "number") return nonNegative(value, field);
-  if (isPercent(value)) return [];
-  const rule = "a valid percent string must be a numeric string followed by an ending '%'";
-  return [invalid(field, value, `${rule} (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')`)];
-}
-
 function validateStrategy(strategy: Readonly<appsv1.DeploymentStrategy>): FieldError[] {
   const path = "spec.strategy";
   const rolling = strategy.rollingUpdate;
@@ -55,17 +48,13 @@ function validateStrategy(strategy: Readonly<appsv1.DeploymentStrategy>): FieldE
   const errors = [
     ...validateIntOrPercent(rolling.maxUnavailable, `${at}.maxUnavailable`),
     ...validateIntOrPercent(rolling.maxSurge, `${at}.maxSurge`),
+    ...atMostAll(rolling.maxUnavailable, `${at}.maxUnavailable`),
   ];
   if (
     scaledValue(rolling.maxUnavailable, 100, false) === 0 &&
     scaledValue(rolling.maxSurge, 100, true) === 0
   ) {
     errors.push(invalid(`${at}.maxUnavailable`, rolling.maxUnavailable, "may not be 0 when `maxSurge` is 0"));
-  }
-  const percentage =
-    typeof rolling.maxUnavailable === "string" ? scaledValue(rolling.maxUnavailable, 100, false) : 0;
-  if ((percentage ?? 0) > 100) {
-    errors.push(invalid(`${at}.maxUnavailable`, rolling.maxUnavailable, "must not be greater than 100%"));
   }
   return errors;
 }

@@ -4,6 +4,7 @@ import {
   type batchv1,
   type corev1,
   type Draft,
+  daemonSets,
   deployments,
   jobs,
   type KubernetesObject,
@@ -104,6 +105,20 @@ export function deploymentDraft(spec: Draft<appsv1.DeploymentSpec> = {}): Draft<
   };
 }
 
+export function daemonSetDraft(spec: Draft<appsv1.DaemonSetSpec> = {}): Draft<appsv1.DaemonSet> {
+  const labels = { app: "daemon" };
+  return {
+    metadata: { namespace: "default", name: "daemon" },
+    spec: {
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "daemon:1" }] } },
+      updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 1, maxSurge: 0 } },
+      revisionHistoryLimit: 10,
+      ...spec,
+    },
+  };
+}
+
 export function jobDraft(spec: Draft<batchv1.JobSpec> = {}): Draft<batchv1.Job> {
   return {
     metadata: { namespace: "default", name: "once" },
@@ -130,6 +145,7 @@ export async function populate({ create }: TestWorld): Promise<void> {
     status: { conditions: [{ type: "Ready", status: "True" }] },
   });
   await create(deployments, deploymentDraft());
+  await create(daemonSets, daemonSetDraft());
   await create(jobs, jobDraft());
   await create(services, {
     metadata: { namespace: "default", name: "web" },

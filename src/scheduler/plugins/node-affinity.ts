@@ -1,7 +1,6 @@
 /** NodeAffinity: pods choose their nodes by labels. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/ */
-import type { corev1 } from "#api";
+import { type corev1, type NodePredicate, requiredNodes, termMatches } from "#api";
 import { defineSchedulerPlugin, toMaximum, unresolvable } from "../define-plugin.ts";
-import { type NodePredicate, requiredNodes, termMatches } from "../node-selection.ts";
 
 interface NodeWishes {
   required?: NodePredicate;

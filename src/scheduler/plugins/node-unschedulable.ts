@@ -1,6 +1,6 @@
 /** NodeUnschedulable: cordoned nodes take only pods that tolerate it. https://kubernetes.io/docs/concepts/architecture/nodes/#manual-node-administration */
+import { isTolerated } from "#api";
 import { defineSchedulerPlugin, unresolvable } from "../define-plugin.ts";
-import { isTolerated } from "../node-selection.ts";
 
 const unschedulableTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;
 const unschedulableNode = unresolvable("node(s) were unschedulable");

@@ -2,7 +2,7 @@
  * PodTopologySpread: keeps pods of a kind apart over zones, hosts or whatever label divides the nodes.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
  */
-import { type corev1, type metav1, selectorMatches } from "#api";
+import { type corev1, isTolerated, type metav1, requiredNodes, selectorMatches } from "#api";
 import type { NodeInfo, Pod, PodInfo, Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
@@ -11,7 +11,6 @@ import {
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
-import { isTolerated, requiredNodes } from "../node-selection.ts";
 
 type When = "DoNotSchedule" | "ScheduleAnyway";
 

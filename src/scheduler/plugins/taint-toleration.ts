@@ -1,6 +1,6 @@
 /** TaintToleration: nodes keep pods away. https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/ */
+import { isTolerated } from "#api";
 import { defineSchedulerPlugin, toMaximumReversed, unresolvable } from "../define-plugin.ts";
-import { isTolerated } from "../node-selection.ts";
 
 export const taintToleration = defineSchedulerPlugin<true>({
   name: "TaintToleration",

@@ -35,7 +35,7 @@ interface Workload {
 /** Selector and template of what keeps pods running for ever: they must fit, and pods always restart. */
 export function validateRunningWorkload(
   spec: Readonly<Workload>,
-  kind: "Deployment" | "ReplicaSet",
+  kind: "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet",
 ): FieldError[] {
   const errors: FieldError[] = [];
   const path = "spec.template";

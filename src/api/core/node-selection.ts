@@ -1,11 +1,22 @@
-/** Which nodes a pod says it may run on, and which taints it tolerates. */
-import { type corev1, tolerates } from "#api";
-import type { NodeInfo, Pod } from "./cache.ts";
+/**
+ * Which nodes a pod says it may run on, and which taints it tolerates: asked by the scheduler for every pod, and by the
+ * controllers that place pods themselves. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+ */
+import type { corev1 } from "../generated/types/index.ts";
+import { tolerates } from "./taints.ts";
+
+/** What is asked of a node. */
+export interface NodeTraits {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+type Pod = { readonly spec: Readonly<corev1.PodSpec> };
 
 type Term = Readonly<corev1.NodeSelectorTerm>;
 type Requirement = Readonly<corev1.NodeSelectorRequirement>;
 
-export type NodePredicate = (node: NodeInfo) => boolean;
+export type NodePredicate = (node: NodeTraits) => boolean;
 
 function holds({ operator, values = [] }: Requirement, value: string | undefined): boolean {
   switch (operator) {
@@ -27,7 +38,7 @@ function holds({ operator, values = [] }: Requirement, value: string | undefined
 }
 
 /** All requirements of a term; an empty term matches nothing. */
-export function termMatches(term: Term, node: NodeInfo): boolean {
+export function termMatches(term: Term, node: NodeTraits): boolean {
   const { matchExpressions = [], matchFields = [] } = term;
   if (matchExpressions.length + matchFields.length === 0) return false;
   return (

@@ -1,0 +1,116 @@
+/** The further workloads on the real API server and simulated nodes: what their users see. */
+import { expect, onTestFinished, test } from "vitest";
+import { controllerRevisions, type corev1, daemonSets, nodes, pods } from "#api";
+import { systemClock } from "#base";
+import type { Client } from "#client";
+import { Cluster } from "#distro";
+
+/** Asks until the answer is what it should be; at the end the assertion itself says what is wrong. */
+async function eventually(check: () => Promise<void>): Promise<void> {
+  const deadline = systemClock.monotonic() + 20_000;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (systemClock.monotonic() > deadline) throw error;
+      await systemClock.sleep(20);
+    }
+  }
+}
+
+async function start(count = 3): Promise<{ cluster: Cluster; client: Client }> {
+  const cluster = await Cluster.start({ listen: false, nodes: count });
+  onTestFinished(() => cluster.stop());
+  return { cluster, client: cluster.client };
+}
+
+const web = { namespace: "default", name: "web" };
+
+function workload(image: string) {
+  return {
+    selector: { matchLabels: { app: "web" } },
+    template: {
+      metadata: { labels: { app: "web" } },
+      spec: { containers: [{ name: "c", image }] },
+    },
+  };
+}
+
+async function webPods(client: Client): Promise<corev1.Pod[]> {
+  const { items } = await client.list(pods, { namespace: "default", labelSelector: "app=web" });
+  return items.filter((pod) => !pod.metadata.deletionTimestamp);
+}
+
+/** What `kubectl rollout undo` sends: the patch that a revision holds. */
+async function undo(client: Client, type: typeof daemonSets, revision: number): Promise<void> {
+  const { items } = await client.list(controllerRevisions, { namespace: "default" });
+  const wanted = items.find((each) => each.revision === revision);
+  await client.patch(type, web, "strategic", wanted?.data);
+}
+
+test("a DaemonSet runs on every node, is updated and rolled back, and leaves with its pods", async () => {
+  const { client } = await start(3);
+  const settled = (image: string, count: number) =>
+    eventually(async () => {
+      const { metadata, status } = await client.get(daemonSets, web);
+      expect(status).toMatchObject({
+        observedGeneration: metadata.generation,
+        desiredNumberScheduled: count,
+        currentNumberScheduled: count,
+        updatedNumberScheduled: count,
+        numberAvailable: count,
+      });
+      const running = await webPods(client);
+      expect(running.map((pod) => pod.spec.containers[0]?.image)).toEqual(Array(count).fill(image));
+      expect(new Set(running.map((pod) => pod.spec.nodeName)).size).toBe(count);
+    });
+  await client.create(daemonSets, { metadata: web, spec: workload("web:1") });
+  await settled("web:1", 3);
+  await client.patch(daemonSets, web, "strategic", { spec: workload("web:2") });
+  await settled("web:2", 3);
+  await undo(client, daemonSets, 1);
+  await settled("web:1", 3);
+  const { items } = await client.list(controllerRevisions, { namespace: "default" });
+  expect(items.map((each) => each.revision).sort()).toEqual([2, 3]);
+  expect((await client.get(daemonSets, web)).metadata.annotations).toMatchObject({
+    "deprecated.daemonset.template.generation": "3",
+  });
+
+  const surge = { updateStrategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } };
+  await client.patch(daemonSets, web, "merge", { spec: { ...surge, ...workload("web:3") } });
+  await settled("web:3", 3);
+  await client.patch(nodes, { name: "node-1" }, "merge", { spec: { unschedulable: true } });
+  await client.patch(nodes, { name: "node-2" }, "merge", {
+    spec: { taints: [{ key: "own", effect: "NoExecute" }] },
+  });
+  await settled("web:3", 2);
+  await client.delete(daemonSets, web, { propagationPolicy: "Foreground" });
+  await eventually(async () => {
+    expect((await client.list(pods, { namespace: "default" })).items).toEqual([]);
+    expect((await client.list(controllerRevisions, { namespace: "default" })).items).toEqual([]);
+  });
+});
+
+test("what a DaemonSet may not say is refused with upstream's words", async () => {
+  const { client } = await start(1);
+  await expect(
+    client.create(daemonSets, {
+      metadata: web,
+      spec: {
+        ...workload("web:1"),
+        updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1 } },
+      },
+    }),
+  ).rejects.toThrow(
+    'DaemonSet.apps "web" is invalid: spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero',
+  );
+  await client.create(daemonSets, { metadata: web, spec: workload("web:1") });
+  await expect(
+    client.patch(daemonSets, web, "merge", {
+      spec: {
+        selector: { matchLabels: { app: "other" } },
+        template: { metadata: { labels: { app: "other" } } },
+      },
+    }),
+  ).rejects.toThrow("spec.selector: Invalid value");
+});
