@@ -6,6 +6,7 @@ import { endpointSliceMirroringController } from "./endpoints/endpoint-slice-mir
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { garbageCollector } from "./garbage-collector.ts";
 import { jobController } from "./job/controller.ts";
+import { jobOrphanPodController } from "./job/orphan-pods.ts";
 import type { Controller } from "./kit/define-controller.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeLifecycleController } from "./node/node-lifecycle.ts";
@@ -21,6 +22,7 @@ export const controllers: readonly Controller[] = [
   replicaSetController,
   daemonSetController,
   jobController,
+  jobOrphanPodController,
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,

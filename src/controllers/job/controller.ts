@@ -18,7 +18,7 @@ import { isNamespaceTerminating, podFromTemplate } from "../kit/pods.ts";
 import { decideJob, type JobPlan, type JobState } from "./decide.ts";
 import { indexKey } from "./indexes.ts";
 import { failureCountKey } from "./policies.ts";
-import { trackingFinalizer } from "./tracking.ts";
+import { trackingFinalizer, withoutTracking } from "./tracking.ts";
 
 type Job = Readonly<batchv1.Job>;
 type Pod = Readonly<corev1.Pod>;
@@ -81,10 +81,8 @@ function plain(status: Readonly<batchv1.JobStatus> | undefined) {
 }
 
 async function removeFinalizer(client: Client, pod: Pod): Promise<void> {
-  const { uid, resourceVersion } = pod.metadata;
-  const finalizers = pod.metadata.finalizers?.filter((name) => name !== trackingFinalizer) ?? [];
   try {
-    await client.patch(pods, pod.metadata, "merge", { metadata: { uid, resourceVersion, finalizers } });
+    await client.patch(pods, pod.metadata, "merge", withoutTracking(pod));
   } catch (error) {
     if (!isStatus(error, "NotFound")) throw error;
   }

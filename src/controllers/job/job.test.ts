@@ -125,6 +125,20 @@ test("past its deadline a Job waits in peace for pods that take their time to en
   await running.stop();
 });
 
+test("pods that outlive their Job are let go; those of a living one are not", async () => {
+  const { world, running, job } = await start({ completions: 2, parallelism: 2 });
+  const letting = await world.run("job-orphan-pod-controller");
+  await world.startPods();
+  await world.clock.advance(1_000);
+  const finalizers = async () => (await world.podsOf()).map((pod) => pod.metadata.finalizers?.length ?? 0);
+  expect(await finalizers()).toEqual([1, 1]);
+  await world.client.delete(jobs, (await job()).metadata);
+  await world.clock.advance(1_000);
+  expect(await finalizers()).toEqual([0, 0]);
+  await letting.stop();
+  await running.stop();
+});
+
 test("a Job past its deadline fails and takes its pods with it; its time to live removes it", async () => {
   const { world, running, job } = await start({ activeDeadlineSeconds: 30, ttlSecondsAfterFinished: 100 });
   await world.clock.advance(31_000);

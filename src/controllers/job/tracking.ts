@@ -15,6 +15,13 @@ export function isTracked(pod: Pod): boolean {
   return pod.metadata.finalizers?.includes(trackingFinalizer) ?? false;
 }
 
+/** The merge patch that lets the pod go; refused where the pod has changed meanwhile. */
+export function withoutTracking({ metadata: { uid, resourceVersion, finalizers = [] } }: Pod) {
+  return {
+    metadata: { uid, resourceVersion, finalizers: finalizers.filter((f) => f !== trackingFinalizer) },
+  };
+}
+
 export function succeeded(pod: Pod): boolean {
   return pod.status?.phase === "Succeeded";
 }
