@@ -1,6 +1,7 @@
 /** The end of a node: its pods, its containerd and its rules; with `purge` every file too. */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
 import { codeOf, type World } from "#base";
 import { createCgroups } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
@@ -24,8 +25,13 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
 /** Every file of the cluster. */
 export async function purge(paths: ClusterPaths): Promise<void> {
   await unmountBelow(paths.dir);
-  await rm(paths.dir, { recursive: true, force: true }).catch((error: unknown) => {
+  const entries = await readdir(paths.dir).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  });
+  for (const entry of entries) await rm(join(paths.dir, entry), { recursive: true, force: true });
+  await rmdir(paths.dir).catch((error: unknown) => {
     // A disk that the user has mounted there is emptied, and stays.
-    if (codeOf(error) !== "EBUSY") throw error;
+    if (codeOf(error) !== "EBUSY" && codeOf(error) !== "ENOENT") throw error;
   });
 }
