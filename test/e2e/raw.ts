@@ -45,13 +45,22 @@ export interface RawRequest {
   identity?: Identity;
 }
 
+export interface RawBody {
+  kind?: string;
+  status?: string;
+  reason?: string;
+  code?: number;
+  message?: string;
+  metadata?: Record<string, string>;
+  items?: unknown[];
+}
+
 export interface RawAnswer {
   status: number;
   headers: Record<string, unknown>;
   text: string;
   /** The parsed `Status`, or whatever JSON came; undefined for anything else. */
-  // biome-ignore format: one line
-  body: { kind?: string; reason?: string; code?: number; message?: string; status?: string; metadata?: Record<string, string>; items?: unknown[]; details?: Record<string, unknown> } | undefined;
+  body: RawBody | undefined;
 }
 
 const patienceMs = 20_000;
@@ -92,7 +101,7 @@ export function http1(access: Access): Send {
           response.on("end", () => resolve(answer(response.statusCode ?? 0, response.headers, chunks)));
         },
       );
-      request.on("timeout", () => request.destroy(new Error("no answer in time")));
+      request.on("timeout", () => request.destroy(new Error(`no answer in time to ${method} ${path}`)));
       request.on("error", reject);
       request.end(body);
     });

@@ -1,0 +1,283 @@
+/** Bad queries and bad changes of an object that is there, each with the answer that Kubernetes gives. */
+import { type Case, configMap, configMaps, here, json, patch, post } from "./bad-requests.ts";
+import type { RawRequest } from "./raw.ts";
+
+const list = (query: string): RawRequest => ({ path: `${configMaps}?${query}` });
+
+export const queries: Case[] = [
+  [
+    "a label selector that is none",
+    list("labelSelector=%3D%3D"),
+    400,
+    "BadRequest",
+    /unable to parse requirement|found '=='/,
+  ],
+  [
+    "a label selector with an open bracket",
+    list("labelSelector=a+in+(b"),
+    400,
+    "BadRequest",
+    /unable to parse requirement|found/,
+  ],
+  [
+    "a field selector that is none",
+    list("fieldSelector=a"),
+    400,
+    "BadRequest",
+    /invalid (field )?selector|can't understand 'a'/,
+  ],
+  [
+    "a field that cannot be selected",
+    list("fieldSelector=data.a%3Db"),
+    400,
+    "BadRequest",
+    /field label not supported: data\.a/,
+  ],
+  [
+    "a limit that is none",
+    list("limit=lots"),
+    400,
+    "BadRequest",
+    /strconv\.ParseInt: parsing "lots": invalid syntax/,
+  ],
+  [
+    "a continue token that is none",
+    list("limit=1&continue=garbage"),
+    400,
+    "BadRequest",
+    /continue key is not valid/,
+  ],
+  [
+    "a continue token out of its place",
+    list(`limit=1&continue=${continueToken()}`),
+    400,
+    "BadRequest",
+    /continue key is not valid/,
+  ],
+  [
+    "a resourceVersion that is none",
+    list("resourceVersion=new"),
+    422,
+    "Invalid",
+    /resourceVersion: Invalid value: "new"/,
+  ],
+  [
+    "a match that is none",
+    list("resourceVersion=1&resourceVersionMatch=Nearly"),
+    422,
+    "Invalid",
+    /resourceVersionMatch: Unsupported value: "Nearly"/,
+  ],
+  [
+    "a match without a version",
+    list("resourceVersionMatch=Exact"),
+    422,
+    "Invalid",
+    /resourceVersionMatch: Forbidden/,
+  ],
+  [
+    "a version from the future",
+    list("resourceVersion=999999999&resourceVersionMatch=NotOlderThan"),
+    504,
+    "Timeout",
+    /^Too large resource version: 999999999, current: \d+$/,
+  ],
+  [
+    "a watch from a version that is none",
+    list("watch=1&resourceVersion=new"),
+    422,
+    "Invalid",
+    /resourceVersion: Invalid value: "new"/,
+  ],
+  ["a watch with a continue token", list("watch=1&continue=abc"), 422, "Invalid", /continue: Forbidden/],
+  [
+    "a timeout that is none",
+    list("watch=1&timeoutSeconds=soon"),
+    400,
+    "BadRequest",
+    /strconv\.ParseInt: parsing "soon"/,
+  ],
+  [
+    "a dry run of some",
+    post(configMap("a"), { path: `${configMaps}?dryRun=Some` }),
+    422,
+    "Invalid",
+    /dryRun: Unsupported value: "Some"/,
+  ],
+  [
+    "a field validation of some",
+    post(configMap("a"), { path: `${configMaps}?fieldValidation=Some` }),
+    422,
+    "Invalid",
+    /fieldValidation: Unsupported value: "Some"/,
+  ],
+  [
+    "a propagation of some",
+    { method: "DELETE", path: `${configMaps}/here?propagationPolicy=Some` },
+    422,
+    "Invalid",
+    /propagationPolicy: Unsupported value: "Some"/,
+  ],
+  [
+    "delete options that are none",
+    { method: "DELETE", path: here, headers: json, body: '{"gracePeriodSeconds":"x"}' },
+    400,
+    "BadRequest",
+    /cannot unmarshal string|gracePeriodSeconds/,
+  ],
+  [
+    "a delete of another's uid",
+    { method: "DELETE", path: here, headers: json, body: '{"preconditions":{"uid":"x"}}' },
+    409,
+    "Conflict",
+    /Precondition failed: UID in precondition: x/,
+  ],
+];
+
+export const patches: Case[] = [
+  [
+    "a JSON patch that is no list",
+    patch("json-patch+json", "{}"),
+    400,
+    "BadRequest",
+    /error decoding patch|cannot unmarshal/,
+  ],
+  [
+    "a JSON patch of an unknown operation",
+    patch("json-patch+json", '[{"op":"nope","path":"/data"}]'),
+    422,
+    "Invalid",
+    /./,
+  ],
+  [
+    "a JSON patch to nowhere",
+    patch("json-patch+json", '[{"op":"remove","path":"/data/none"}]'),
+    422,
+    "Invalid",
+    /./,
+  ],
+  [
+    "a JSON patch whose test fails",
+    patch("json-patch+json", '[{"op":"test","path":"/data/a","value":"c"}]'),
+    422,
+    "Invalid",
+    /./,
+  ],
+  [
+    "a JSON patch without a path",
+    patch("json-patch+json", '[{"op":"add","value":1}]'),
+    400,
+    "BadRequest",
+    /needs a `path`/,
+  ],
+  [
+    "a JSON patch of the prototype",
+    patch("json-patch+json", '[{"op":"add","path":"/__proto__/x","value":1}]'),
+    422,
+    "Invalid",
+    /./,
+  ],
+  [
+    "a JSON patch of too many operations",
+    patch(
+      "json-patch+json",
+      JSON.stringify(Array.from({ length: 10_001 }, () => ({ op: "test", path: "/data/a", value: "b" }))),
+    ),
+    413,
+    "RequestEntityTooLarge",
+    /operations/,
+  ],
+  [
+    "a merge patch that is none",
+    patch("merge-patch+json", "{nope"),
+    400,
+    "BadRequest",
+    /error decoding patch|invalid/,
+  ],
+  [
+    "a merge patch that is a list",
+    patch("merge-patch+json", "[1]"),
+    400,
+    "BadRequest",
+    /^Invalid JSON Patch$/,
+  ],
+  [
+    "a merge patch of the wrong type",
+    patch("merge-patch+json", '{"data":{"a":7}}'),
+    422,
+    "Invalid",
+    /patch: Invalid value: .*cannot unmarshal number/,
+  ],
+  [
+    "a merge patch of the name",
+    patch("merge-patch+json", '{"metadata":{"name":"other"}}'),
+    400,
+    "BadRequest",
+    /the name of the object \(other\) does not match the name on the URL \(here\)/,
+  ],
+  [
+    "a merge patch of an old version",
+    patch("merge-patch+json", '{"metadata":{"resourceVersion":"1"}}'),
+    409,
+    "Conflict",
+    /the object has been modified; please apply your changes to the latest version and try again/,
+  ],
+  ["a strategic patch that is none", patch("strategic-merge-patch+json", "7"), 400, "BadRequest", /./],
+  [
+    "a strategic patch with an unknown directive",
+    patch("strategic-merge-patch+json", '{"data":{"$patch":"nope"}}'),
+    422,
+    "Invalid",
+    /unknown patch type: "nope"/,
+  ],
+  [
+    "a patch of an unknown type",
+    patch("nope+json", "{}"),
+    415,
+    "UnsupportedMediaType",
+    /accepted media types include: application\/json-patch\+json, application\/merge-patch\+json/,
+  ],
+  [
+    "a patch of what is not there",
+    patch("merge-patch+json", "{}", `${configMaps}/gone`),
+    404,
+    "NotFound",
+    /^configmaps "gone" not found$/,
+  ],
+  [
+    "an update of an old version",
+    {
+      method: "PUT",
+      path: here,
+      headers: json,
+      body: JSON.stringify({ ...configMap("here"), metadata: { name: "here", resourceVersion: "1" } }),
+    },
+    409,
+    "Conflict",
+    /^Operation cannot be fulfilled on configmaps "here": the object has been modified/,
+  ],
+  [
+    "an update under another name",
+    { method: "PUT", path: here, headers: json, body: JSON.stringify(configMap("there")) },
+    400,
+    "BadRequest",
+    /the name of the object \(there\) does not match the name on the URL \(here\)/,
+  ],
+  [
+    "an update of a version that is none",
+    {
+      method: "PUT",
+      path: here,
+      headers: json,
+      body: JSON.stringify({ ...configMap("here"), metadata: { name: "here", resourceVersion: "x" } }),
+    },
+    409,
+    "Conflict",
+    /the object has been modified/,
+  ],
+];
+
+function continueToken(): string {
+  const token = { v: "meta.k8s.io/v1", rv: 1, start: "../../secrets/" };
+  return Buffer.from(JSON.stringify(token)).toString("base64url");
+}

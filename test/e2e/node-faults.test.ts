@@ -1,0 +1,211 @@
+/** What can happen to a node: containerd dies or cannot start, a program is missing, the server dies at the wrong moment. */
+import { readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type RunResult, run } from "#base";
+import { eventually, root } from "./harness.ts";
+import { knarr } from "./knarr.ts";
+import { isAlive, OwnCluster, pause } from "./own-cluster.ts";
+
+let cluster: OwnCluster;
+beforeAll(async () => {
+  cluster = await OwnCluster.make("node");
+});
+afterAll(() => cluster.remove());
+
+describe("a machine that is not ready", () => {
+  /** `knarr up` where `hidden` (a path of the machine) shows `shown` instead; nothing outside sees it. */
+  function upWith(hidden: string, shown: string, ...flags: string[]): Promise<RunResult> {
+    const script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
+    const command = [join(root, "knarr"), ...cluster.upArguments, ...flags];
+    return run("unshare", ["-m", "sh", "-c", script, "sh", shown, hidden, ...command], {
+      env: cluster.env,
+      timeoutMs: 60_000,
+    });
+  }
+
+  async function fakeContainerd(script: string): Promise<string> {
+    const file = join(cluster.home, "fake-containerd");
+    await writeFile(file, `#!/bin/sh\n${script}\n`);
+    await chmod(file, 0o755);
+    return file;
+  }
+
+  function expectRefusal(result: RunResult, problem: string | RegExp, mend: string | RegExp): void {
+    expect(result.code, result.stdout).toBe(1);
+    expect(result.stderr).toMatch(problem);
+    expect(result.stderr).toMatch(/✗ .+\n( {2}.+\n)*/);
+    expect(result.stderr.split("→").at(-1)).toMatch(mend);
+    expect(result.stderr).not.toMatch(/^\s+at /m);
+  }
+
+  test.each([
+    ["/usr/sbin/nft", "nftables"],
+    ["/usr/bin/containerd", "containerd"],
+  ])("without %s it names the package", async (program, name) => {
+    const result = await upWith(program, "/dev/null", "--no-install");
+    expectRefusal(result, `missing: ${name}`, `apt-get install ${name}`);
+  });
+
+  test("without the CNI plugins it names the package", async () => {
+    const empty = join(cluster.home, "empty");
+    await mkdir(empty);
+    const result = await upWith("/usr/lib/cni", empty, "--no-install");
+    expectRefusal(
+      result,
+      "missing: containernetworking-plugins",
+      "apt-get install containernetworking-plugins",
+    );
+  });
+
+  test("a containerd that is too old is named", async () => {
+    const fake = await fakeContainerd('echo "containerd github.com/containerd/containerd 1.4.13 abc"');
+    expectRefusal(await upWith("/usr/bin/containerd", fake), "containerd 1.4 is too old", "1.6 or newer");
+  });
+
+  test("a containerd that cannot start is quoted, soon", async () => {
+    const fake = await fakeContainerd(
+      'case "$1" in --version) echo "containerd containerd.io 1.7.2 x";; *) echo "the hold is flooded" >&2; exit 1;; esac',
+    );
+    const result = await upWith("/usr/bin/containerd", fake);
+    expectRefusal(result, "the hold is flooded", "containerd.log");
+  }, 30_000);
+
+  test("a containerd that is no program at all", async () => {
+    const fake = join(cluster.home, "no-program");
+    await writeFile(fake, "\x7fELFnothing");
+    await chmod(fake, 0o755);
+    expectRefusal(await upWith("/usr/bin/containerd", fake), /containerd/, /containerd/);
+  });
+
+  test("no process is left of all these, and with everything in place it starts", async () => {
+    const processes = (await run("ps", ["-eo", "args"])).stdout.split("\n");
+    expect(processes.filter((line) => line.includes(cluster.dir))).toEqual([]);
+    await cluster.up();
+    await knarr(["image", "busybox", "--name", cluster.name], { env: cluster.env });
+  });
+});
+
+interface PodSeen {
+  metadata: { name: string; uid: string };
+  status: {
+    phase: string;
+    containerStatuses?: {
+      containerID: string;
+      restartCount: number;
+      ready: boolean;
+      state: { terminated?: { exitCode: number } };
+    }[];
+  };
+}
+
+async function podsOf(label: string): Promise<PodSeen[]> {
+  return (await cluster.kubectl.json<{ items: PodSeen[] }>(["get", "pods", "-l", `app=${label}`])).items;
+}
+
+async function pod(name: string, script: string, restartPolicy: string): Promise<void> {
+  const object = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, labels: { app: name } },
+    spec: {
+      restartPolicy,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: "main", image: "busybox:1.36", command: ["sh", "-c", script] }],
+    },
+  };
+  await cluster.kubectl.ok(["create", "-f", "-"], { input: JSON.stringify(object) });
+}
+
+function seen(name: string, wanted: (pod: PodSeen) => boolean): Promise<PodSeen> {
+  return eventually(name, async () => (await podsOf(name)).find(wanted));
+}
+
+/** Processes of this machine with exactly these words. */
+function processesOf(...words: string[]): string[] {
+  const wanted = `${words.join("\0")}\0`;
+  return readdirSync("/proc").filter((entry) => {
+    try {
+      return /^\d+$/.test(entry) && readFileSync(`/proc/${entry}/cmdline`, "utf8") === wanted;
+    } catch {
+      return false;
+    }
+  });
+}
+
+const running = (p: PodSeen) => p.status.containerStatuses?.[0]?.ready === true;
+
+test("containerd killed again and again: pods run on, new ones start", async () => {
+  await pod("steady", "sleep 100000", "Always");
+  const before = await seen("steady", running);
+  const pidFile = join(cluster.dir, "containerd", "containerd.pid");
+  const pid = () => (JSON.parse(readFileSync(pidFile, "utf8")) as { pid: number }).pid;
+  for (let round = 0; round < 3; round++) {
+    const victim = pid();
+    await cluster.kill(victim);
+    if (round === 1) await pod("during", "sleep 100000", "Always");
+    await eventually(
+      "another containerd",
+      async () => (pid() !== victim && isAlive(pid()) ? true : undefined),
+      15_000,
+    );
+  }
+  await seen("during", running);
+  expect((await seen("steady", running)).status.containerStatuses).toEqual(before.status.containerStatuses);
+  await cluster.kubectl.ok(["wait", "--for=condition=Ready", "node", "--all", "--timeout=30s"]);
+});
+
+test("the server killed while pods are being created: each comes up, once", async () => {
+  const words = ["sleep", `${200_000 + process.pid}`];
+  await cluster.kubectl.ok([
+    "create",
+    "deployment",
+    "many",
+    "--image=busybox:1.36",
+    "--replicas=12",
+    "--",
+    ...words,
+  ]);
+  await pause(400);
+  await cluster.kill();
+  await cluster.up();
+  await cluster.kubectl.ok(["rollout", "status", "deployment/many", "--timeout=60s"]);
+  const pods = await podsOf("many");
+  expect(pods.length).toBe(12);
+  for (const { status } of pods) expect(status.containerStatuses?.[0]?.restartCount).toBe(0);
+  await eventually(
+    "twelve processes",
+    async () => (processesOf(...words).length === 12 ? true : undefined),
+    10_000,
+  );
+  await cluster.kubectl.ok(["delete", "deployment", "many", "--wait=false"]);
+});
+
+test("pods that ended while nobody looked get what their restart policy says", async () => {
+  const script = (code: number) => `sleep 3; exit ${code}`;
+  await pod("never", script(3), "Never");
+  await pod("done", script(0), "OnFailure");
+  await pod("failed", `[ -e /tmp/again ] || { touch /tmp/again; ${script(1)}; }; sleep 100000`, "OnFailure");
+  await pod("always", script(0), "Always");
+  for (const name of ["never", "done", "failed", "always"]) await seen(name, running);
+  await cluster.kill();
+  await pause(4_000);
+  await cluster.up();
+  const never = await seen("never", (p) => p.status.phase === "Failed");
+  expect(never.status.containerStatuses![0]).toMatchObject({
+    restartCount: 0,
+    state: { terminated: { exitCode: 3 } },
+  });
+  expect(
+    (await seen("done", (p) => p.status.phase === "Succeeded")).status.containerStatuses![0]!.restartCount,
+  ).toBe(0);
+  for (const name of ["failed", "always"])
+    await seen(name, (p) => p.status.containerStatuses![0]!.restartCount > 0);
+  expect((await seen("steady", running)).status.containerStatuses![0]!.restartCount).toBe(0);
+});
+
+test("after down --purge nothing is left of all this", async () => {
+  await cluster.down("--purge");
+  await cluster.expectNothingLeft();
+});
