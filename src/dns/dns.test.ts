@@ -95,6 +95,40 @@ test("an unreachable upstream is a server failure, not silence", async () => {
   expect(reply).toMatchObject({ id: 7, rcode: "SERVFAIL" });
 });
 
+test("an alias comes with what it points to: in the cluster, outside it, and never round in a ring", async () => {
+  const alias = (from: string, to: string) => service(from, { type: "ExternalName", externalName: to });
+  const inside = "web.default.svc.cluster.local";
+  const named = [alias("in", inside), alias("ring", "ring.default.svc.cluster.local")];
+  const aliases: ZoneSource = {
+    ...zone,
+    service: (namespace, name) =>
+      named.find((s) => s.metadata.name === name) ?? zone.service(namespace, name),
+  };
+  const outside = {
+    ask: async (query: Buffer) => {
+      const { id, questions = [] } = dnsPacket.decode(query);
+      const answers = [{ type: "A" as const, name: questions[0]!.name, data: "192.0.2.80" }];
+      return dnsPacket.encode({ type: "response", id: id!, questions, answers });
+    },
+  };
+  const ours = responder(
+    aliases,
+    outside,
+    domain,
+    () => 0,
+    () => {},
+  );
+  const datas = async (name: string, type: "A" | "CNAME" = "A") => {
+    const questions = [{ name: `${name}.default.svc.cluster.local`, type }];
+    const reply = await ours(dnsPacket.encode({ type: "query", id: 3, questions }), false);
+    return dnsPacket.decode(reply!).answers!.map((a) => ("data" in a ? a.data : ""));
+  };
+  expect(await datas("in")).toEqual([inside, "10.96.0.7"]);
+  expect(await datas("ext")).toEqual(["example.org", "192.0.2.80"]);
+  expect(await datas("ext", "CNAME")).toEqual(["example.org"]);
+  expect((await datas("ring")).length).toBeLessThan(12);
+});
+
 test("an answer too long for UDP is truncated, and whole over TCP", async () => {
   const endpoints = Array.from({ length: 100 }, (_, i) => ({ addresses: [`10.244.1.${i}`] }));
   const big: ZoneSource = { ...zone, slices: () => [{ ...dbSlice, endpoints }] };

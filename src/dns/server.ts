@@ -1,7 +1,7 @@
 /** Cluster DNS: answers for the cluster's own names, passes the rest upstream, over UDP and TCP. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
-import dnsPacket, { type DecodedPacket, type Packet } from "dns-packet";
+import dnsPacket, { type Answer, type DecodedPacket, type Packet, type Question } from "dns-packet";
 import { codeOf, forComponent, UserError, type World } from "#base";
 import type { Informers } from "#client";
 import { answer } from "./answer.ts";
@@ -32,6 +32,9 @@ const tcpClientsMax = 256;
 const tcpIdleMs = 10_000;
 /** Questions being asked upstream at one time; more are refused. */
 const forwardsMax = 1024;
+
+/** Aliases of aliases that are followed: a ring of them ends here. */
+const aliasesMax = 8;
 
 const serverFailure = 2;
 const nameError = 3;
@@ -76,6 +79,37 @@ export function responder(
   count: (verdict: string) => void,
 ): Respond {
   let forwards = 0;
+  const forward = async (query: Buffer, overTcp: boolean) => {
+    if (forwards >= forwardsMax) return undefined;
+    forwards++;
+    try {
+      return await upstream.ask(query, overTcp);
+    } finally {
+      forwards--;
+    }
+  };
+  /** Programs ask once and want addresses: what an alias points to is looked up for them. */
+  const resolve = async (question: Question): Promise<Answer[]> => {
+    const found: Answer[] = [];
+    let name = question.name;
+    for (let hops = 0; name && hops < aliasesMax; hops++) {
+      const step = { ...question, name };
+      const verdict = answer(zone, domain, step, nowMs());
+      if (verdict.kind === "forward") return [...found, ...(await ask(step))];
+      if (verdict.kind === "nxdomain") return found;
+      found.push(...verdict.answers);
+      name = aliasOf(verdict.answers, question);
+    }
+    return found;
+  };
+  const ask = async (question: Question): Promise<Answer[]> => {
+    const flags = dnsPacket.RECURSION_DESIRED;
+    const reply = await forward(
+      dnsPacket.encode({ type: "query", id: 0, flags, questions: [question] }),
+      false,
+    );
+    return (reply && decode(reply)?.answers) ?? [];
+  };
   return async (query, overTcp) => {
     const packet = decodeQuery(query);
     if (!packet) return undefined;
@@ -85,17 +119,24 @@ export function responder(
     }
     const verdict = answer(zone, domain, question, nowMs());
     count(verdict.kind);
-    if (verdict.kind === "answer") return encode(packet, { ...verdict, authoritative: true }, overTcp);
+    if (verdict.kind === "answer") {
+      const follow = { ...question, name: aliasOf(verdict.answers, question) };
+      const more = follow.name ? await resolve(follow) : [];
+      const answers = [...verdict.answers, ...more];
+      return encode(packet, { ...verdict, answers, authoritative: true }, overTcp);
+    }
     if (verdict.kind === "nxdomain")
       return encode(packet, { ...verdict, rcode: nameError, authoritative: true }, overTcp);
     if (forwards >= forwardsMax) return encode(packet, { rcode: refused }, overTcp);
-    forwards++;
-    try {
-      return (await upstream.ask(query, overTcp)) ?? encode(packet, { rcode: serverFailure }, overTcp);
-    } finally {
-      forwards--;
-    }
+    return (await forward(query, overTcp)) ?? encode(packet, { rcode: serverFailure }, overTcp);
   };
+}
+
+/** Where an answer that is only an alias (an ExternalName service) points; `""` when it says it all. */
+function aliasOf(answers: readonly Answer[], question: Question): string {
+  const last = answers.at(-1);
+  if (last?.type !== "CNAME" || question.type === "CNAME") return "";
+  return last.data.toLowerCase().replace(/\.$/, "");
 }
 
 /** 0 is a plain query (RFC 1035, 4.1.1). */
@@ -104,9 +145,13 @@ function opcodeOf(query: Buffer): number {
 }
 
 function decodeQuery(query: Buffer): DecodedPacket | undefined {
+  const packet = decode(query);
+  return packet?.type === "query" ? packet : undefined;
+}
+
+function decode(bytes: Buffer): DecodedPacket | undefined {
   try {
-    const packet = dnsPacket.decode(query);
-    return packet.type === "query" ? packet : undefined;
+    return dnsPacket.decode(bytes);
   } catch {
     return undefined;
   }
