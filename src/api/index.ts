@@ -2,6 +2,7 @@ export { controllerRevisions } from "./apps/controller-revision.ts";
 export { daemonSets } from "./apps/daemon-set.ts";
 export { deployments } from "./apps/deployment.ts";
 export { replicaSets } from "./apps/replica-set.ts";
+export { statefulSets } from "./apps/stateful-set.ts";
 export { jobs } from "./batch/job.ts";
 export { leases } from "./coordination/lease.ts";
 export { configMaps } from "./core/config-map.ts";

@@ -3,6 +3,7 @@ import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
+import { statefulSets } from "./apps/stateful-set.ts";
 import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/config-map.ts";
@@ -32,6 +33,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   daemonSets,
   deployments,
   replicaSets,
+  statefulSets,
   jobs,
   leases,
   endpointSlices,

@@ -1,6 +1,15 @@
 /** The further workloads on the real API server and simulated nodes: what their users see. */
 import { expect, onTestFinished, test } from "vitest";
-import { controllerRevisions, type corev1, daemonSets, nodes, pods } from "#api";
+import {
+  type appsv1,
+  controllerRevisions,
+  type corev1,
+  daemonSets,
+  nodes,
+  pods,
+  type ResourceType,
+  statefulSets,
+} from "#api";
 import { systemClock } from "#base";
 import type { Client } from "#client";
 import { Cluster } from "#distro";
@@ -42,10 +51,14 @@ async function webPods(client: Client): Promise<corev1.Pod[]> {
 }
 
 /** What `kubectl rollout undo` sends: the patch that a revision holds. */
-async function undo(client: Client, type: typeof daemonSets, revision: number): Promise<void> {
+async function undo(
+  client: Client,
+  type: ResourceType<appsv1.DaemonSet> | ResourceType<appsv1.StatefulSet>,
+  revision: number,
+): Promise<void> {
   const { items } = await client.list(controllerRevisions, { namespace: "default" });
   const wanted = items.find((each) => each.revision === revision);
-  await client.patch(type, web, "strategic", wanted?.data);
+  await client.patch(type as ResourceType, web, "strategic", wanted?.data);
 }
 
 test("a DaemonSet runs on every node, is updated and rolled back, and leaves with its pods", async () => {
@@ -113,4 +126,66 @@ test("what a DaemonSet may not say is refused with upstream's words", async () =
       },
     }),
   ).rejects.toThrow("spec.selector: Invalid value");
+});
+
+test("a StatefulSet comes up in order, is scaled, updated and rolled back, and keeps its names", async () => {
+  const { client } = await start(2);
+  const settled = (image: string, count: number) =>
+    eventually(async () => {
+      const { metadata, status } = await client.get(statefulSets, web);
+      expect(status).toMatchObject({
+        observedGeneration: metadata.generation,
+        replicas: count,
+        updatedReplicas: count,
+        currentReplicas: count,
+        availableReplicas: count,
+        currentRevision: status.updateRevision,
+      });
+      const running = await webPods(client);
+      expect(running.map((pod) => [pod.metadata.name, pod.spec.containers[0]?.image]).sort()).toEqual(
+        Array.from({ length: count }, (_, i) => [`web-${i}`, image]),
+      );
+    });
+  await client.create(statefulSets, {
+    metadata: web,
+    spec: { replicas: 3, serviceName: "web", ...workload("web:1") },
+  });
+  await settled("web:1", 3);
+  const created = (await webPods(client)).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  const revisions = created.map((pod) => Number(pod.status.startTime ? Date.parse(pod.status.startTime) : 0));
+  expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
+  expect(created[1]?.spec).toMatchObject({ hostname: "web-1", subdomain: "web" });
+  await client.patch(statefulSets, web, "merge", { spec: { replicas: 1 } }, { subresource: "scale" });
+  await settled("web:1", 1);
+  await client.patch(statefulSets, web, "merge", { spec: { replicas: 3 } });
+  await settled("web:1", 3);
+  await client.patch(statefulSets, web, "strategic", { spec: workload("web:2") });
+  await settled("web:2", 3);
+  await undo(client, statefulSets, 1);
+  await settled("web:1", 3);
+
+  const partition = { updateStrategy: { rollingUpdate: { partition: 2 } } };
+  await client.patch(statefulSets, web, "merge", { spec: { ...partition, ...workload("web:3") } });
+  await eventually(async () => {
+    expect((await client.get(statefulSets, web)).status).toMatchObject({
+      updatedReplicas: 1,
+      readyReplicas: 3,
+    });
+  });
+  await client.delete(pods, { namespace: "default", name: "web-0" });
+  await eventually(async () => {
+    const images = (await webPods(client)).map((pod) => [pod.metadata.name, pod.spec.containers[0]?.image]);
+    expect(images.sort()).toEqual([
+      ["web-0", "web:1"],
+      ["web-1", "web:1"],
+      ["web-2", "web:3"],
+    ]);
+  });
+  await expect(client.patch(statefulSets, web, "merge", { spec: { serviceName: "other" } })).rejects.toThrow(
+    "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template'",
+  );
+  await client.delete(statefulSets, web, { propagationPolicy: "Foreground" });
+  await eventually(async () => {
+    expect((await client.list(pods, { namespace: "default" })).items).toEqual([]);
+  });
 });

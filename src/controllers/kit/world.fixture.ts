@@ -13,6 +13,7 @@ import {
   pods,
   type ResourceType,
   services,
+  statefulSets,
 } from "#api";
 import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
 import { type Client, createClient, createInformers, FakeApi } from "#client";
@@ -119,6 +120,23 @@ export function daemonSetDraft(spec: Draft<appsv1.DaemonSetSpec> = {}): Draft<ap
   };
 }
 
+export function statefulSetDraft(spec: Draft<appsv1.StatefulSetSpec> = {}): Draft<appsv1.StatefulSet> {
+  const labels = { app: "db" };
+  return {
+    metadata: { namespace: "default", name: "db" },
+    spec: {
+      replicas: 3,
+      serviceName: "db",
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "db:1" }] } },
+      podManagementPolicy: "OrderedReady",
+      updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 0, maxUnavailable: 1 } },
+      revisionHistoryLimit: 10,
+      ...spec,
+    },
+  };
+}
+
 export function jobDraft(spec: Draft<batchv1.JobSpec> = {}): Draft<batchv1.Job> {
   return {
     metadata: { namespace: "default", name: "once" },
@@ -146,6 +164,7 @@ export async function populate({ create }: TestWorld): Promise<void> {
   });
   await create(deployments, deploymentDraft());
   await create(daemonSets, daemonSetDraft());
+  await create(statefulSets, statefulSetDraft());
   await create(jobs, jobDraft());
   await create(services, {
     metadata: { namespace: "default", name: "web" },
