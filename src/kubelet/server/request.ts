@@ -1,5 +1,6 @@
 /** What requests to the kubelet's server have in common: naming a pod and a container, and being refused. */
 import type { corev1 } from "#api";
+import { containerNamed } from "../pod-containers.ts";
 import type { PodContext } from "../pod-context.ts";
 import { latestContainer, type ObservedContainer, type ObservedPod } from "../pod-state.ts";
 import type { PodWorkers } from "../pod-workers.ts";
@@ -41,8 +42,8 @@ export async function findPod(serving: Serving, namespace = "", name = ""): Prom
 /** The newest container of that name, or the one before it. */
 export function findContainer(target: PodTarget, name: string, previous: boolean): ObservedContainer {
   const { pod, state } = target;
-  const known = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some((c) => c.name === name);
-  if (!known) throw new HttpError(400, `container ${name} is not valid for pod ${pod.metadata.name}`);
+  if (!containerNamed(pod, name))
+    throw new HttpError(400, `container ${name} is not valid for pod ${pod.metadata.name}`);
   const all = state.containers.filter((c) => c.name === name);
   if (previous) {
     const ended = all.filter((c) => c.state === "CONTAINER_EXITED");
@@ -59,6 +60,7 @@ export function findContainer(target: PodTarget, name: string, previous: boolean
   const status = [
     ...(pod.status?.containerStatuses ?? []),
     ...(pod.status?.initContainerStatuses ?? []),
+    ...(pod.status?.ephemeralContainerStatuses ?? []),
   ].find((s) => s.name === name);
   const why = status?.state?.waiting?.reason ?? "ContainerCreating";
   throw new HttpError(400, `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${why}`);

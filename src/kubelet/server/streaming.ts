@@ -8,17 +8,11 @@ import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createWebSocketStream } from "ws";
 import type { StreamOptions } from "#contracts";
+import { containerNamed } from "../pod-containers.ts";
+import { isRunning, latestContainer, type ObservedContainer } from "../pod-state.ts";
 import { chooseProtocol } from "./channels.ts";
 import { serveRemoteCommand } from "./remote-command.ts";
-import {
-  booleanParameter,
-  findContainer,
-  findPod,
-  HttpError,
-  type PodTarget,
-  pathParts,
-  type Serving,
-} from "./request.ts";
+import { booleanParameter, findPod, HttpError, type PodTarget, pathParts, type Serving } from "./request.ts";
 import { upgradeToSpdy } from "./runtime-upgrade.ts";
 import { SpdyConnection } from "./spdy/connection.ts";
 import { acceptWebSocket, checkHandshake, isWebSocket, offeredProtocols } from "./web-socket.ts";
@@ -59,9 +53,7 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
     };
   }
   if (verb !== "exec" && verb !== "attach") throw new HttpError(404, "404 page not found");
-  const container = findContainer(target, rest.at(-1) ?? "", false);
-  if (container.state !== "CONTAINER_RUNNING")
-    throw new HttpError(400, `container ${container.name} is not running`);
+  const container = runningContainer(target, rest.at(-1) ?? "");
   const tty = verb === "attach" ? hasTerminal(target, container.name) : booleanParameter(url, "tty");
   const streams = wantedStreams(url, tty);
   const { runtime } = serving.context;
@@ -70,6 +62,13 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
   const command = url.searchParams.getAll("command");
   if (command.length === 0) throw new HttpError(400, "you must specify at least 1 command for the container");
   return { url: new URL(await runtime.exec(container.id, command, streams)), streams, isExec: true };
+}
+
+/** Clients show these words as they are: nothing in them may read as YAML. */
+function runningContainer({ state }: PodTarget, name: string): ObservedContainer {
+  const latest = latestContainer(state, name);
+  if (latest && isRunning(latest)) return latest;
+  throw new HttpError(500, `container not found (${JSON.stringify(name)})`);
 }
 
 /** The ports that a WebSocket client names before it speaks; SPDY names one with each stream. */
@@ -90,8 +89,7 @@ async function portForwardUrl(serving: Serving, target: PodTarget, ports: number
 }
 
 function hasTerminal({ pod }: PodTarget, container: string): boolean {
-  const specs = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  return specs.find((c) => c.name === container)?.tty ?? false;
+  return containerNamed(pod, container)?.tty ?? false;
 }
 
 function wantedStreams(url: URL, tty: boolean): StreamOptions {

@@ -46,15 +46,32 @@ export class SpdyConnection {
   readonly closed: Promise<Error | undefined>;
   readonly #socket: Duplex;
   readonly #compressor = new HeaderCompressor();
+  readonly #reader = new FrameReader();
   readonly #streams = new Map<number, OpenStream>();
   #nextId = 1;
   #answers = 0;
   #waiting: (() => void)[] = [];
+  /** Read, but not taken yet. Kept apart from the socket, which forgets what it has read when writing to it fails. */
+  #received: Buffer[] = [];
+  #busy = false;
+  #failure: Error | undefined;
+  readonly #ended = Promise.withResolvers<Error | undefined>();
 
   constructor(socket: Duplex) {
     this.#socket = socket;
+    this.closed = this.#ended.promise;
     socket.on("drain", () => this.#wake());
-    this.closed = this.#read();
+    socket.on("data", (chunk: Buffer) => {
+      this.#received.push(chunk);
+      if (!this.#busy) void this.#takeReceived();
+    });
+    socket.on("error", (error) => {
+      this.#failure ??= error;
+    });
+    socket.once("end", () => socket.destroy());
+    socket.once("close", () => {
+      if (!this.#busy) this.#finishAll();
+    });
   }
 
   /** Resolves when the peer has agreed: a runtime drops what comes before. */
@@ -106,25 +123,33 @@ export class SpdyConnection {
     for (const resume of waiting) resume();
   }
 
-  async #read(): Promise<Error | undefined> {
-    const reader = new FrameReader();
-    let failure: Error | undefined;
+  /** One frame after the other; while a sink is busy the socket is not read. */
+  async #takeReceived(): Promise<void> {
+    this.#busy = true;
     try {
-      for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
-        for (const frame of reader.read(chunk)) {
+      for (let chunk = this.#received.shift(); chunk; chunk = this.#received.shift()) {
+        for (const frame of this.#reader.read(chunk)) {
           const busy = this.#handle(frame);
-          if (busy) await busy;
+          if (!busy) continue;
+          this.#socket.pause();
+          await busy;
         }
       }
     } catch (error) {
-      failure = error instanceof Error ? error : new SpdyError(String(error));
+      this.#failure ??= error instanceof Error ? error : new SpdyError(String(error));
+      this.#received = [];
+      this.#socket.destroy();
     }
-    this.#socket.destroy();
-    for (const id of [...this.#streams.keys()]) {
-      this.#finish(id, failure ?? new SpdyError("the runtime closed the connection"));
-    }
+    this.#busy = false;
+    if (this.#socket.closed) this.#finishAll();
+    else this.#socket.resume();
+  }
+
+  #finishAll(): void {
+    const why = this.#failure ?? new SpdyError("the runtime closed the connection");
+    for (const id of [...this.#streams.keys()]) this.#finish(id, why);
     this.#wake();
-    return failure;
+    this.#ended.resolve(this.#failure);
   }
 
   #handle(frame: Frame): Promise<void> | undefined {
