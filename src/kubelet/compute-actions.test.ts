@@ -164,3 +164,23 @@ test("whatever is seen, what runs well is left alone and nothing is started twic
     }),
   );
 });
+
+describe("ephemeral containers", () => {
+  const look = { name: "look", image: "tools:1" };
+  const pod = makePod({ initContainers: [init], ephemeralContainers: [look] });
+  const running = showContainer({ spec: main });
+
+  test("start beside what runs, and while the pod is still being prepared", () => {
+    const prepared = showContainer({ spec: init, state: "CONTAINER_EXITED" });
+    expect(decide(pod, showPod(ready, [prepared, running])).start).toEqual(["look"]);
+    expect(decide(pod, showPod(ready, [showContainer({ spec: init })])).start).toEqual(["look"]);
+  });
+
+  test("run once, and keep no pod alive", () => {
+    const ended = showContainer({ spec: look, state: "CONTAINER_EXITED", exitCode: 1 });
+    expect(decide(pod, showPod(ready, [running, ended])).start).toEqual([]);
+    const never = makePod({ restartPolicy: "Never", ephemeralContainers: [look] });
+    const done = showContainer({ spec: main, state: "CONTAINER_EXITED" });
+    expect(decide(never, showPod(ready, [done, showContainer({ spec: look })])).killPod).toBe(true);
+  });
+});

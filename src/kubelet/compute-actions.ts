@@ -4,6 +4,7 @@
  */
 import type { corev1 } from "#api";
 import { containerHash } from "./labels.ts";
+import { ephemeralContainersOf } from "./pod-containers.ts";
 import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
 
 interface KillAction {
@@ -77,6 +78,10 @@ export function computePodActions(
     start: [],
     kill: [],
   };
+  for (const { name } of ephemeralContainersOf(pod)) {
+    // Each runs once; what it found is in its logs.
+    if (!latestContainer(state, name)) actions.start.push(name);
+  }
   const init = initActions(pod, state, id!, unhealthy, isStarted, actions);
   if (init === "failed") return { ...actions, killPod: true, start: [], kill: [] };
   if (init === "waiting") return actions;

@@ -11,10 +11,11 @@ import { ContainerConfigError, environmentNeeds, environmentOf } from "./environ
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
 import { runHook } from "./lifecycle.ts";
+import { ephemeralContainersOf } from "./pod-containers.ts";
 import { type PodContext, sayOf } from "./pod-context.ts";
 import { containerMounts } from "./pod-files.ts";
 import { containerResources } from "./pod-resources.ts";
-import { latestContainer, type ObservedPod } from "./pod-state.ts";
+import { isRunning, latestContainer, type ObservedPod } from "./pod-state.ts";
 import { verifyNonRoot } from "./security-context.ts";
 
 /** The container cannot start now; the reason is shown in its status. */
@@ -123,9 +124,19 @@ function restartCountOf(input: StartInput): number {
   const statuses = [
     ...(input.pod.status?.containerStatuses ?? []),
     ...(input.pod.status?.initContainerStatuses ?? []),
+    ...(input.pod.status?.ephemeralContainerStatuses ?? []),
   ];
   const before = statuses.find((s) => s.name === input.container.name);
   return before?.containerID ? before.restartCount + 1 : 0;
+}
+
+/** The id of the container whose processes an ephemeral one shall see. */
+function targetOf({ pod, container, state }: StartInput): string | undefined {
+  const name = ephemeralContainersOf(pod).find((c) => c.name === container.name)?.targetContainerName;
+  if (!name) return undefined;
+  const target = latestContainer(state, name);
+  if (target && isRunning(target)) return target.id;
+  throw new StartError("CreateContainerError", `unable to find target container ${JSON.stringify(name)}`);
 }
 
 async function create(context: PodContext, input: StartInput, image: Image): Promise<string> {
@@ -151,6 +162,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     restartCount: restartCountOf(input),
     resources: containerResources(pod, container, context.nodeMemoryBytes),
     security: context.security,
+    targetId: targetOf(input),
   });
   return context.runtime.createContainer(input.sandboxId, config, input.sandbox).catch((error: unknown) => {
     throw new StartError("CreateContainerError", messageOf(error));

@@ -4,6 +4,7 @@
  */
 import { type corev1, formatTime } from "#api";
 import { isRestartableInit, shouldRestart } from "./compute-actions.ts";
+import { ephemeralContainersOf } from "./pod-containers.ts";
 import { latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
 
 /** Why a container waits. */
@@ -120,6 +121,9 @@ function isInit(pod: Readonly<corev1.Pod>, name: string): boolean {
   return (pod.spec.initContainers ?? []).some((c) => c.name === name);
 }
 
+const isEphemeral = (pod: Readonly<corev1.Pod>, name: string) =>
+  ephemeralContainersOf(pod).some((c) => c.name === name);
+
 function waitingState(waiting: WaitingReason): corev1.ContainerStateWaiting {
   return { ...(waiting.message ? { message: waiting.message } : {}), reason: waiting.reason };
 }
@@ -150,7 +154,7 @@ function presentStatus(
   const volumeMounts = volumeMountsOf(spec);
   if (volumeMounts) status.volumeMounts = volumeMounts;
   const waiting = input.waiting.get(spec.name);
-  if (waiting && !terminal && shouldRestart(input.pod, spec, latest)) {
+  if (waiting && !terminal && !isEphemeral(input.pod, spec.name) && shouldRestart(input.pod, spec, latest)) {
     if (status.state?.terminated) status.lastState = status.state;
     status.state = { waiting: waitingState(waiting) };
   }
@@ -177,4 +181,14 @@ export function containerStatuses(
     }
     return status;
   });
+}
+
+/** Nobody waits for an ephemeral container to be ready. */
+export function ephemeralStatuses(
+  input: StatusInput,
+  old: readonly Readonly<corev1.ContainerStatus>[],
+): corev1.ContainerStatus[] {
+  return containerStatuses(input, ephemeralContainersOf(input.pod), old, "ContainerCreating").map(
+    ({ started, ...status }) => ({ ...status, ready: false }),
+  );
 }

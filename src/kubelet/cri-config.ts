@@ -73,6 +73,8 @@ export interface ContainerInput {
   restartCount: number;
   resources: LinuxContainerResources;
   security: SecuritySettings;
+  /** The container whose processes this one shall see. */
+  targetId?: string | undefined;
 }
 
 export function containerConfig(input: ContainerInput): ContainerConfig {
@@ -94,7 +96,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     tty: container.tty ?? false,
     linux: {
       resources: input.resources,
-      securityContext: containerSecurity(pod, container, input.image, input.security),
+      securityContext: containerSecurity(pod, container, input.image, input.security, input.targetId),
     },
   };
 }

@@ -3,6 +3,7 @@
  * https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
  */
 import { type corev1, parseQuantity } from "#api";
+import { containerNamed } from "./pod-containers.ts";
 
 /** A field that does not exist: the container cannot be made. */
 export class FieldPathError extends Error {
@@ -77,8 +78,7 @@ export function findContainer(
   pod: Readonly<corev1.Pod>,
   name: string | undefined,
 ): Readonly<corev1.Container> {
-  const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  const found = all.find((c) => c.name === name);
+  const found = containerNamed(pod, name);
   if (!found) throw new FieldPathError(`container ${name} not found`);
   return found;
 }

@@ -10,6 +10,7 @@ import type { Cgroups } from "./cgroups.ts";
 import { logDirectoryName } from "./cri-config.ts";
 import type { ImagePuller } from "./image-puller.ts";
 import type { ObjectSource } from "./object-source.ts";
+import { containerField } from "./pod-containers.ts";
 import type { DnsSettings } from "./pod-network-config.ts";
 import type { StateReader } from "./pod-state.ts";
 import type { ProbeManager } from "./probes/manager.ts";
@@ -63,9 +64,8 @@ export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
 
 /** The reference to one container of a pod, as events name it. */
 export function containerReference(pod: Readonly<corev1.Pod>, container: string): corev1.ObjectReference {
-  const isInit = (pod.spec.initContainers ?? []).some((c) => c.name === container);
   const { namespace = "", name, uid, resourceVersion } = pod.metadata;
-  const fieldPath = `spec.${isInit ? "initContainers" : "containers"}{${container}}`;
+  const fieldPath = `spec.${containerField(pod, container)}{${container}}`;
   return { apiVersion: "v1", kind: "Pod", namespace, name, uid, resourceVersion, fieldPath };
 }
 

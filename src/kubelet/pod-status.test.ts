@@ -174,3 +174,16 @@ describe("containers", () => {
     });
   });
 });
+
+test("an ephemeral container is shown, never ready, and does not touch the phase", () => {
+  const look = { name: "look", image: "tools:1" };
+  const pod = makePod({ ephemeralContainers: [look] });
+  const ended = showContainer({ spec: look, state: "CONTAINER_EXITED", exitCode: 3 });
+  const status = statusFor(pod, showPod(ready, [showContainer({ spec: main }), ended]), {
+    waiting: new Map([["look", { reason: "RunContainerError", message: "x" }]]),
+  });
+  expect(status.phase).toBe("Running");
+  expect(status.ephemeralContainerStatuses).toMatchObject([
+    { name: "look", ready: false, state: { terminated: { exitCode: 3 } } },
+  ]);
+});

@@ -4,7 +4,7 @@
  */
 import { type corev1, formatTime, qosClassOf } from "#api";
 import { isRestartableInit } from "./compute-actions.ts";
-import { containerStatuses, type StatusInput } from "./container-status.ts";
+import { containerStatuses, ephemeralStatuses, type StatusInput } from "./container-status.ts";
 import { podIpsOf, readySandbox } from "./pod-state.ts";
 
 type Phase = NonNullable<corev1.PodStatus["phase"]>;
@@ -214,6 +214,7 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const defaultWaiting = initSpecs.length > 0 ? "PodInitializing" : "ContainerCreating";
   const inits = containerStatuses(input, initSpecs, old.initContainerStatuses ?? [], "PodInitializing");
   const mains = containerStatuses(input, pod.spec.containers, old.containerStatuses ?? [], defaultWaiting);
+  const ephemerals = ephemeralStatuses(input, old.ephemeralContainerStatuses ?? []);
   const ended = isFinal(old.phase);
   const reached = input.failure ? "Failed" : ended ? old.phase! : phaseOf(pod, inits, mains, input.ending);
   // What is final is said only when nothing runs any more: others take it for leave to act.
@@ -239,6 +240,7 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   return {
     conditions: [...conditions, ...others],
     containerStatuses: mains,
+    ...(ephemerals.length > 0 ? { ephemeralContainerStatuses: ephemerals } : {}),
     hostIP: input.nodeAddresses[0] ?? "",
     hostIPs: input.nodeAddresses.map((ip) => ({ ip })),
     ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),

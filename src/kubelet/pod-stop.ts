@@ -7,6 +7,7 @@ import { messageOf } from "#base";
 import { isRuntimeNotFound } from "#contracts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { runHook } from "./lifecycle.ts";
+import { containerNamed } from "./pod-containers.ts";
 import { type PodContext, sayOf } from "./pod-context.ts";
 import { isRunning, type ObservedContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
 
@@ -28,10 +29,6 @@ function ignoreGone(error: unknown): void {
   if (!isRuntimeNotFound(error)) throw error;
 }
 
-function specOf(pod: Readonly<corev1.Pod>, name: string): Readonly<corev1.Container> | undefined {
-  return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((c) => c.name === name);
-}
-
 /** One container, with its hook. */
 export async function stopContainer(
   context: PodContext,
@@ -40,7 +37,7 @@ export async function stopContainer(
   message: string,
 ): Promise<void> {
   const { pod, graceSeconds, signal } = options;
-  const spec = specOf(pod, container.name);
+  const spec = containerNamed(pod, container.name);
   const say = sayOf(context, pod, container.name);
   say("Normal", "Killing", message);
   let left = graceSeconds;

@@ -8,6 +8,7 @@ import { crashKey, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
 import { removeLogs } from "./logs/rotation.ts";
+import { containerNamed } from "./pod-containers.ts";
 import type { PodContext } from "./pod-context.ts";
 import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
@@ -244,9 +245,7 @@ async function startAll(
   let againMs = resyncMs;
   for (const name of actions.start) {
     if (where.signal.aborted) return 0;
-    const container = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find(
-      (c) => c.name === name,
-    )!;
+    const container = containerNamed(pod, name)!;
     try {
       await startContainer(context, { pod, container, state, podIps, ...where });
       memory.waiting.delete(name);

@@ -113,3 +113,10 @@ test("command and arguments are expanded, and the restart count names the log", 
     metadata: { attempt: 3 },
   });
 });
+
+test("a container made to look into another sees its processes, unless all see all", () => {
+  const namespaces = (spec: object) =>
+    containerSecurity(makePod(spec), makeContainer("look"), image, settings, "c1").namespaceOptions;
+  expect(namespaces({})).toMatchObject({ pid: "TARGET", targetId: "c1" });
+  expect(namespaces({ shareProcessNamespace: true }).pid).toBe("POD");
+});

@@ -120,14 +120,17 @@ export function containerSecurity(
   container: Readonly<corev1.Container>,
   image: Readonly<Pick<Image, "uid" | "username">>,
   settings: SecuritySettings,
+  targetId?: string,
 ): LinuxContainerSecurityContext {
   const own = container.securityContext ?? {};
   const shared = pod.spec.securityContext ?? {};
   const runAsUser = own.runAsUser ?? shared.runAsUser ?? image.uid?.value;
   const runAsGroup = own.runAsGroup ?? shared.runAsGroup;
   const unmasked = own.procMount === "Unmasked" || own.privileged === true;
+  const namespaces = namespaceOptions(pod);
+  const isTargeted = targetId !== undefined && namespaces.pid === "CONTAINER";
   return {
-    namespaceOptions: namespaceOptions(pod),
+    namespaceOptions: isTargeted ? { ...namespaces, pid: "TARGET", targetId } : namespaces,
     privileged: own.privileged ?? false,
     capabilities: {
       addCapabilities: own.capabilities?.add ?? [],
