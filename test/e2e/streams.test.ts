@@ -17,6 +17,8 @@ const kubectl = newestKubectl();
 const minor = Number(inject("kubectls").at(-1)!.version.split(".")[1]);
 const namespace = "streams";
 const pod = "box";
+/** Of util-linux: runs a command at a terminal of its own. */
+const terminalProgram = "script";
 const cargo = randomBytes(5_000_000);
 const md5 = (bytes: Uint8Array) => createHash("md5").update(bytes).digest("hex");
 const k = (...args: string[]) => kubectl.ok(["-n", namespace, ...args]);
@@ -137,7 +139,7 @@ describe.each(["true", "false"])("kubectl with WebSockets: %s", (webSockets) => 
 
   test("a terminal has the size of the user's", async () => {
     const command = `stty cols 97 rows 31; ${kubectl.binary} -n ${namespace} exec -it ${pod} -- sh -c 'sleep 0.3; stty size'`;
-    const { stdout } = await run("script", ["-qec", command, "/dev/null"], { env });
+    const { stdout } = await run(terminalProgram, ["-qec", command, "/dev/null"], { env });
     expect(stdout).toContain("31 97");
   });
 
@@ -225,7 +227,7 @@ test.skipIf(minor < 31)(
     const deaf = start("exec", "-i", pod, "--", "sleep", "20");
     deaf.stdin.on("error", () => {}).write(Buffer.alloc(30_000_000));
     const command = `exec ${kubectl.binary} -n ${namespace} exec -it ${pod} -- sh -c 'echo ready; exec sh -i'`;
-    const shell = spawn("script", ["-qec", command, "/dev/null"], {
+    const shell = spawn(terminalProgram, ["-qec", command, "/dev/null"], {
       env: { ...process.env, ...kubectl.environment },
       detached: true,
     });

@@ -20,7 +20,7 @@ function protocol(name: string, properties: Partial<ChannelProtocol>): ChannelPr
 }
 
 /** What a client speaks that names no protocol. */
-export const unnamedProtocol = protocol("", {});
+const unnamedProtocol = protocol("", {});
 
 /** For exec and attach; the best first. */
 const protocols = [

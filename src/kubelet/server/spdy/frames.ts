@@ -27,7 +27,7 @@ const controlMaxBytes = 64 * 1024;
 /** Small enough that one stream does not hold up the others for long. */
 const dataMaxBytes = 32 * 1024;
 
-export const resetStatus = { refusedStream: 3, cancel: 5 } as const;
+export const resetStatus = { refusedStream: 3 } as const;
 
 function controlFrame(type: number, flags: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(headBytes);
