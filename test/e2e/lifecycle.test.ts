@@ -27,22 +27,20 @@ async function traces(): Promise<string[]> {
   const tables = (await run("nft", ["list", "tables"])).stdout
     .split("\n")
     .filter((line) => line.includes(name.replace("-", "_")));
-  const links = (await run("ip", ["-o", "link"])).stdout.split("\n").filter((line) => line.includes("veth"));
+  // Every pod's link has a route: other clusters' pods come and go meanwhile.
+  const routes = (await run("ip", ["-o", "route"])).stdout
+    .split("\n")
+    .filter((line) => podPrefix && line.startsWith(podPrefix));
   const cgroups = (await run("find", ["/sys/fs/cgroup", "-type", "d", "-name", `*${name}*`])).stdout
     .split("\n")
     .filter(Boolean);
   const files = [folder, `/var/lib/knarr/${name}`].filter((path) => existsSync(path));
-  return [
-    ...processes,
-    ...mounts,
-    ...tables,
-    ...links.map((l) => l.split(":")[1]!.trim()),
-    ...cgroups,
-    ...files,
-  ];
+  return [...processes, ...mounts, ...tables, ...routes, ...cgroups, ...files];
 }
 
 let before: string[];
+/** The first bytes of the cluster's pod addresses: `10.244.0.`. */
+let podPrefix = "";
 
 beforeAll(async () => {
   const home = await mkdtemp(join(tmpdir(), "knarr-life-"));
@@ -52,6 +50,8 @@ beforeAll(async () => {
   before = await traces();
   await knarr(["up", "--name", name, "--data-dir", folder], { env });
   await knarr(["image", "busybox", "--name", name], { env });
+  const { podCidr } = JSON.parse(readFileSync(join(folder, "cluster.json"), "utf8")) as { podCidr: string };
+  podPrefix = podCidr.replace(/0\/24$/, "");
 });
 
 afterAll(async () => {
