@@ -37,6 +37,12 @@ const minimal: Record<string, object> = {
   ReplicaSet: { spec: workload },
   StatefulSet: { spec: { ...workload, serviceName: "a" } },
   Job: { spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } },
+  CronJob: {
+    spec: {
+      schedule: "*/5 * * * *",
+      jobTemplate: { spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } },
+    },
+  },
   Lease: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 } },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
 };

@@ -4,6 +4,7 @@ import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
+import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/config-map.ts";
@@ -34,6 +35,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   deployments,
   replicaSets,
   statefulSets,
+  cronJobs,
   jobs,
   leases,
   endpointSlices,

@@ -1,4 +1,5 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
+import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
@@ -24,6 +25,7 @@ export const controllers: readonly Controller[] = [
   daemonSetController,
   statefulSetController,
   jobController,
+  cronJobController,
   jobOrphanPodController,
   ttlAfterFinishedController,
   endpointSliceController,

@@ -4,7 +4,9 @@ import {
   type appsv1,
   controllerRevisions,
   type corev1,
+  cronJobs,
   daemonSets,
+  jobs,
   nodes,
   pods,
   type ResourceType,
@@ -188,4 +190,38 @@ test("a StatefulSet comes up in order, is scaled, updated and rolled back, and k
   await eventually(async () => {
     expect((await client.list(pods, { namespace: "default" })).items).toEqual([]);
   });
+});
+
+test("a CronJob starts its job on time, keeps its history, and pauses", async () => {
+  const { client } = await start(1);
+  const ref = { namespace: "default", name: "tick" };
+  const template = {
+    metadata: { annotations: { "simulator.knarr.dev/run-seconds": "0" } },
+    spec: { restartPolicy: "Never" as const, containers: [{ name: "c", image: "job:1" }] },
+  };
+  const spec = { schedule: "@every 1s", timeZone: "Europe/Oslo", jobTemplate: { spec: { template } } };
+  await client.create(cronJobs, { metadata: ref, spec: { ...spec, successfulJobsHistoryLimit: 1 } });
+  await eventually(async () => {
+    const { status } = await client.get(cronJobs, ref);
+    expect(status.lastScheduleTime).toBeDefined();
+    expect(status.lastSuccessfulTime).toBeDefined();
+    const { items } = await client.list(jobs, { namespace: "default" });
+    expect(items.length).toBeGreaterThan(0);
+    expect(items[0]?.metadata).toMatchObject({
+      name: expect.stringMatching(/^tick-\d+$/),
+      annotations: {
+        "batch.kubernetes.io/cronjob-scheduled-timestamp": expect.stringMatching(/[+]0[12]:00$/),
+      },
+    });
+  });
+  await client.patch(cronJobs, ref, "merge", { spec: { suspend: true } });
+  await client.delete(cronJobs, ref, { propagationPolicy: "Foreground" });
+  await eventually(async () => {
+    expect((await client.list(jobs, { namespace: "default" })).items).toEqual([]);
+  });
+  await expect(
+    client.create(cronJobs, { metadata: ref, spec: { ...spec, schedule: "* * * *", timeZone: "Mars/Base" } }),
+  ).rejects.toThrow(
+    '[spec.schedule: Invalid value: "* * * *": expected exactly 5 fields, found 4: [* * * *], spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base]',
+  );
 });

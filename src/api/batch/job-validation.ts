@@ -11,7 +11,11 @@ const modes = ["Indexed", "NonIndexed"];
 const replacementPolicies = ["Failed", "TerminatingOrFailed"];
 
 export function validateJob(job: Job): FieldError[] {
-  const { spec } = job;
+  return [...validateJobSpec(job.spec), ...validateIndexedName(job), ...validateSelector(job)];
+}
+
+/** All that can be said of a job without its name and its selector: of the template of a CronJob too. */
+export function validateJobSpec(spec: Readonly<batchv1.JobSpec>): FieldError[] {
   const errors = [
     ...nonNegative(spec.parallelism, "spec.parallelism"),
     ...nonNegative(spec.completions, "spec.completions"),
@@ -20,9 +24,8 @@ export function validateJob(job: Job): FieldError[] {
     ...nonNegative(spec.backoffLimitPerIndex, "spec.backoffLimitPerIndex"),
     ...nonNegative(spec.maxFailedIndexes, "spec.maxFailedIndexes"),
     ...nonNegative(spec.ttlSecondsAfterFinished, "spec.ttlSecondsAfterFinished"),
-    ...validateMode(job),
+    ...validateMode(spec),
     ...validateFailurePolicy(spec),
-    ...validateSelector(job),
     ...validatePodTemplate(spec.template, "spec.template"),
   ];
   const policy = spec.template.spec?.restartPolicy;
@@ -88,8 +91,7 @@ function validateFailureRule(
   return errors;
 }
 
-function validateMode(job: Job): FieldError[] {
-  const { spec } = job;
+function validateMode(spec: Readonly<batchv1.JobSpec>): FieldError[] {
   const errors: FieldError[] = [];
   if (spec.completionMode && !modes.includes(spec.completionMode)) {
     errors.push(notSupported("spec.completionMode", spec.completionMode, modes));
@@ -100,22 +102,25 @@ function validateMode(job: Job): FieldError[] {
   if (spec.completionMode === "Indexed") {
     if (spec.completions === undefined)
       errors.push(required("spec.completions", "when completion mode is Indexed"));
-    const last = `${job.metadata.name}-${Math.max(0, (spec.completions ?? 1) - 1)}`;
-    for (const e of job.metadata.name ? dnsLabelErrors(last) : []) {
-      errors.push(
-        invalid(
-          "metadata.name",
-          job.metadata.name,
-          `will not able to create pod with invalid DNS label: ${last} ${e}`,
-        ),
-      );
-    }
   } else if (spec.backoffLimitPerIndex !== undefined) {
     errors.push(
       invalid("spec.backoffLimitPerIndex", spec.backoffLimitPerIndex, "requires indexed completion mode"),
     );
   }
   return errors;
+}
+
+/** Pods of an Indexed job take their host names from it. */
+function validateIndexedName({ spec, metadata }: Job): FieldError[] {
+  if (spec.completionMode !== "Indexed" || !metadata.name) return [];
+  const last = `${metadata.name}-${Math.max(0, (spec.completions ?? 1) - 1)}`;
+  return dnsLabelErrors(last).map((e) =>
+    invalid(
+      "metadata.name",
+      metadata.name,
+      `will not able to create pod with invalid DNS label: ${last} ${e}`,
+    ),
+  );
 }
 
 function validateSelector(job: Job): FieldError[] {
