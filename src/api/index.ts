@@ -53,5 +53,6 @@ export * from "./meta/status.ts";
 export * from "./meta/table.ts";
 export * from "./meta/time.ts";
 export * from "./registry.ts";
+export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
 export * from "./validation/names.ts";
 export * from "./validation/object-meta.ts";

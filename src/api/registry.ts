@@ -19,6 +19,7 @@ import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
+import { priorityClasses } from "./scheduling/priority-class.ts";
 
 export const resourceDefinitions: readonly ResourceDefinition[] = [
   configMaps,
@@ -39,6 +40,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   jobs,
   leases,
   endpointSlices,
+  priorityClasses,
 ];
 
 const byResource = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));

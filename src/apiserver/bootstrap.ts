@@ -1,14 +1,16 @@
-/** What a cluster has from its first moment: its own namespaces, and the Service that leads to the API server. */
+/** What a cluster has from its first moment: its own namespaces and priority classes, and the Service that leads to the API server. */
 import {
   endpointSlices,
   endpoints,
   isStatus,
   type KubernetesObject,
   namespaces,
+  priorityClasses,
   type ResourceDefinition,
   resourceDefinitions,
   sameJson,
   services,
+  systemPriorityClasses,
 } from "#api";
 import { assert } from "#base";
 import { formatAddress, parseRange } from "./admission/address-range.ts";
@@ -37,6 +39,8 @@ type Draft = { metadata: Partial<KubernetesObject["metadata"]> } & Record<string
 
 export async function bootstrap(registry: Registry, options: BootstrapOptions): Promise<void> {
   await Promise.all(systemNamespaces.map((name) => ensure(registry, namespaces, { metadata: { name } })));
+  for (const { name, ...rest } of systemPriorityClasses)
+    await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },

@@ -5,7 +5,8 @@ import type { Transport } from "#client";
 import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
 import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
-import { defaultTolerationSeconds, priority } from "./admission/pod-defaults.ts";
+import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
+import { priority } from "./admission/priority.ts";
 import { serviceAccount } from "./admission/service-account.ts";
 import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
@@ -65,7 +66,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const admission = new Admission([
     namespaceLifecycle(storage),
     serviceAccount(storage),
-    priority,
+    priority(storage),
     defaultTolerationSeconds,
     serviceAllocation(storage, options),
   ]);

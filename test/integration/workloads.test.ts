@@ -9,6 +9,7 @@ import {
   jobs,
   nodes,
   pods,
+  priorityClasses,
   type ResourceType,
   statefulSets,
 } from "#api";
@@ -223,5 +224,44 @@ test("a CronJob starts its job on time, keeps its history, and pauses", async ()
     client.create(cronJobs, { metadata: ref, spec: { ...spec, schedule: "* * * *", timeZone: "Mars/Base" } }),
   ).rejects.toThrow(
     '[spec.schedule: Invalid value: "* * * *": expected exactly 5 fields, found 4: [* * * *], spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base]',
+  );
+});
+
+test("a pod has the priority of its class, and classes keep their rules", async () => {
+  const { client } = await start(1);
+  const names = (await client.list(priorityClasses)).items.map((each) => each.metadata.name).sort();
+  expect(names).toEqual(["system-cluster-critical", "system-node-critical"]);
+  const pod = (name: string, spec: Partial<corev1.PodSpec> = {}) =>
+    client.create(pods, {
+      metadata: { namespace: "default", name },
+      spec: { containers: [{ name: "c", image: "x:1" }], ...spec },
+    });
+  expect((await pod("plain")).spec).toMatchObject({ priority: 0, preemptionPolicy: "PreemptLowerPriority" });
+  await client.create(priorityClasses, {
+    metadata: { name: "high" },
+    value: 5000,
+    preemptionPolicy: "Never",
+    globalDefault: true,
+  });
+  const high = { priorityClassName: "high", priority: 5000, preemptionPolicy: "Never" };
+  expect((await pod("by-name", { priorityClassName: "high" })).spec).toMatchObject(high);
+  expect((await pod("by-default")).spec).toMatchObject(high);
+  await expect(pod("none", { priorityClassName: "missing" })).rejects.toThrow(
+    'pods "none" is forbidden: no PriorityClass with name missing was found',
+  );
+  await expect(pod("own", { priority: 7 })).rejects.toThrow(
+    "the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 5000",
+  );
+  await expect(
+    client.create(priorityClasses, { metadata: { name: "second" }, value: 1, globalDefault: true }),
+  ).rejects.toThrow("PriorityClass high is already marked as default. Only one default can exist");
+  await expect(client.patch(priorityClasses, { name: "high" }, "merge", { value: 1 })).rejects.toThrow(
+    "value: Forbidden: may not be changed in an update.",
+  );
+  await expect(
+    client.create(priorityClasses, { metadata: { name: "system-mine" }, value: 1 }),
+  ).rejects.toThrow("system-mine is not a known system priority class");
+  await expect(client.delete(priorityClasses, { name: "system-node-critical" })).rejects.toThrow(
+    "this is a system priority class and cannot be deleted",
   );
 });

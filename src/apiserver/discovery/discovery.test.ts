@@ -23,6 +23,7 @@ describe("discovery", () => {
       "batch",
       "coordination.k8s.io",
       "discovery.k8s.io",
+      "scheduling.k8s.io",
     ]);
     const [first] = resourceDefinitions;
     const versions = ["v1beta1", "v2", "v1", "v2alpha3", "v1beta2"].map((version) => ({
