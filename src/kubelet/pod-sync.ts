@@ -203,7 +203,7 @@ async function act(
   const stopping = { pod, state: before, graceSeconds: graceSecondsOf(pod), signal };
   if (actions.killPod) await abortable(stopPod(context, stopping), signal);
   for (const { container, message, reason } of actions.kill) {
-    const spec = pod.spec.containers.find((c) => c.name === container.name);
+    const spec = containerNamed(pod, container.name);
     const probe =
       reason === "Unhealthy"
         ? spec?.livenessProbe
