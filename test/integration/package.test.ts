@@ -8,9 +8,14 @@ import { runOk } from "#base";
 const root = join(import.meta.dirname, "../..");
 let folder: string;
 
+// The clone's .npmrc keeps scripts of dependencies from running; the package's own build must.
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "knarr-package-"));
-  const archive = (await runOk("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: root }))
+  const archive = (
+    await runOk("npm", ["pack", "--silent", "--ignore-scripts=false", "--pack-destination", folder], {
+      cwd: root,
+    })
+  )
     .trim()
     .split("\n")
     .at(-1)!;
