@@ -44,26 +44,25 @@ export function findContainer(target: PodTarget, name: string, previous: boolean
   const { pod, state } = target;
   if (!containerNamed(pod, name))
     throw new HttpError(400, `container ${name} is not valid for pod ${pod.metadata.name}`);
-  const all = state.containers.filter((c) => c.name === name);
+  const status = statusNamed(pod, name);
   if (previous) {
-    const ended = all.filter((c) => c.state === "CONTAINER_EXITED");
-    const before = all[0]?.state === "CONTAINER_EXITED" ? (ended[1] ?? ended[0]) : ended[0];
-    if (!before)
-      throw new HttpError(
-        400,
-        `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`,
-      );
-    return before;
+    const [newest, ...older] = state.containers.filter((c) => c.name === name);
+    // While the next one is held back, what has just ended is the one before.
+    const isHeldBack = newest?.state === "CONTAINER_EXITED" && status?.state?.waiting !== undefined;
+    const before = isHeldBack ? newest : older.find((c) => c.state === "CONTAINER_EXITED");
+    if (before) return before;
+    const words = `previous terminated container "${name}" in pod "${pod.metadata.name}" not found`;
+    throw new HttpError(400, words);
   }
   const latest = latestContainer(state, name);
   if (latest) return latest;
-  const status = [
-    ...(pod.status?.containerStatuses ?? []),
-    ...(pod.status?.initContainerStatuses ?? []),
-    ...(pod.status?.ephemeralContainerStatuses ?? []),
-  ].find((s) => s.name === name);
   const why = status?.state?.waiting?.reason ?? "ContainerCreating";
   throw new HttpError(400, `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${why}`);
+}
+
+function statusNamed({ status }: Readonly<corev1.Pod>, name: string): corev1.ContainerStatus | undefined {
+  const own = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  return [...own, ...(status?.ephemeralContainerStatuses ?? [])].find((s) => s.name === name);
 }
 
 /** A whole number of at least `min`; undefined when the parameter is absent. */
