@@ -77,7 +77,7 @@ const valueNumbers = new Set(
   (
     "hostPort nodePort port initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold " +
     "minReadySeconds observedGeneration generation signal fullyLabeledReplicas updatedReplicas readyReplicas " +
-    "availableReplicas unavailableReplicas active succeeded failed currentReplicas count disruptionsAllowed " +
+    "availableReplicas unavailableReplicas active succeeded failed currentReplicas count " +
     "sizeBytes code retryAfterSeconds hostNetwork hostPID hostIPC readOnly stdin stdinOnce tty paused unschedulable " +
     "publishNotReadyAddresses nonResourceAttributes allowed denied incomplete watch allowWatchBookmarks limit " +
     "authenticated insecureSkipTLSVerify healthCheckNodePort updatedNumberScheduled numberAvailable numberUnavailable " +
@@ -90,6 +90,7 @@ const pointerNumbersOf: Record<string, readonly string[]> = {
   "discovery.v1.EndpointPort": ["port"],
   "admissionregistration.v1.ServiceReference": ["port"],
   "meta.v1.ListOptions": ["timeoutSeconds"],
+  "apps.v1.StatefulSetStatus": ["availableReplicas"],
   "batch.v1.JobStatus": ["ready", "terminating"],
 };
 

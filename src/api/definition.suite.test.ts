@@ -43,6 +43,7 @@ const minimal: Record<string, object> = {
       jobTemplate: { spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } },
     },
   },
+  PodDisruptionBudget: { spec: { minAvailable: 1, selector: { matchLabels: { app: "a" } } } },
   PriorityClass: { value: 1000 },
   Lease: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 } },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },

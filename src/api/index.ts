@@ -52,6 +52,7 @@ export type * from "./meta/served-resource.ts";
 export * from "./meta/status.ts";
 export * from "./meta/table.ts";
 export * from "./meta/time.ts";
+export { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
 export * from "./registry.ts";
 export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
 export * from "./validation/names.ts";

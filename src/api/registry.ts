@@ -19,6 +19,7 @@ import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
+import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
 
 export const resourceDefinitions: readonly ResourceDefinition[] = [
@@ -40,6 +41,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   jobs,
   leases,
   endpointSlices,
+  podDisruptionBudgets,
   priorityClasses,
 ];
 

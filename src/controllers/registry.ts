@@ -2,6 +2,7 @@
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
+import { disruptionController } from "./disruption.ts";
 import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
 import { endpointSliceMirroringController } from "./endpoints/endpoint-slice-mirroring.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
@@ -28,6 +29,7 @@ export const controllers: readonly Controller[] = [
   cronJobController,
   jobOrphanPodController,
   ttlAfterFinishedController,
+  disruptionController,
   endpointSliceController,
   endpointsController,
   endpointSliceMirroringController,

@@ -6,8 +6,10 @@ import {
   type corev1,
   cronJobs,
   daemonSets,
+  deployments,
   jobs,
   nodes,
+  podDisruptionBudgets,
   pods,
   priorityClasses,
   type ResourceType,
@@ -264,4 +266,53 @@ test("a pod has the priority of its class, and classes keep their rules", async 
   await expect(client.delete(priorityClasses, { name: "system-node-critical" })).rejects.toThrow(
     "this is a system priority class and cannot be deleted",
   );
+});
+
+test("evictions stop where the budget ends, however many come at once", async () => {
+  const { client } = await start(2);
+  await client.create(podDisruptionBudgets, {
+    metadata: web,
+    spec: { minAvailable: 3, selector: { matchLabels: { app: "web" } } },
+  });
+  // Its pods live on when their ReplicaSet does not: nobody makes new ones during the test.
+  await client.create(deployments, { metadata: web, spec: { replicas: 5, ...workload("web:1") } });
+  await eventually(async () => {
+    const { status } = await client.get(podDisruptionBudgets, web);
+    expect(status).toMatchObject({
+      expectedPods: 5,
+      currentHealthy: 5,
+      desiredHealthy: 3,
+      disruptionsAllowed: 2,
+    });
+  });
+  await client.delete(deployments, web, { propagationPolicy: "Orphan" });
+  const evict = (pod: corev1.Pod) =>
+    client.post(pods, pod.metadata, "eviction", {
+      apiVersion: "policy/v1",
+      kind: "Eviction",
+      metadata: { namespace: "default", name: pod.metadata.name },
+      deleteOptions: { gracePeriodSeconds: 30 },
+    });
+  const results = await Promise.allSettled((await webPods(client)).map(evict));
+  const refused = results.filter((result) => result.status === "rejected");
+  expect(refused).toHaveLength(3);
+  for (const { reason } of refused) {
+    expect(reason.status).toMatchObject({
+      code: 429,
+      reason: "TooManyRequests",
+      message: "Cannot evict pod as it would violate the pod's disruption budget.",
+      details: { causes: [{ reason: "DisruptionBudget" }] },
+    });
+  }
+  await client.patch(podDisruptionBudgets, web, "merge", { spec: { minAvailable: 0 } });
+  const [first] = await webPods(client);
+  await eventually(async () => {
+    await evict(first as corev1.Pod);
+  });
+  await expect(
+    client.create(podDisruptionBudgets, {
+      metadata: { namespace: "default", name: "both" },
+      spec: { minAvailable: 1, maxUnavailable: 1 },
+    }),
+  ).rejects.toThrow("minAvailable and maxUnavailable cannot be both set");
 });

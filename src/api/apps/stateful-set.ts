@@ -14,7 +14,7 @@ import { atMostAll, isZero, validateIntOrPercent } from "./int-or-percent.ts";
 
 type StatefulSet = Readonly<appsv1.StatefulSet>;
 
-const emptyStatus = (): appsv1.StatefulSetStatus => ({ replicas: 0 });
+const emptyStatus = (): appsv1.StatefulSetStatus => ({ replicas: 0, availableReplicas: 0 });
 
 function defaultStatefulSet(set: appsv1.StatefulSet): void {
   set.spec ??= {} as appsv1.StatefulSetSpec;

@@ -23,6 +23,7 @@ describe("discovery", () => {
       "batch",
       "coordination.k8s.io",
       "discovery.k8s.io",
+      "policy",
       "scheduling.k8s.io",
     ]);
     const [first] = resourceDefinitions;

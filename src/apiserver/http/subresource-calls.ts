@@ -9,14 +9,8 @@ import {
 } from "#api";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import type { Outcome } from "../registry/context.ts";
-import {
-  bind,
-  ephemeralContainersStrategy,
-  evict,
-  finalize,
-  scaled,
-  scaleOf,
-} from "../registry/subresources.ts";
+import { evict } from "../registry/eviction.ts";
+import { bind, ephemeralContainersStrategy, finalize, scaled, scaleOf } from "../registry/subresources.ts";
 import { change, type Make, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
 import { type ExpectedKind, expectedKindOf } from "./body.ts";
 import type { ApiResponse } from "./exchange.ts";

@@ -105,6 +105,7 @@ describe("OpenAPI v3", () => {
       "apis/batch/v1",
       "apis/coordination.k8s.io/v1",
       "apis/discovery.k8s.io/v1",
+      "apis/policy/v1",
       "apis/scheduling.k8s.io/v1",
     ]);
     expect(paths["apis/apps/v1"]!.serverRelativeURL).toMatch(

@@ -1,8 +1,7 @@
-/** Subresources that are more than a part of their object: binding, eviction, scale, finalize, ephemeral containers. */
+/** Subresources that are more than a part of their object: binding, scale, finalize, ephemeral containers. */
 import {
   type appsv1,
   type autoscalingv1,
-  badRequest,
   conflict,
   type corev1,
   type FieldError,
@@ -13,13 +12,11 @@ import {
   invalidObject,
   type KubernetesObject,
   type metav1,
-  type policyv1,
   type ResourceDefinition,
   required,
   sameJson,
 } from "#api";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
-import { remove } from "./delete.ts";
 import { onLatest } from "./storage.ts";
 import { change, type Make, type UpdateStrategy } from "./update.ts";
 
@@ -64,21 +61,6 @@ function assignNode(pod: corev1.Pod, node: string, binding: corev1.Binding, now:
   const others = (pod.status?.conditions ?? []).filter((c) => c.type !== "PodScheduled");
   const scheduled = { type: "PodScheduled", status: "True", lastTransitionTime: now };
   pod.status = { ...pod.status, conditions: [...others, scheduled] };
-}
-
-/** Deletes a pod on behalf of somebody who empties a node. */
-export async function evict(
-  registry: Registry,
-  target: Target,
-  context: WriteContext,
-  eviction: policyv1.Eviction,
-): Promise<Outcome> {
-  const named = eviction.metadata?.name;
-  if (named && named !== target.name) {
-    throw badRequest(`name in URL does not match name in Eviction object: ${target.name} != ${named}`);
-  }
-  await remove(registry, target, context, eviction.deleteOptions ?? {});
-  return success(201);
 }
 
 type Scalable = appsv1.Deployment | appsv1.ReplicaSet;

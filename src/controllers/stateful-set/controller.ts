@@ -176,6 +176,7 @@ async function writeStatus(
 ): Promise<void> {
   const plain = (s: Readonly<appsv1.StatefulSetStatus> | undefined) => ({
     collisionCount: 0,
+    availableReplicas: 0,
     replicas: 0,
     ...s,
   });

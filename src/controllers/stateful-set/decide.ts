@@ -214,7 +214,6 @@ function statusOf(
     [all.length, updated, ready].every((count) => count === (set.spec.replicas ?? 1));
   const { conditions, collisionCount = 0 } = set.status ?? {};
   const counts = {
-    availableReplicas: all.filter((pod) => health.running(pod) && health.available(pod)).length,
     currentReplicas: complete ? updated : ofRevision(current.name),
     readyReplicas: ready,
     updatedReplicas: updated,
@@ -222,6 +221,7 @@ function statusOf(
   return {
     observedGeneration: set.metadata.generation ?? 0,
     replicas: all.length,
+    availableReplicas: all.filter((pod) => health.running(pod) && health.available(pod)).length,
     ...nonZero(counts),
     currentRevision: complete ? plan.name : current.name,
     updateRevision: plan.name,
