@@ -101,6 +101,20 @@ describe("hostile requests", () => {
     session.destroy();
   });
 
+  it("fields that are named in any script are warned of", async () => {
+    const body = JSON.stringify({ metadata: { name: "names" }, "поле\u007f\u0085": 1 });
+    const headers = { "content-type": "application/json" };
+    const answer = await http1(server, "POST", `${path}?dryRun=All`, { body, headers });
+    expect(answer.status).toBe(201);
+    expect(Buffer.from(String(answer.headers.warning), "latin1").toString("utf8")).toContain("поле");
+    const session = connect(api.url, { ca: authority.cert, cert: admin.cert, key: admin.key });
+    const stream = session.request({ ":method": "POST", ":path": `${path}?dryRun=All`, ...headers });
+    const head = new Promise((resolve) => stream.on("response", resolve));
+    stream.end(body);
+    expect(await head).toMatchObject({ ":status": 201, warning: answer.headers.warning });
+    session.destroy();
+  });
+
   it("a body that is cut short changes nothing", async () => {
     const socket = tlsConnect({
       host: "127.0.0.1",

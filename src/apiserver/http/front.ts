@@ -43,6 +43,9 @@ const http1Limits = {
 /** An HTTP/2 connection without a request that says nothing for so long is closed. */
 const sessionIdleMs = 60_000;
 
+const plainHeader = /^[\x20-\x7e]*$/;
+const controlCharacters = /\p{Cc}/gu;
+
 /** One for all: without a reason every request would make an error of its own. */
 const disconnected = new Error("the client has disconnected");
 
@@ -85,11 +88,17 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     closeWhenIdle(session);
   });
   server.on("request", (request, response) => {
-    void serveHttp1(pipeline, request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    serveHttp1(pipeline, request as unknown as IncomingMessage, response as unknown as ServerResponse).catch(
+      (error) => giveUp(pipeline, request, error),
+    );
   });
   // Listening for requests makes Node serve streams through its compatibility layer too: ours are served directly.
   server.removeAllListeners("stream");
-  server.on("stream", (stream, headers) => void serveHttp2(pipeline, stream as ServerHttp2Stream, headers));
+  server.on("stream", (stream, headers) => {
+    serveHttp2(pipeline, stream as ServerHttp2Stream, headers).catch((error) =>
+      giveUp(pipeline, stream, error),
+    );
+  });
   server.on("upgrade", (message: IncomingMessage, socket: Duplex, head: Buffer) => {
     void serveUpgrade(options, message, socket, head);
   });
@@ -103,6 +112,12 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       await closed;
     },
   };
+}
+
+/** An answer that cannot be written ends this request, and nobody else's. */
+function giveUp(pipeline: Pipeline, connection: { destroy(): unknown }, error: unknown): void {
+  pipeline.logFailure(error);
+  connection.destroy();
 }
 
 /** Who neither asks nor waits for an answer holds no connection for ever; watches are open streams, and stay. */
@@ -306,7 +321,11 @@ async function serveUpgrade(
 /** An answer on a connection that asked to leave HTTP and may not. */
 function endWithResponse(socket: Duplex, { status, headers, body }: ApiResponse): void {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-  const lines = Object.entries({ ...headers, "content-length": String(bytes.length), connection: "close" });
+  const lines = Object.entries({
+    ...wireHeaders(headers),
+    "content-length": String(bytes.length),
+    connection: "close",
+  });
   const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   socket.end(
     Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${head}\r\n`), bytes]),
@@ -322,7 +341,19 @@ function flatHeaders(headers: IncomingHttpHeaders): Record<string, string | unde
 }
 
 function withLength({ body }: ApiResponse, headers: Record<string, string>): Record<string, string> {
-  return Buffer.isBuffer(body) ? { ...headers, "content-length": String(body.length) } : headers;
+  const wire = wireHeaders(headers);
+  return Buffer.isBuffer(body) ? { ...wire, "content-length": String(body.length) } : wire;
+}
+
+/** Headers repeat words of clients (warnings): as UTF-8, which Node takes byte by byte, and nothing that ends a line. */
+function wireHeaders(headers: Record<string, string>): Record<string, string> {
+  const wire: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    wire[name] = plainHeader.test(value)
+      ? value
+      : Buffer.from(value.replace(controlCharacters, " "), "utf8").toString("latin1");
+  }
+  return wire;
 }
 
 function discard({ body }: ApiResponse): void {

@@ -162,6 +162,14 @@ describe("representations", () => {
     expect(answer.headers.warning).toBe('299 - "unknown field \\"dota\\""');
   });
 
+  it("warn of many unknown fields within the room that clients have for heads", async () => {
+    const many = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`unknown-${i}`, 1]));
+    const answer = await server.send("POST", `${base}?dryRun=All`, { metadata: { name: "many" }, ...many });
+    expect(answer.status).toBe(201);
+    expect(answer.headers.warning).toContain("unknown-0");
+    expect(answer.headers.warning!.length).toBeLessThan(8192);
+  });
+
   it("make tables, metadata and YAML of the same objects", async () => {
     const table = await server.send("GET", base, undefined, {
       accept: "application/json;as=Table;v=v1;g=meta.k8s.io",

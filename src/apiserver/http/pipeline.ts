@@ -114,8 +114,12 @@ export class Pipeline {
   statusOf(error: unknown): StatusError {
     if (error instanceof StatusError) return error;
     if (error instanceof StaleError) return conflict({ group: "", resource: "objects" }, "", modified);
-    this.#parts.registry.world.log.error({ err: error }, "a request failed");
+    this.logFailure(error);
     return internalError(messageOf(error));
+  }
+
+  logFailure(error: unknown): void {
+    this.#parts.registry.world.log.error({ err: error }, "a request failed");
   }
 
   #isAllowed(user: User, method: string, path: string): boolean {

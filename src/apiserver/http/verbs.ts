@@ -30,6 +30,7 @@ import { negotiate } from "./negotiation.ts";
 import { patchOf } from "./patch.ts";
 import type { ResourceInfo } from "./request-info.ts";
 import { includeObjectOf, listResponse, objectResponse, outcomeResponse, type View } from "./respond.ts";
+import { warningHeader } from "./warnings.ts";
 
 /** One request on a resource that is served. */
 export interface Call {
@@ -75,8 +76,7 @@ function dryRunOf(values: readonly string[]): boolean {
 
 export function withWarnings(response: ApiResponse, warnings: readonly string[]): ApiResponse {
   if (warnings.length === 0) return response;
-  const list = warnings.map((w) => `299 - ${JSON.stringify(w)}`).join(", ");
-  return { ...response, headers: { ...response.headers, warning: list } };
+  return { ...response, headers: { ...response.headers, warning: warningHeader(warnings) } };
 }
 
 export function getOne(call: Call): Promise<ApiResponse> {
