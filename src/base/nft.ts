@@ -2,14 +2,17 @@
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "./clock.ts";
 import { run, runOk } from "./process.ts";
+import { systemRandom } from "./random.ts";
 
-let files = 0;
-
-/** Applies `rules` as one transaction. A file, because nft cannot read a socket, which is what a child's stdin is. */
+/**
+ * Applies `rules` as one transaction. A file, because nft cannot read a socket, which is what a child's stdin is; its
+ * name cannot be foreseen, and `wx` follows no link that somebody else put there.
+ */
 export async function applyNftRules(rules: string): Promise<void> {
-  const file = join(tmpdir(), `knarr-${process.pid}-${files++}.nft`);
-  await writeFile(file, rules, { mode: 0o600 });
+  const file = join(tmpdir(), `knarr-${systemRandom.suffix(16)}.nft`);
+  await writeFile(file, rules, { mode: 0o600, flag: "wx" });
   try {
     await runOk("nft", ["-f", file]);
   } finally {
@@ -17,9 +20,17 @@ export async function applyNftRules(rules: string): Promise<void> {
   }
 }
 
-/** True when there was such a table. */
-export async function deleteNftTable(table: string): Promise<boolean> {
-  return (await run("nft", ["delete", "table", "ip", table])).code === 0;
+const deleteTries = 10;
+const betweenTriesMs = 100;
+
+/** Idempotent. Tried again while it fails: another program's transaction at the same moment makes the kernel refuse. */
+export async function deleteNftTable(table: string): Promise<void> {
+  for (let i = 0; ; i++) {
+    const { code, stderr } = await run("nft", ["delete", "table", "ip", table]);
+    if (code === 0 || stderr.includes("No such file or directory")) return;
+    if (i === deleteTries) throw new Error(`nft cannot delete the table ${table}: ${stderr.trim()}`);
+    await systemClock.sleep(betweenTriesMs);
+  }
 }
 
 export async function hasNftTable(table: string): Promise<boolean> {
