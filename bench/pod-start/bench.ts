@@ -5,7 +5,7 @@ import type { Client } from "#client";
 import type { ContainerConfig, ContainerRuntime, PodSandboxConfig } from "#contracts";
 import { connectRuntime, containerdPaths } from "#runtime";
 import { benchCluster } from "../cluster.ts";
-import { type Benchmark, repeat, timed } from "../measure.ts";
+import { type Benchmark, median, repeat, timed } from "../measure.ts";
 
 const runs = 15;
 const image = "busybox:1.36";
