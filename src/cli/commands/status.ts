@@ -19,6 +19,9 @@ interface StatusOptions {
   output: string;
 }
 
+/** A server that answers nothing for this long is told of as such. */
+const patienceMs = 3_000;
+
 interface ClusterStatus {
   name: string;
   state: "Running" | "Stopped" | "NotAnswering";
@@ -67,9 +70,10 @@ async function statusOf(config: ClusterConfig, paths: ClusterPaths): Promise<Clu
   try {
     const connection = await connectCluster(config, paths);
     try {
+      const signal = AbortSignal.timeout(patienceMs);
       const [nodeList, podList] = await Promise.all([
-        connection.client.list(nodes),
-        connection.client.list(pods),
+        connection.client.list(nodes, { signal }),
+        connection.client.list(pods, { signal }),
       ]);
       const ready = nodeList.items.filter((n) =>
         n.status.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
