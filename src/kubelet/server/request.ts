@@ -1,4 +1,5 @@
 /** What requests to the kubelet's server have in common: naming a pod and a container, and being refused. */
+import type { IncomingMessage } from "node:http";
 import type { corev1 } from "#api";
 import { containerNamed } from "../pod-containers.ts";
 import type { PodContext } from "../pod-context.ts";
@@ -22,6 +23,12 @@ export interface Serving {
 export interface PodTarget {
   pod: Readonly<corev1.Pod>;
   state: ObservedPod;
+}
+
+export function urlOf(request: IncomingMessage): URL {
+  const url = URL.parse(request.url ?? "/", "https://kubelet");
+  if (!url) throw new HttpError(400, "malformed path");
+  return url;
 }
 
 /** `/verb/namespace/name[/uid]/container`: the parts after the verb. */

@@ -10,7 +10,7 @@ import { codeOf, messageOf, UserError, type World } from "#base";
 import type { PodContext } from "../pod-context.ts";
 import type { PodWorkers } from "../pod-workers.ts";
 import { serveLogs } from "./logs.ts";
-import { HttpError } from "./request.ts";
+import { HttpError, urlOf } from "./request.ts";
 import { serveStream } from "./streaming.ts";
 
 interface ClientIdentity {
@@ -105,11 +105,19 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const refused = refusal(request.socket as TLSSocket);
     if (refused) throw refused;
-    const url = new URL(request.url ?? "/", "https://kubelet");
+    const url = urlOf(request);
     const handler = table[url.pathname.split("/")[1] ?? ""];
     if (!handler) throw new HttpError(404, "404 page not found");
     if (request.method !== "GET") throw new HttpError(405, "Method Not Allowed");
     await handler(request, response, url);
+  }
+
+  async function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
+    // Node leaves a connection to whoever upgrades it, with its errors.
+    socket.on("error", () => socket.destroy());
+    const refused = refusal(socket);
+    if (refused) throw refused;
+    await serveStream(options, request, socket, head, urlOf(request));
   }
 
   const server: Server = createServer(
@@ -127,10 +135,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     socket.on("close", () => sockets.delete(socket));
   });
   server.on("upgrade", (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
-    const refused = refusal(socket);
-    const url = new URL(request.url ?? "/", "https://kubelet");
-    const serving = refused ? Promise.reject(refused) : serveStream(options, request, socket, head, url);
-    serving.catch((error: unknown) => {
+    upgrade(request, socket, head).catch((error: unknown) => {
       const status = error instanceof HttpError ? error.status : 500;
       const text = messageOf(error);
       if (socket.writable)

@@ -197,7 +197,6 @@ export async function serveStream(
   url: URL,
 ): Promise<void> {
   const left = new AbortController();
-  socket.on("error", () => socket.destroy());
   socket.once("close", () => left.abort());
   if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
   const upgrade = { request, socket, head, gone: left.signal };
