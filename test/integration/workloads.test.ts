@@ -286,14 +286,14 @@ test("evictions stop where the budget ends, however many come at once", async ()
     });
   });
   await client.delete(deployments, web, { propagationPolicy: "Orphan" });
-  const evict = (pod: corev1.Pod) =>
+  const evict = (pod: corev1.Pod, apiVersion = "policy/v1") =>
     client.post(pods, pod.metadata, "eviction", {
-      apiVersion: "policy/v1",
+      apiVersion,
       kind: "Eviction",
       metadata: { namespace: "default", name: pod.metadata.name },
       deleteOptions: { gracePeriodSeconds: 30 },
     });
-  const results = await Promise.allSettled((await webPods(client)).map(evict));
+  const results = await Promise.allSettled((await webPods(client)).map((pod) => evict(pod)));
   const refused = results.filter((result) => result.status === "rejected");
   expect(refused).toHaveLength(3);
   for (const { reason } of refused) {
@@ -307,7 +307,8 @@ test("evictions stop where the budget ends, however many come at once", async ()
   await client.patch(podDisruptionBudgets, web, "merge", { spec: { minAvailable: 0 } });
   const [first] = await webPods(client);
   await eventually(async () => {
-    await evict(first as corev1.Pod);
+    // As kubectl before 1.22 says it.
+    await evict(first as corev1.Pod, "policy/v1beta1");
   });
   await expect(
     client.create(podDisruptionBudgets, {

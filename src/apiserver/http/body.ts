@@ -25,6 +25,8 @@ export interface ExpectedKind {
   readonly typeName: string;
   readonly kind: string;
   readonly apiVersion: string;
+  /** Further versions of the same shape that older clients send. */
+  readonly accepts?: readonly string[];
 }
 
 export function expectedKindOf(definition: ResourceDefinition): ExpectedKind {
@@ -141,7 +143,8 @@ function cannotBeHandled(expected: ExpectedKind, kind: string, apiVersion: strin
 /** Kind and version may be left out; if they are there they must be those of the path. */
 function checkKind(expected: ExpectedKind, value: Record<string, unknown>): void {
   const { apiVersion, kind } = value;
-  if (typeof apiVersion === "string" && apiVersion !== "" && apiVersion !== expected.apiVersion) {
+  const accepted = ["", expected.apiVersion, ...(expected.accepts ?? [])];
+  if (typeof apiVersion === "string" && !accepted.includes(apiVersion)) {
     throw badRequest(
       `the API version in the data (${apiVersion}) does not match the expected API version (${expected.apiVersion})`,
     );

@@ -30,7 +30,12 @@ import {
 
 const kinds = {
   binding: { typeName: "io.k8s.api.core.v1.Binding", kind: "Binding", apiVersion: "v1" },
-  eviction: { typeName: "io.k8s.api.policy.v1.Eviction", kind: "Eviction", apiVersion: "policy/v1" },
+  eviction: {
+    typeName: "io.k8s.api.policy.v1.Eviction",
+    kind: "Eviction",
+    apiVersion: "policy/v1",
+    accepts: ["policy/v1beta1"],
+  },
   scale: { typeName: "io.k8s.api.autoscaling.v1.Scale", kind: "Scale", apiVersion: "autoscaling/v1" },
   token: {
     typeName: "io.k8s.api.authentication.v1.TokenRequest",
