@@ -4,7 +4,15 @@ export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { type Counter, type Gauge, type Histogram, Metrics } from "./metric.ts";
 export { applyNftRules, deleteNftTable, hasNftTable } from "./nft.ts";
-export { type RunOptions, type RunResult, run, runOk } from "./process.ts";
+export { findProgram, type RunOptions, type RunResult, run, runOk } from "./process.ts";
+export {
+  endProcess,
+  identityOf,
+  isAlive,
+  type ProcessIdentity,
+  readPidFile,
+  writePidFile,
+} from "./process-identity.ts";
 export { Channel } from "./queue.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export { createWorld, forComponent, type World } from "./world.ts";

@@ -1,5 +1,7 @@
-/** Running other programs: an argument list, never a shell string. */
+/** Finding and running other programs: an argument list, never a shell string. */
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
 
 export interface RunResult {
   code: number;
@@ -60,4 +62,19 @@ export async function runOk(
     throw new Error(`${command} ${args.slice(0, 4).join(" ")}: ${words}`);
   }
   return result.stdout;
+}
+
+/** Debian's administrative programs are not on every user's path. */
+const searchPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+export function findProgram(name: string): string | undefined {
+  for (const dir of searchPath) {
+    try {
+      accessSync(join(dir, name), constants.X_OK);
+      return join(dir, name);
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
 }

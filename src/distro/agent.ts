@@ -32,7 +32,7 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
       "stop it first, or choose another --data-dir",
     );
   const { config, credentials } = await membership(options);
-  await recordInstance(paths.pid, true);
+  recordInstance(paths.pid, true);
   const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
   try {
     const transport = httpsTransport({

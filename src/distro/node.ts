@@ -10,14 +10,12 @@ import { type Containerd, type ContainerdOptions, startContainerd } from "#runti
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
-import { cniBinDirs } from "./preflight.ts";
 
 export function containerdOptions(world: World, paths: ClusterPaths): ContainerdOptions {
   return {
     dir: paths.containerd,
     world: forComponent(world, "containerd"),
     cniConfDir: paths.cniConf,
-    cniBinDirs,
     registryConfigDir: paths.registries,
   };
 }

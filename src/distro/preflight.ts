@@ -1,8 +1,8 @@
 /** Looks at the machine before anything is started, and says of each thing that is missing how to mend it. */
 import { existsSync, readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { run, UserError } from "#base";
-import { findProgram } from "./machine.ts";
+import { findProgram, run, UserError } from "#base";
+import { cniBinDirs } from "#runtime";
 
 /** One thing that is not as it must be. `packages`: Debian's, which `knarr up` installs by itself. */
 export interface Finding {
@@ -21,7 +21,6 @@ const programs: Record<string, string> = {
   ip: "iproute2",
 };
 
-export const cniBinDirs = ["/usr/lib/cni", "/opt/cni/bin"];
 const cniPlugins = ["ptp", "host-local", "loopback"];
 
 /** Less than this and the first image pull fills the disk. */
@@ -49,7 +48,7 @@ export async function preflight(dataDir: string): Promise<Finding[]> {
 function missingPackages(): Finding[] {
   const packages = new Set<string>();
   for (const [program, name] of Object.entries(programs)) if (!findProgram(program)) packages.add(name);
-  const haveCni = cniPlugins.every((plugin) => cniBinDirs.some((dir) => existsSync(`${dir}/${plugin}`)));
+  const haveCni = cniBinDirs.some((dir) => cniPlugins.every((plugin) => existsSync(`${dir}/${plugin}`)));
   if (!haveCni) packages.add("containernetworking-plugins");
   if (packages.size === 0) return [];
   const list = [...packages].sort();

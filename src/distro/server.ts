@@ -34,7 +34,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       `stop it with: knarr down --name ${config.name}`,
     );
   }
-  await recordInstance(paths.pid, false);
+  recordInstance(paths.pid, false);
   const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
   try {
     const credentials = await loadCredentials(world, config, paths.tls);
@@ -57,7 +57,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));
     }
-    await recordInstance(paths.pid, true);
+    recordInstance(paths.pid, true);
   } catch (error) {
     await stopAll(started);
     throw error;

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { run, UserError, type World } from "#base";
+import { findProgram, run, UserError, type World } from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { containerdConfig, parseVersion } from "./containerd-config.ts";
 import { connectRuntime } from "./cri-client.ts";
@@ -18,7 +18,6 @@ export interface ContainerdOptions {
   dir: string;
   world: World;
   cniConfDir: string;
-  cniBinDirs?: readonly string[];
   /** Folder with `<host:port>/hosts.toml`; default below `dir`. */
   registryConfigDir?: string;
   sandboxImage?: string;
@@ -44,7 +43,8 @@ export interface Containerd {
   stop(): Promise<void>;
 }
 
-const defaultCniBinDirs = ["/usr/lib/cni", "/opt/cni/bin"];
+/** Where distributions put the CNI plugins. */
+export const cniBinDirs: readonly string[] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /** Where things lie under a containerd's folder. */
 export function containerdPaths(dir: string) {
@@ -63,12 +63,8 @@ export function containerdPaths(dir: string) {
 /** crun refuses a host whose cgroup controllers are still v1, so there runc is taken. */
 function chooseRuntime(): "crun" | "runc" {
   const unifiedOnly = existsSync("/sys/fs/cgroup/cgroup.controllers");
-  const found = (name: string) =>
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin", "/usr/local/sbin"].some((d) =>
-      existsSync(join(d, name)),
-    );
-  if (unifiedOnly && found("crun")) return "crun";
-  if (found("runc")) return "runc";
+  if (unifiedOnly && findProgram("crun")) return "crun";
+  if (findProgram("runc")) return "runc";
   throw new UserError("no OCI runtime was found (runc)", "install it: apt-get install runc");
 }
 
@@ -99,7 +95,6 @@ function checkSocketPath(path: string): void {
 
 function writeConfig(options: ContainerdOptions, version: [number, number]): string {
   const paths = containerdPaths(options.dir);
-  const cniBinDirs = options.cniBinDirs ?? defaultCniBinDirs.filter((d) => existsSync(join(d, "loopback")));
   const registryConfigDir = options.registryConfigDir ?? paths.registries;
   for (const d of [paths.root, paths.state, paths.scratch, registryConfigDir, options.cniConfDir]) {
     mkdirSync(d, { recursive: true, mode: 0o711 });
@@ -111,7 +106,8 @@ function writeConfig(options: ContainerdOptions, version: [number, number]): str
     socketPath: paths.socket,
     sandboxImage: options.sandboxImage ?? pauseImageName,
     cniConfDir: options.cniConfDir,
-    cniBinDirs,
+    // Up to 2.0 containerd looks into the first folder only.
+    cniBinDirs: cniBinDirs.filter((dir) => existsSync(join(dir, "loopback"))),
     registryConfigDir,
     runtimeBinary: options.runtimeBinary ?? chooseRuntime(),
     streamAddress: options.streamAddress ?? "127.0.0.1",

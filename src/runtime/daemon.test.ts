@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { silentLogger, systemClock, UserError } from "#base";
-import { findDaemon, startDaemon, startTimeOf, stopDaemon } from "./daemon.ts";
+import { identityOf, silentLogger, systemClock, UserError } from "#base";
+import { findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-daemon-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -31,9 +31,9 @@ test("a daemon is adopted, restarted when it dies or changes, and stopped", asyn
   second.release();
   const third = await startDaemon(options("b"));
   expect(third.adopted).toBe(false);
-  expect(startTimeOf(second.pid)).toBeUndefined();
+  expect(identityOf(second.pid).startTime).toBe("");
   await third.stop();
-  expect(startTimeOf(third.pid)).toBeUndefined();
+  expect(identityOf(third.pid).startTime).toBe("");
   expect(existsSync(options("a").pidFile)).toBe(false);
   await stopDaemon(options("a").pidFile, systemClock);
 });

@@ -3,8 +3,18 @@
  * start time, started anew with back-off when it dies.
  */
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { type Clock, type Logger, UserError } from "#base";
+import { closeSync, openSync, rmSync } from "node:fs";
+import {
+  type Clock,
+  endProcess,
+  identityOf,
+  isAlive,
+  type Logger,
+  type ProcessIdentity,
+  readPidFile,
+  UserError,
+  writePidFile,
+} from "#base";
 
 export interface DaemonOptions {
   command: string;
@@ -30,11 +40,7 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-interface PidRecord {
-  pid: number;
-  /** In clock ticks since boot, from `/proc/<pid>/stat`: a pid used again by another process has another. */
-  startTime: string;
-  bootId: string;
+interface PidRecord extends ProcessIdentity {
   fingerprint: string;
 }
 
@@ -44,59 +50,15 @@ const backoffMaxMs = 30_000;
 const healthyAfterMs = 60_000;
 const stopTimeoutMs = 10_000;
 
-/** Field 22 of `/proc/<pid>/stat`, counted after the name, which may hold anything; undefined when it is gone. */
-export function startTimeOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "";
-  }
-}
-
 /** The process a pid file speaks of, if it still runs. */
 export function findDaemon(pidFile: string): PidRecord | undefined {
-  try {
-    const record = JSON.parse(readFileSync(pidFile, "utf8")) as PidRecord;
-    const same = record.bootId === bootId() && startTimeOf(record.pid) === record.startTime;
-    return same && Number.isInteger(record.pid) && record.pid > 1 ? record : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It is gone already.
-  }
+  return readPidFile<PidRecord>(pidFile);
 }
 
 /** TERM, then KILL; resolves when the process is gone. Only ever touches the process the file speaks of. */
 export async function stopDaemon(pidFile: string, clock: Clock): Promise<void> {
   const record = findDaemon(pidFile);
-  if (record) {
-    signal(record.pid, "SIGTERM");
-    const deadlineMs = clock.monotonic() + stopTimeoutMs;
-    let killed = false;
-    while (startTimeOf(record.pid) === record.startTime) {
-      if (!killed && clock.monotonic() > deadlineMs) {
-        signal(record.pid, "SIGKILL");
-        killed = true;
-      }
-      await clock.sleep(20);
-    }
-  }
+  if (record) await endProcess(record, clock, stopTimeoutMs);
   rmSync(pidFile, { force: true });
 }
 
@@ -119,15 +81,8 @@ function launch(options: DaemonOptions): Promise<PidRecord> {
     );
     child.once("spawn", () => {
       child.unref();
-      const pid = child.pid!;
-      const record = {
-        pid,
-        startTime: startTimeOf(pid) ?? "",
-        bootId: bootId(),
-        fingerprint: options.fingerprint,
-      };
-      writeFileSync(`${options.pidFile}.new`, JSON.stringify(record), { mode: 0o600 });
-      renameSync(`${options.pidFile}.new`, options.pidFile);
+      const record = { ...identityOf(child.pid!), fingerprint: options.fingerprint };
+      writePidFile(options.pidFile, record);
       resolve(record);
     });
   });
@@ -148,7 +103,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     let upSinceMs = clock.monotonic();
     while (!ending.signal.aborted) {
       await clock.sleep(pollMs, ending.signal);
-      if (ending.signal.aborted || startTimeOf(current.pid) === current.startTime) continue;
+      if (ending.signal.aborted || isAlive(current)) continue;
       if (clock.monotonic() - upSinceMs > healthyAfterMs) backoffMs = 100;
       deaths++;
       log.warn({ pid: current.pid, backoffMs }, `${options.command} ended and is started again`);

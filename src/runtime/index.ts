@@ -1,6 +1,7 @@
 export {
   type Containerd,
   type ContainerdOptions,
+  cniBinDirs,
   containerdPaths,
   findContainerd,
   startContainerd,
