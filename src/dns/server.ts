@@ -30,6 +30,8 @@ const ednsUdpBytes = 1232;
 const tcpClientsMax = 256;
 /** A client that says nothing for this long is let go. */
 const tcpIdleMs = 10_000;
+/** A client that asks and does not read the answers is let go. */
+const tcpUnreadMaxBytes = 256 * 1024;
 /** Questions being asked upstream at one time; more are refused. */
 const forwardsMax = 1024;
 
@@ -56,7 +58,10 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     (v) => counter.inc({ verdict: v }),
   );
   const udp = await listenUdp(options.listen.host, options.listen.port, respond);
-  const tcp = await listenTcp(options.listen.host, udp.address().port, respond);
+  const tcp = await listenTcp(options.listen.host, udp.address().port, respond).catch((error) => {
+    udp.close();
+    throw error;
+  });
   log.info({ host: options.listen.host, port: udp.address().port }, "answering");
   return {
     port: udp.address().port,
@@ -191,7 +196,10 @@ async function listenUdp(host: string, port: number, respond: Respond): Promise<
   // A client that has gone answers with ICMP errors: they concern nobody else.
   socket.on("error", () => {});
   socket.on("message", (query, from) => {
-    void respond(query, false).then((reply) => reply && socket.send(reply, from.port, from.address));
+    // As over any network, an answer may be lost: one that comes after the server has stopped is.
+    respond(query, false)
+      .then((reply) => reply && socket.send(reply, from.port, from.address))
+      .catch(() => {});
   });
   return socket;
 }
@@ -233,7 +241,12 @@ function serveTcp(socket: Socket, respond: Respond): void {
     while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
       const query = pending.subarray(2, 2 + pending.readUInt16BE(0));
       pending = pending.subarray(2 + query.length);
-      void respond(query, true).then((reply) => (reply ? socket.write(framed(reply)) : socket.destroy()));
+      respond(query, true)
+        .then((reply) => {
+          if (reply && socket.writableLength < tcpUnreadMaxBytes) socket.write(framed(reply));
+          else socket.destroy();
+        })
+        .catch(() => socket.destroy());
     }
   });
 }

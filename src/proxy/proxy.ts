@@ -91,11 +91,14 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   );
   await Promise.all([serviceCache.waitForSync(), sliceCache.waitForSync(), podCache.waitForSync()]);
   const verifier = clock.every(verifyMs, () => {
-    void hasNftTable(table).then((there) => {
-      if (there || stopped) return;
-      applied = undefined;
-      touch();
-    });
+    hasNftTable(table).then(
+      (there) => {
+        if (there || stopped) return;
+        applied = undefined;
+        touch();
+      },
+      (error) => log.warn({ error: messageOf(error) }, "the rules could not be looked at"),
+    );
   });
   touch();
   await running;
