@@ -1,6 +1,6 @@
 /** `startApiServer`: the parts of the API server, put together. */
 
-import type { World } from "#base";
+import { forComponent, type World } from "#base";
 import type { Transport } from "#client";
 import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
@@ -61,7 +61,8 @@ const compactEveryMs = 5 * 60_000;
 const bootstrapEveryMs = 30_000;
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { world, store } = options;
+  const { store } = options;
+  const world = forComponent(options.world, "apiserver");
   const storage = await Storage.open(world, store);
   const admission = new Admission([
     namespaceLifecycle(storage),

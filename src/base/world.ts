@@ -21,7 +21,7 @@ export function createWorld(parts: Partial<World> = {}): World {
   };
 }
 
-/** The same world with a logger that names the component on every line. */
+/** The same world with a logger that names the component on every line. Each component does this itself, once. */
 export function forComponent(world: World, component: string): World {
   return { ...world, log: world.log.child({ component }) };
 }

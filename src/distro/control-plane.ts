@@ -37,7 +37,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const { world, credentials } = options;
   const started: Running[] = [];
   const apiServer = await startApiServer({
-    world: forComponent(world, "apiserver"),
+    world,
     store: options.store,
     // The authority goes along in the chain: a joining node knows it by its fingerprint.
     tls: { cert: credentials.server.cert + credentials.ca.cert, key: credentials.server.key },
@@ -66,7 +66,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     started.push(
       await startControllers({
         client: clientOf("system:kube-controller-manager"),
-        world: forComponent(world, "controllers"),
+        world,
         informers,
         rootCa: credentials.ca.cert,
       }),
@@ -74,7 +74,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     started.push(
       await startScheduler({
         client: clientOf("system:kube-scheduler"),
-        world: forComponent(world, "scheduler"),
+        world,
         informers,
       }),
     );

@@ -1,6 +1,6 @@
 /** This machine as a node: a private containerd, the pod network, the kubelet, the service proxy and cluster DNS. */
 import { readFile } from "node:fs/promises";
-import { forComponent, type World } from "#base";
+import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
@@ -14,7 +14,7 @@ import type { NodeCredentials } from "./credentials.ts";
 export function containerdOptions(world: World, paths: ClusterPaths): ContainerdOptions {
   return {
     dir: paths.containerd,
-    world: forComponent(world, "containerd"),
+    world,
     cniConfDir: paths.cniConf,
     registryConfigDir: paths.registries,
   };
@@ -74,7 +74,7 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
   const { world, config, paths, credentials } = options;
   return startKubelet({
     client: options.client,
-    world: forComponent(world, "kubelet"),
+    world,
     runtime: options.containerd.runtime,
     nodeName: config.nodeName,
     nodeAddress: config.nodeAddress,

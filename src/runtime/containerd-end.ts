@@ -1,6 +1,6 @@
 /** The end of a containerd and of everything that runs in it. */
 import { readFileSync } from "node:fs";
-import { messageOf, run, type World } from "#base";
+import { forComponent, messageOf, run, type World } from "#base";
 import { type Containerd, type ContainerdOptions, startContainerd } from "./containerd.ts";
 
 /** What containers get to end by themselves. */
@@ -20,7 +20,8 @@ export async function stopContainerd(options: ContainerdOptions): Promise<void> 
 }
 
 async function endPods(world: World, { runtime }: Containerd): Promise<void> {
-  const note = (what: string) => (error: unknown) => world.log.warn({ error: messageOf(error) }, what);
+  const { log } = forComponent(world, "containerd");
+  const note = (what: string) => (error: unknown) => log.warn({ error: messageOf(error) }, what);
   const running = (await runtime.listContainers()).filter((c) => c.state === "CONTAINER_RUNNING");
   await Promise.all(
     running.map((c) => runtime.stopContainer(c.id, graceSeconds).catch(note("a container did not stop"))),

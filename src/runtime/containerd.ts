@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { findProgram, run, UserError, type World } from "#base";
+import { findProgram, forComponent, run, UserError, type World } from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { containerdConfig, parseVersion } from "./containerd-config.ts";
 import { connectRuntime } from "./cri-client.ts";
@@ -166,7 +166,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     pidFile: paths.pidFile,
     logFile: paths.log,
     clock: world.clock,
-    log: world.log,
+    log: forComponent(world, "containerd").log,
     fingerprint: createHash("sha256").update(config).update(command.join(delimiter)).digest("hex"),
   });
   const runtime = connectRuntime({ socketPath: paths.socket, clock: world.clock });

@@ -3,7 +3,7 @@
  * pending state (what will be visible once the writes before it are durable), joins the batch that goes to the journal
  * next, and is published – visible, then told to watches, then acknowledged – when its batch is durable.
  */
-import { assert, failpoint, messageOf, type World } from "#base";
+import { assert, failpoint, forComponent, messageOf, type World } from "#base";
 import {
   CompactedError,
   CompareError,
@@ -93,7 +93,7 @@ class EmbeddedStore implements Store {
 
   constructor(journal: Journal, content: JournalContent, options: EmbeddedStoreOptions) {
     this.#journal = journal;
-    this.#world = options.world;
+    this.#world = forComponent(options.world, "store");
     this.#historyMaxEvents = options.historyMaxEvents ?? 20_000;
     this.#historyMaxBytes = options.historyMaxBytes ?? 64 * 1024 * 1024;
     this.#compacted = content.compactedRevision;
