@@ -3,13 +3,7 @@
  * https://kubernetes.io/docs/tasks/configure-pod-container/pull-image-private-registry/
  */
 import type { corev1 } from "#api";
-import type { AuthConfig } from "#contracts";
-
-export function registryOf(image: string): string {
-  const first = image.split("/")[0]!;
-  const isHost = image.includes("/") && (first.includes(".") || first.includes(":") || first === "localhost");
-  return isHost ? first : "docker.io";
-}
+import { type AuthConfig, registryOf } from "#contracts";
 
 interface DockerConfig {
   auths?: Record<string, { username?: string; password?: string; auth?: string; identitytoken?: string }>;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { VirtualClock } from "#base";
 import type { ContainerRuntime, Image } from "#contracts";
-import { credentialsFor, registryOf } from "./image-credentials.ts";
+import { credentialsFor } from "./image-credentials.ts";
 import { crashLoopMessage, ImagePuller } from "./image-puller.ts";
 import { makeContainer, makePod } from "./testing/pods.ts";
 
@@ -76,13 +76,29 @@ const secretOf = (data: Record<string, string>): corev1.Secret => ({
   data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Buffer.from(v).toString("base64")])),
 });
 
+test("never more pulls at once than the node is told", async () => {
+  let [now, most] = [0, 0];
+  const runtime = {
+    imageStatus: async () => image,
+    pullImage: async () => {
+      most = Math.max(most, ++now);
+      await Promise.resolve();
+      now--;
+    },
+  } as unknown as ContainerRuntime;
+  const puller = new ImagePuller(runtime, new VirtualClock(), 1);
+  const pull = () =>
+    puller.ensure(makePod(), makeContainer("main", { imagePullPolicy: "Always" }), [], () => {});
+  const pulls = [pull(), pull()];
+  for (let i = 0; i < 30; i++) {
+    await Promise.resolve();
+    pulls.push(pull());
+  }
+  await Promise.all(pulls);
+  expect(most).toBe(1);
+});
+
 test("credentials are found by registry; what cannot be read is skipped", () => {
-  expect(["web", "team/web", "quay.io/a", "localhost:5000/a"].map(registryOf)).toEqual([
-    "docker.io",
-    "docker.io",
-    "quay.io",
-    "localhost:5000",
-  ]);
   const broken = secretOf({ ".dockerconfigjson": "{" });
   const config = secretOf({
     ".dockerconfigjson": JSON.stringify({

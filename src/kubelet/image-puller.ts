@@ -4,7 +4,7 @@
  */
 import { type corev1, imagePullPolicyOf } from "#api";
 import { type Clock, messageOf } from "#base";
-import type { AuthConfig, ContainerRuntime, Image } from "#contracts";
+import { type AuthConfig, type ContainerRuntime, type Image, isReference } from "#contracts";
 import { goDuration, KeyedBackoff } from "./backoff.ts";
 import { credentialsFor } from "./image-credentials.ts";
 
@@ -19,9 +19,6 @@ export class ImageError extends Error {
 }
 
 type Say = (kind: "Normal" | "Warning", reason: string, message: string) => void;
-
-const namePattern =
-  /^(?:(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?$/;
 
 export class ImagePuller {
   readonly #runtime: ContainerRuntime;
@@ -47,7 +44,7 @@ export class ImagePuller {
     say: Say,
   ): Promise<Image> {
     const image = container.image ?? "";
-    if (image.length > 512 || !namePattern.test(image)) {
+    if (!isReference(image)) {
       const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
       say("Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message);
@@ -92,13 +89,15 @@ export class ImagePuller {
 
   /** At most so many pulls at once as the node is told. */
   async #inTurn<T>(pull: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#parallelMax) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running++;
+    if (this.#running < this.#parallelMax) this.#running++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return await pull();
     } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
+      // The turn goes on to whoever waits: nobody gets in between.
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#running--;
     }
   }
 

@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { arch } from "node:process";
-import { normalizeReference } from "./reference.ts";
+import { normalizeReference } from "#contracts";
+
 import { type TarEntry, tarOf } from "./tar.ts";
 
 /** One file of a layer: from memory, from the machine, or a symbolic link. */

@@ -9,8 +9,7 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { extract, pack } from "tar-stream";
 import { type Clock, run, runOk, UserError } from "#base";
-import type { ContainerRuntime, Image } from "#contracts";
-import { normalizeReference } from "./reference.ts";
+import { type ContainerRuntime, type Image, normalizeReference } from "#contracts";
 
 export interface ImageStore {
   /** A file (an archive, also gzipped, or a folder with an OCI layout) or an archive in memory. Answers the names. */

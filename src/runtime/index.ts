@@ -18,4 +18,3 @@ export {
 export type { ImageStore } from "./images.ts";
 export { openImages } from "./open-images.ts";
 export { pauseImage, pauseImageName } from "./pause-image.ts";
-export { isReference, normalizeReference } from "./reference.ts";

@@ -30,9 +30,9 @@ export async function httpGet(
     connection: "close",
   };
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
+  const url = new URL(`${scheme}://${address}:${port}${path}`);
   const late = new AbortController();
   const timer = clock.after(timeoutMs, () => late.abort());
-  const url = new URL(`${scheme}://${address}:${port}${path}`);
   return follow(url, headers, late.signal, redirectsMax).finally(() => timer.cancel());
 }
 

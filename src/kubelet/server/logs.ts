@@ -1,7 +1,7 @@
 /** `GET /containerLogs/<namespace>/<pod>/<container>`: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_logs/ */
 import { once } from "node:events";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { parseTime } from "#api";
 import type { World } from "#base";
 import { type LogLine, parseLogLine, tailOffset } from "../logs/cri-log.ts";
@@ -127,18 +127,12 @@ async function send(
   }
 }
 
-export async function serveLogs(
-  serving: Serving,
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: URL,
-): Promise<void> {
+export async function serveLogs(serving: Serving, response: ServerResponse, url: URL): Promise<void> {
   const { context } = serving;
   const [namespace, name, container = ""] = pathParts(url);
   const options = logOptions(url, context.world.clock.now());
   const found = findContainer(await findPod(serving, namespace, name), container, options.previous);
   const closed = new AbortController();
-  request.socket.on("close", () => closed.abort());
   response.on("close", () => closed.abort());
   const size = await stat(found.logPath).then(
     (s) => s.size,

@@ -86,7 +86,7 @@ function routes(options: KubeletServerOptions): Record<string, Handler> {
     metrics: async (_request, response) => {
       sendText(response, 200, await world.metrics.text(), world.metrics.contentType);
     },
-    containerLogs: (request, response, url) => serveLogs({ context, workers }, request, response, url),
+    containerLogs: (_request, response, url) => serveLogs({ context, workers }, response, url),
   };
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isReference, normalizeReference } from "./reference.ts";
+import { isReference, normalizeReference, registryOf } from "./image-reference.ts";
 
 test.each([
   ["web", "docker.io/library/web:latest"],
@@ -34,5 +34,11 @@ test("normalizing a name that is a reference is idempotent", () => {
       const whole = normalizeReference(n);
       return isReference(whole) && normalizeReference(whole) === whole;
     }),
+  );
+});
+
+test("an image that names no registry comes from Docker's", () => {
+  expect(["web", "team/web", "index.docker.io/web", "quay.io/a", "localhost:5000/a"].map(registryOf)).toEqual(
+    ["docker.io", "docker.io", "docker.io", "quay.io", "localhost:5000"],
   );
 });
