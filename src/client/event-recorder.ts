@@ -3,24 +3,9 @@
  * that says so, and an object that causes too many is cut short. Never throws, never waits: events are best effort.
  * https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go
  */
-import {
-  type corev1,
-  type Draft,
-  formatTime,
-  isStatus,
-  type KubernetesObject,
-  type ResourceType,
-} from "#api";
+import { type corev1, type Draft, events, formatTime, isStatus, type KubernetesObject } from "#api";
 import { Channel, messageOf, type World } from "#base";
 import type { Client } from "./contract.ts";
-
-const eventType: ResourceType<corev1.Event> = {
-  group: "",
-  version: "v1",
-  resource: "events",
-  kind: "Event",
-  namespaced: true,
-};
 
 export type EventKind = "Normal" | "Warning";
 
@@ -194,7 +179,7 @@ class Recorder implements EventRecorder {
     const ref = { namespace: namespaceOf(recorded.subject), name: known.name };
     const patch = { count: known.count + 1, lastTimestamp: formatTime(recorded.atMs), message };
     try {
-      await this.#options.client.patch(eventType, ref, "merge", patch);
+      await this.#options.client.patch(events, ref, "merge", patch);
       known.count++;
       return true;
     } catch (error) {
@@ -221,7 +206,7 @@ class Recorder implements EventRecorder {
       lastTimestamp: formatTime(atMs),
       count: 1,
     };
-    await client.create(eventType, draft);
+    await client.create(events, draft);
     return name;
   }
 }

@@ -46,3 +46,22 @@ test("a leader that cannot renew stops before another may lead", async () => {
   expect(log).toEqual(["a leads", "a stops"]);
   await done;
 });
+
+test("work that fails ends the leadership: the next one need not wait", async () => {
+  const clock = new VirtualClock();
+  const api = new FakeApi(clock);
+  const log: string[] = [];
+  const world = createWorld({ clock, random: seededRandom(1), log: silentLogger });
+  const [namespace, name, signal] = ["kube-system", "c", new AbortController().signal];
+  const failing = runAsLeader(
+    { client: createClient(api), world, namespace, name, identity: "a", signal },
+    () => Promise.reject(new Error("broken")),
+  );
+  await Promise.all([expect(failing).rejects.toThrow("broken"), clock.advance(100)]);
+  const second = contender(api, clock, "bb", log);
+  await clock.advance(100);
+  expect(log).toEqual(["bb leads"]);
+  second.stop.abort();
+  await clock.advance(1);
+  await second.done;
+});

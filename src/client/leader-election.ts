@@ -3,17 +3,9 @@
  * duration, on his own clock, takes it.
  * https://github.com/kubernetes/client-go/blob/master/tools/leaderelection/leaderelection.go
  */
-import { type coordinationv1, type Draft, formatMicroTime, isStatus, type ResourceType } from "#api";
+import { type coordinationv1, type Draft, formatMicroTime, isStatus, leases } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "./contract.ts";
-
-const leaseType: ResourceType<coordinationv1.Lease> = {
-  group: "coordination.k8s.io",
-  version: "v1",
-  resource: "leases",
-  kind: "Lease",
-  namespaced: true,
-};
 
 export interface LeaderElectionOptions {
   client: Client;
@@ -28,8 +20,9 @@ export interface LeaderElectionOptions {
 }
 
 /**
- * Runs `lead` while this replica is the leader; its signal aborts when the lease is lost. Returns when `signal` aborts
- * (the lease is given up, so that the next leader need not wait) or when the lease was lost.
+ * Runs `lead` while this replica is the leader; its signal aborts when the lease is lost. Returns when `signal` aborts,
+ * when `lead` ends (rejects as it does), or when the lease was lost. The lease is given up, so that the next leader need
+ * not wait.
  */
 export async function runAsLeader(
   options: LeaderElectionOptions,
@@ -40,13 +33,13 @@ export async function runAsLeader(
   const leading = new AbortController();
   const stop = () => leading.abort();
   options.signal.addEventListener("abort", stop, { once: true });
-  const work = lead(leading.signal);
+  // Whoever leads no more renews no more.
+  const work = lead(leading.signal).finally(stop);
   try {
-    await elector.renew();
+    await Promise.all([work, elector.renew(leading.signal).finally(stop)]);
   } finally {
     options.signal.removeEventListener("abort", stop);
-    stop();
-    await work;
+    await work.catch(() => {});
     await elector.release();
   }
 }
@@ -70,8 +63,8 @@ class Elector {
   }
 
   /** Returns when told to stop, or when the lease could not be renewed in time. */
-  async renew(): Promise<void> {
-    const { signal, world, retryPeriodMs, renewDeadlineMs } = this.#options;
+  async renew(signal: AbortSignal): Promise<void> {
+    const { world, retryPeriodMs, renewDeadlineMs } = this.#options;
     let renewedMs = world.clock.monotonic();
     while (!signal.aborted) {
       await world.clock.sleep(retryPeriodMs, signal);
@@ -84,10 +77,10 @@ class Elector {
   async release(): Promise<void> {
     const { client, namespace, name, identity } = this.#options;
     try {
-      const lease = await client.get(leaseType, { namespace, name });
+      const lease = await client.get(leases, { namespace, name });
       if (lease.spec.holderIdentity !== identity) return;
       const spec = { ...lease.spec, holderIdentity: "", leaseDurationSeconds: 1 };
-      await client.update(leaseType, { ...lease, spec });
+      await client.update(leases, { ...lease, spec });
     } catch (error) {
       this.#options.world.log.debug({ lease: name, error: messageOf(error) }, "the lease was not given up");
     }
@@ -111,7 +104,7 @@ class Elector {
         metadata: { namespace, name },
         spec: this.#spec(nowMs, formatMicroTime(nowMs), 0),
       };
-      await client.create(leaseType, draft);
+      await client.create(leases, draft);
       return true;
     }
     const { holderIdentity, acquireTime, leaseTransitions = 0 } = lease.spec;
@@ -122,14 +115,14 @@ class Elector {
       (ours && acquireTime) || formatMicroTime(nowMs),
       ours ? leaseTransitions : leaseTransitions + 1,
     );
-    await client.update(leaseType, { ...lease, spec: { ...lease.spec, ...spec } });
+    await client.update(leases, { ...lease, spec: { ...lease.spec, ...spec } });
     return true;
   }
 
   async #current(): Promise<coordinationv1.Lease | undefined> {
     const { client, namespace, name } = this.#options;
     try {
-      return await client.get(leaseType, { namespace, name });
+      return await client.get(leases, { namespace, name });
     } catch (error) {
       if (isStatus(error, "NotFound")) return undefined;
       throw error;
