@@ -11,7 +11,6 @@ const sweepEveryMs = 60_000;
 const sweepMax = 10_000;
 
 interface Seen {
-  key: string;
   revision: number;
   atMs: number;
 }
@@ -21,21 +20,23 @@ export function expireEvents(storage: Storage): { cancel(): void } {
   const definition = events as ResourceDefinition;
   const cache = storage.cache(definition);
   const { clock, log } = storage.world;
-  let seen: Seen[] = [];
-  const note = (key: string, revision: number) => seen.push({ key, revision, atMs: clock.now() });
+  /** By key, the one changed longest ago first. */
+  const seen = new Map<string, Seen>();
+  const note = (key: string, revision: number) => {
+    seen.delete(key);
+    seen.set(key, { revision, atMs: clock.now() });
+  };
   for (const object of cache.scan("")) note(object.key, object.revision);
   const stop = cache.listen(({ key, current }) => {
     if (current) note(key, current.revision);
+    else seen.delete(key);
   });
   const sweep = async () => {
     const deadline = clock.now() - lifetimeMs;
-    let due = seen.findIndex((one) => one.atMs > deadline);
-    if (due < 0) due = seen.length;
-    const expired = seen.slice(0, Math.min(due, sweepMax));
-    seen = seen.slice(expired.length);
-    for (const { key, revision } of expired) {
+    let left = sweepMax;
+    for (const [key, { revision, atMs }] of seen) {
+      if (atMs > deadline || left-- === 0) return;
       const object = cache.get(key);
-      // Changed since: a later entry stands for it.
       if (object?.revision === revision) await storage.remove(definition, object).catch(ignoreStale);
     }
   };
