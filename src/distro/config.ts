@@ -138,7 +138,7 @@ export function readConfig(paths: ClusterPaths): ClusterConfig | undefined {
   } catch {
     throw new UserError(
       `${paths.config} is not valid JSON`,
-      "restore the file, or remove the cluster with: knarr down --purge",
+      `restore the file; where that cannot be done, end what runs below ${paths.dir} and remove that folder`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -124,6 +124,11 @@ test("the kubeconfig file is private, and one that is no YAML is left alone", as
   await editKubeconfig(file, (existing) => mergeKubeconfig(existing, own));
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect(parse(await readFile(file, "utf8"))["current-context"]).toBe("knarr-a");
+  const link = join(folder, "link");
+  await symlink(file, link);
+  await editKubeconfig(link, (existing) => unmergeKubeconfig(existing, "a"));
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+  expect(parse(await readFile(file, "utf8"))["current-context"]).toBe("");
   await writeFile(file, "a: [");
   await expect(editKubeconfig(file, (existing) => mergeKubeconfig(existing, own))).rejects.toThrow(
     "cannot be changed",

@@ -3,6 +3,7 @@
  * keys and addresses; the node's side finds the server by its token's fingerprint, asks once, and keeps the answer.
  */
 import { request } from "node:https";
+import { isIPv4 } from "node:net";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { badRequest, type corev1, isStatus, nodes } from "#api";
 import type { Extension } from "#apiserver";
@@ -37,7 +38,7 @@ export function parseJoinRequest(value: unknown): JoinRequest {
   if (typeof nodeName !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
     throw badRequest("nodeName must be a DNS subdomain");
   }
-  if (typeof nodeAddress !== "string" || !/^\d{1,3}(\.\d{1,3}){3}$/.test(nodeAddress)) {
+  if (typeof nodeAddress !== "string" || !isIPv4(nodeAddress)) {
     throw badRequest("nodeAddress must be an IPv4 address");
   }
   return { nodeName, nodeAddress };

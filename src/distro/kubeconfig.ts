@@ -2,7 +2,7 @@
  * The kubeconfig of a cluster, and how it joins the one the user has.
  * https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
  */
-import { chown, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Document, parseDocument, stringify } from "yaml";
 import { codeOf, UserError } from "#base";
@@ -97,10 +97,12 @@ export interface Owner {
 
 /** Writes through a temporary file, readable by its owner alone; `owner` is who called sudo. */
 export async function editKubeconfig(
-  path: string,
+  file: string,
   edit: (existing: string) => string | undefined,
   owner?: Owner,
 ): Promise<void> {
+  // Some keep it elsewhere and link to it: the link stays.
+  const path = await realpath(file).catch(() => file);
   const existing = await readFile(path, "utf8").catch((error) => {
     if (codeOf(error) === "ENOENT") return "";
     throw error;

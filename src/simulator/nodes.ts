@@ -1,5 +1,6 @@
 /** Nodes without machines: what they look like to the API. */
 import { type corev1, type Draft, formatTime } from "#api";
+import { UserError } from "#base";
 
 export interface SimulatedNode {
   /** `node-1` and so on where it is left out. */
@@ -25,7 +26,8 @@ const nodesMax = 2_800;
 
 export function placeNodes(wanted: number | readonly SimulatedNode[]): PlacedNode[] {
   const specs = typeof wanted === "number" ? Array.from({ length: wanted }, () => ({})) : wanted;
-  if (specs.length > nodesMax) throw new RangeError(`at most ${nodesMax} nodes can be simulated`);
+  if (specs.length > nodesMax)
+    throw new UserError(`${specs.length} nodes cannot be simulated`, `ask for at most ${nodesMax}`);
   return specs.map((spec: SimulatedNode, index) => ({
     name: spec.name ?? `node-${index + 1}`,
     index,

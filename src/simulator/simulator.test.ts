@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { type corev1, type Draft, leases, nodes, pods } from "#api";
-import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
+import { createWorld, seededRandom, silentLogger, UserError, VirtualClock } from "#base";
 import { createClient, FakeApi } from "#client";
 import { placeNodes, podAddress } from "./nodes.ts";
 import { annotations } from "./pod-life.ts";
@@ -116,5 +116,5 @@ test("addresses are different for every node", () => {
   const placed = placeNodes(1000);
   expect(new Set(placed.map((node) => podAddress(node, 0))).size).toBe(1000);
   expect(podAddress(placed[300]!, 0)).toBe("10.245.44.2");
-  expect(() => placeNodes(5000)).toThrow(RangeError);
+  expect(() => placeNodes(5000)).toThrow(UserError);
 });
