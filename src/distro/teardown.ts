@@ -19,7 +19,19 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await removeRoutes(config.clusterCidr);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);
-  await createCgroups().remove(cgroupRootOf(config.name));
+  await removeCgroups(world, cgroupRootOf(config.name));
+}
+
+const removeTries = 20;
+const betweenTriesMs = 50;
+
+/** What still runs in there is what containerd lost sight of when it was killed; it ends a moment after its signal. */
+async function removeCgroups(world: World, root: string): Promise<void> {
+  const cgroups = createCgroups();
+  for (let i = 0; i < removeTries && !(await cgroups.remove(root)); i++) {
+    await cgroups.kill(root);
+    await world.clock.sleep(betweenTriesMs);
+  }
 }
 
 /** Every file of the cluster. */

@@ -3,7 +3,7 @@
  * https://docs.kernel.org/admin-guide/cgroup-v2.html
  */
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "#base";
 import type { PodCgroup } from "./pod-resources.ts";
@@ -13,6 +13,8 @@ export interface Cgroups {
   ensure(path: string, figures: PodCgroup): Promise<void>;
   /** Idempotent; a group that still holds processes stays. True when it is gone everywhere. */
   remove(path: string): Promise<boolean>;
+  /** Ends every process below, at once: for the end of a cluster. */
+  kill(path: string): Promise<void>;
   /** Uids of the pods that have a group under `root`. */
   pods(root: string): Promise<Map<string, string>>;
 }
@@ -68,6 +70,19 @@ async function removeTree(dir: string): Promise<boolean> {
   );
 }
 
+/** A process may end, and its number be gone, between the list and the signal. */
+async function killTree(dir: string): Promise<void> {
+  for (const child of await childrenOf(dir)) await killTree(child);
+  const pids = await readFile(join(dir, "cgroup.procs"), "utf8").catch(() => "");
+  for (const pid of pids.split("\n").filter(Boolean)) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      if (codeOf(error) !== "ESRCH") throw error;
+    }
+  }
+}
+
 export function createCgroups(): Cgroups {
   const hierarchies = findHierarchies();
 
@@ -109,6 +124,9 @@ export function createCgroups(): Cgroups {
     async remove(path) {
       const gone = await Promise.all(hierarchies.dirs.map((dir) => removeTree(join(dir, path))));
       return gone.every(Boolean);
+    },
+    async kill(path) {
+      for (const dir of hierarchies.dirs) await killTree(join(dir, path));
     },
     async pods(root) {
       const found = new Map<string, string>();

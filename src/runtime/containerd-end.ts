@@ -1,7 +1,8 @@
 /** The end of a containerd and of everything that runs in it. */
 import { readFileSync } from "node:fs";
 import { forComponent, messageOf, run, type World } from "#base";
-import { type Containerd, type ContainerdOptions, startContainerd } from "./containerd.ts";
+import { type Containerd, type ContainerdOptions, containerdPaths, startContainerd } from "./containerd.ts";
+import { endShims } from "./shims.ts";
 
 /** What containers get to end by themselves. */
 const graceSeconds = 3;
@@ -9,13 +10,19 @@ const graceSeconds = 3;
 const podsAtOnce = 16;
 
 /**
- * Ends every pod, then containerd. One that is dead is started first: only it knows how to end containers that outlived
- * it. Images stay.
+ * Ends every pod, then containerd. One that is dead is started first: only it knows how to end containers in order. Where
+ * it cannot be started, or has lost sight of some, their shims are ended without it. Images stay.
  */
 export async function stopContainerd(options: ContainerdOptions): Promise<void> {
-  const containerd = await startContainerd(options);
-  await endPods(options.world, containerd);
-  await containerd.stop();
+  try {
+    const containerd = await startContainerd(options);
+    await endPods(options.world, containerd);
+    await containerd.stop();
+  } catch (error) {
+    const { log } = forComponent(options.world, "containerd");
+    log.warn({ error: messageOf(error) }, "containerd could not end its pods; they are killed");
+  }
+  endShims(containerdPaths(options.dir).socket);
   await unmountBelow(options.dir);
 }
 

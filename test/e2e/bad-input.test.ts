@@ -275,7 +275,7 @@ describe("through kubectl", () => {
     expect(await create(`${head}data: {a: 7}\n`)).toContain(
       'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string',
     );
-    expect(await create(`${head}date: {a: b}\n`)).toContain('strict decoding error: unknown field "date"');
+    expect(await create(`${head}date: {a: b}\n`)).toContain('unknown field "date"');
     expect(await create(head.replace("bad", "Bad_Name"))).toContain(
       'The ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value',
     );
