@@ -1,4 +1,5 @@
 /** The files the kubelet keeps for a pod: its folder, its hosts file, what containers leave when they end. */
+import { constants } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
@@ -10,6 +11,8 @@ import { type PodContext, readText } from "./pod-context.ts";
 import { hostsFile } from "./pod-network-config.ts";
 import type { ObservedContainer } from "./pod-state.ts";
 import { resolveSubPath } from "./sub-path.ts";
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 const messageMaxBytes = 4096;
 const fallbackLines = 80;
@@ -62,6 +65,12 @@ async function propagationOf(
     : propagations.None;
 }
 
+/** What is written from the API is the kubelet's alone to change: whoever could write there could lead it astray. */
+function isReadOnly(pod: Readonly<corev1.Pod>, volumeName: string): boolean {
+  const volume = pod.spec.volumes?.find((v) => v.name === volumeName);
+  return Boolean(volume?.configMap ?? volume?.secret ?? volume?.downwardAPI ?? volume?.projected);
+}
+
 async function volumeMounts(input: MountInput): Promise<Mount[]> {
   const mounts: Mount[] = [];
   for (const mount of input.container.volumeMounts ?? []) {
@@ -72,7 +81,7 @@ async function volumeMounts(input: MountInput): Promise<Mount[]> {
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
       hostPath,
-      readonly: mount.readOnly ?? false,
+      readonly: mount.readOnly || isReadOnly(input.pod, mount.name),
       propagation: await propagationOf(mount, hostPath),
     });
   }
@@ -118,10 +127,16 @@ export async function terminationMessage(container: ObservedContainer): Promise<
   return Buffer.from(lines).subarray(-fallbackMaxBytes).toString("utf8");
 }
 
+/** Containers can put there what they like: a link out of the volume is not followed, a pipe not waited for. */
 async function readStart(path: string, maxBytes: number): Promise<string> {
-  const file = await open(path, "r").catch(() => undefined);
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
   if (!file) return "";
-  const buffer = Buffer.alloc(maxBytes);
-  const { bytesRead } = await file.read(buffer, 0, maxBytes, 0).finally(() => file.close());
-  return buffer.subarray(0, bytesRead).toString("utf8");
+  try {
+    if (!(await file.stat()).isFile()) return "";
+    const buffer = Buffer.alloc(maxBytes);
+    const { bytesRead } = await file.read(buffer, 0, maxBytes, 0);
+    return buffer.subarray(0, bytesRead).toString("utf8");
+  } finally {
+    await file.close();
+  }
 }

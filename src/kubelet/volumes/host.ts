@@ -33,12 +33,18 @@ async function mountPoints(): Promise<string[]> {
 const modeOf = (file: VolumeFile, group: number | undefined) =>
   (group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3)) & 0o777;
 
+/** The folder that readers see, if it is one of those made here: the link may be anybody's who could write to the volume. */
+async function currentFolder(dir: string): Promise<string | undefined> {
+  const target = await readlink(join(dir, dataLink)).catch(() => undefined);
+  return target !== undefined && /^\.\.[a-z0-9]+$/.test(target) ? target : undefined;
+}
+
 async function sameFiles(
   dir: string,
   files: readonly VolumeFile[],
   group: number | undefined,
 ): Promise<boolean> {
-  const target = await readlink(join(dir, dataLink)).catch(() => undefined);
+  const target = await currentFolder(dir);
   if (target === undefined) return false;
   const current = await listFiles(join(dir, target), "");
   if (current.length !== files.length) return false;
@@ -76,7 +82,7 @@ async function writeAtomically(
   random: Random,
 ): Promise<boolean> {
   if (await sameFiles(dir, files, group)) return false;
-  const old = await readlink(join(dir, dataLink)).catch(() => undefined);
+  const old = await currentFolder(dir);
   const fresh = `..${random.suffix(12)}`;
   await mkdir(join(dir, fresh), { mode: 0o755 });
   for (const file of files) {

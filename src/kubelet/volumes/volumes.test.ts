@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { seededRandom } from "#base";
@@ -177,4 +177,18 @@ test("a sub-path is made, and never leads out of its volume", async () => {
   for (const bad of ["../x", "out", "out/passwd", "/etc", "in/../../x", "file/x"]) {
     await expect(resolveSubPath(dir, bad)).rejects.toThrow(VolumeError);
   }
+});
+
+test("a link that leads out of a volume of files is replaced, and nothing it leads to is touched", async () => {
+  const dir = mkdtempSync(join(root, "led-"));
+  const outside = mkdtempSync(join(root, "outside-"));
+  writeFileSync(join(outside, "kept"), "x");
+  const host = testHost();
+  const file = (text: string) => [{ path: "a", content: Buffer.from(text), mode: 0o644 }];
+  await host.writeFiles(dir, file("one"), undefined);
+  rmSync(join(dir, "..data"));
+  symlinkSync(`../${basename(outside)}`, join(dir, "..data"));
+  await host.writeFiles(dir, file("two"), undefined);
+  expect(readFileSync(join(outside, "kept"), "utf8")).toBe("x");
+  expect(readFileSync(join(dir, "a"), "utf8")).toBe("two");
 });

@@ -1,0 +1,66 @@
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import type { corev1 } from "#api";
+import { runOk, seededRandom } from "#base";
+import type { PodContext } from "./pod-context.ts";
+import { containerMounts, terminationMessage } from "./pod-files.ts";
+import { makeContainer, makePod, showContainer } from "./testing/pods.ts";
+
+async function folder(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "knarr-pod-files-"));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  return dir;
+}
+
+test("volumes that are written from the API cannot be written by containers", async () => {
+  const dir = await folder();
+  const volumes: corev1.Volume[] = [
+    { name: "configMap", configMap: { name: "a" } },
+    { name: "secret", secret: { secretName: "a" } },
+    { name: "downwardAPI", downwardAPI: {} },
+    { name: "projected", projected: {} },
+    { name: "emptyDir", emptyDir: {} },
+    { name: "hostPath", hostPath: { path: dir } },
+  ];
+  const volumeMounts = volumes.map(({ name }) => ({ name, mountPath: `/${name}` }));
+  const container = makeContainer("main", {
+    volumeMounts: [...volumeMounts, { name: "emptyDir", mountPath: "/asked", readOnly: true }],
+  });
+  const context = {
+    paths: { podDir: () => dir },
+    world: { random: seededRandom(1) },
+  } as unknown as PodContext;
+  const mounts = await containerMounts(context, {
+    pod: makePod({ volumes, containers: [container] }),
+    container,
+    volumes: new Map(volumes.map(({ name }) => [name, dir])),
+    environment: new Map(),
+    podIps: [],
+    clusterDomain: "cluster.local",
+  });
+  const readonly = mounts.filter((m) => m.readonly).map((m) => m.containerPath);
+  expect(readonly).toEqual(["/configMap", "/secret", "/downwardAPI", "/projected", "/asked"]);
+});
+
+test("last words are read from the container's own file: no link is followed, no pipe waited for", async () => {
+  const dir = await folder();
+  const hostPath = join(dir, "log");
+  const ended = showContainer({ spec: makeContainer("main"), state: "CONTAINER_EXITED" });
+  const words = () =>
+    terminationMessage({
+      ...ended,
+      annotations: { ...ended.annotations, "io.kubernetes.container.terminationMessagePath": "/log" },
+      mounts: [{ containerPath: "/log", hostPath, readonly: false, propagation: "PROPAGATION_PRIVATE" }],
+    });
+  await writeFile(hostPath, "out of memory");
+  expect(await words()).toBe("out of memory");
+  await rm(hostPath);
+  await writeFile(join(dir, "secret"), "of the host");
+  await symlink(join(dir, "secret"), hostPath);
+  expect(await words()).toBe("");
+  await rm(hostPath);
+  await runOk("mkfifo", [hostPath]);
+  expect(await words()).toBe("");
+});
