@@ -16,10 +16,11 @@ import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
 import type { Extension } from "./http/extensions.ts";
-import { type Front, openFront } from "./http/front.ts";
+import { type Front, type FrontOptions, openFront } from "./http/front.ts";
 import { inProcessTransport } from "./http/in-process.ts";
 import { Pipeline } from "./http/pipeline.ts";
 import { NodeProxy } from "./proxy/node-proxy.ts";
+import { ResourceProxy } from "./proxy/resource-proxy.ts";
 import type { Registry } from "./registry/context.ts";
 import { Storage } from "./registry/storage.ts";
 import { authenticatedGroup, type User } from "./user.ts";
@@ -74,6 +75,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry: Registry = { world, storage, admission };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
   const nodes = new NodeProxy(storage, options.kubeletClient);
+  const proxy = new ResourceProxy(storage, options.kubeletClient);
   const pipeline = new Pipeline({
     registry,
     tokens,
@@ -81,7 +83,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     authorizer: alwaysAllowAuthenticated,
     documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`),
     extensions: options.extensions ?? [],
-    nodeStream: (call) => nodes.stream(call),
+    passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });
   const timers = [compactRegularly(world, store), expireEvents(storage)];
   let front: Front | undefined;
@@ -89,11 +91,16 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     for (const timer of timers) timer.cancel();
     pipeline.close();
     nodes.close();
+    proxy.close();
     await front?.close();
     storage.close();
   };
   try {
-    front = options.listen && (await listen(options, options.listen, pipeline, nodes, storage));
+    const upgrade: FrontOptions["upgrade"] = async (request, message, socket, head) => {
+      if (await proxy.upgrade(request, socket, head)) return;
+      await nodes.upgrade(storage, request, message, socket, head);
+    };
+    front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
     const cluster = { ...options, port: front?.port };
     await bootstrap(registry, cluster);
     timers.push(keepBootstrapped(registry, cluster));
@@ -124,8 +131,7 @@ function listen(
   options: ApiServerOptions,
   { host, port }: { host: string; port: number },
   pipeline: Pipeline,
-  nodes: NodeProxy,
-  storage: Storage,
+  upgrade: FrontOptions["upgrade"],
 ): Promise<Front> {
   return openFront({
     host,
@@ -133,7 +139,7 @@ function listen(
     tls: options.tls,
     clientCa: options.clientCa,
     pipeline,
-    upgrade: (request, message, socket, head) => nodes.upgrade(storage, request, message, socket, head),
+    upgrade,
   });
 }
 

@@ -6,6 +6,7 @@ import {
   defineResource,
   keepAllButStatusAndLabels,
   nameColumn,
+  proxyVerbs,
 } from "../meta/define-resource.ts";
 import { validateNode, validateNodeUpdate } from "./node-validation.ts";
 
@@ -38,7 +39,10 @@ export const nodes = defineResource<corev1.Node>({
   typeName: "io.k8s.api.core.v1.Node",
   namespaced: false,
   shortNames: ["no"],
-  subresources: { status: { kind: "Node", verbs: ["get", "patch", "update"] } },
+  subresources: {
+    proxy: { kind: "NodeProxyOptions", verbs: proxyVerbs },
+    status: { kind: "Node", verbs: ["get", "patch", "update"] },
+  },
   defaults(node) {
     node.spec ??= {};
     node.status ??= {};

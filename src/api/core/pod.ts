@@ -1,6 +1,6 @@
 /** Pod. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
 import type { corev1 } from "../generated/types/index.ts";
-import { defineResource, keepAllButStatusAndLabels } from "../meta/define-resource.ts";
+import { defineResource, keepAllButStatusAndLabels, proxyVerbs } from "../meta/define-resource.ts";
 import { formatTime } from "../meta/time.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod, defaultPodSpec } from "./pod-spec/defaults.ts";
@@ -27,6 +27,7 @@ export const pods = defineResource<corev1.Pod>({
     exec: { kind: "PodExecOptions", verbs: connect },
     log: { kind: "Pod", verbs: ["get"] },
     portforward: { kind: "PodPortForwardOptions", verbs: connect },
+    proxy: { kind: "PodProxyOptions", verbs: proxyVerbs },
     status: { kind: "Pod", verbs: ["get", "patch", "update"] },
   },
   gracePeriodSeconds: (pod) => pod.spec.terminationGracePeriodSeconds ?? 30,

@@ -1,6 +1,6 @@
 /** Service. https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/ */
 import type { corev1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import { ageColumn, column, defineResource, nameColumn, proxyVerbs } from "../meta/define-resource.ts";
 import { nameIsDns1035Label } from "../validation/names.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
 
@@ -91,7 +91,10 @@ export const services = defineResource<corev1.Service>({
   namespaced: true,
   shortNames: ["svc"],
   categories: ["all"],
-  subresources: { status: { kind: "Service", verbs: ["get", "patch", "update"] } },
+  subresources: {
+    proxy: { kind: "ServiceProxyOptions", verbs: proxyVerbs },
+    status: { kind: "Service", verbs: ["get", "patch", "update"] },
+  },
   validateName: nameIsDns1035Label,
   defaults: defaultService,
   onCreate(service) {

@@ -16,6 +16,9 @@ const allVerbs: readonly Verb[] = [
   "watch",
 ];
 
+/** Discovery's names for the methods that the `proxy` subresources pass on. */
+export const proxyVerbs: readonly string[] = ["create", "delete", "get", "patch", "update"];
+
 type Given<T extends KubernetesObject> = Partial<ResourceDefinition<T>> &
   Pick<ResourceDefinition<T>, "group" | "version" | "resource" | "kind" | "namespaced" | "typeName">;
 

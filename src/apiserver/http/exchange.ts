@@ -1,4 +1,5 @@
 /** One request and its answer, whatever brought it: a socket or a component in the same process. */
+import type { Readable } from "node:stream";
 import type { User } from "../user.ts";
 
 export interface ApiRequest {
@@ -6,9 +7,13 @@ export interface ApiRequest {
   /** Path without the query, still escaped. */
   path: string;
   query: URLSearchParams;
+  /** The query as it came, without its question mark. */
+  rawQuery: string;
   /** Lower-case names. */
   headers: Readonly<Record<string, string | undefined>>;
   body: Buffer;
+  /** The body instead, where it is not for this server: passed on as it comes. */
+  stream?: Readable;
   user: User;
   signal: AbortSignal;
 }
@@ -16,6 +21,8 @@ export interface ApiRequest {
 export interface ApiResponse {
   status: number;
   headers: Record<string, string>;
+  /** `set-cookie`, the one header whose repetitions cannot be joined. */
+  cookies?: readonly string[];
   body: Buffer | AsyncIterable<Uint8Array>;
 }
 

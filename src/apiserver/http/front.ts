@@ -18,6 +18,7 @@ import { codeOf, messageOf, UserError } from "#base";
 import type { Credentials } from "../authentication/authenticator.ts";
 import type { ApiRequest, ApiResponse } from "./exchange.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { isProxied } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 
 export interface FrontOptions {
@@ -174,6 +175,7 @@ interface Head {
   url: string;
   headers: Readonly<Record<string, string | undefined>>;
   socket: TLSSocket;
+  isBodyless: boolean;
 }
 
 async function answerTo(
@@ -184,6 +186,9 @@ async function answerTo(
 ): Promise<ApiResponse> {
   try {
     const request = await authenticated(pipeline, head, signal);
+    if (isProxied(request.path)) {
+      return await pipeline.handle(head.isBodyless ? request : { ...request, stream: body });
+    }
     const hasBody = head.method !== "GET" && head.method !== "HEAD";
     const bytes = hasBody ? await readBody(body, head.headers["content-length"]) : request.body;
     return await pipeline.handle({ ...request, body: bytes });
@@ -200,8 +205,9 @@ async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal
   const user = await pipeline.authenticate(credentials, method, path);
   // Taken for the user's own rights it would give more than was asked for.
   if (headers["impersonate-user"] !== undefined) throw impersonationRefused;
-  const query = new URLSearchParams(question < 0 ? "" : url.slice(question + 1));
-  return { method, path, query, headers, body: Buffer.alloc(0), user, signal };
+  const rawQuery = question < 0 ? "" : url.slice(question + 1);
+  const query = new URLSearchParams(rawQuery);
+  return { method, path, query, rawQuery, headers, body: Buffer.alloc(0), user, signal };
 }
 
 /** A body that is cut short also just ends: its length is checked. */
@@ -258,6 +264,7 @@ async function serveHttp1(
     url: request.url ?? "/",
     headers: flatHeaders(request.headers),
     socket: request.socket as TLSSocket,
+    isBodyless: !("content-length" in request.headers || "transfer-encoding" in request.headers),
   };
   const answer = await answerTo(pipeline, head, request, gone.signal);
   if (gone.signal.aborted) return discard(answer);
@@ -279,8 +286,9 @@ async function serveHttp2(
   const head: Head = {
     method: String(headers[":method"] ?? "GET"),
     url: String(headers[":path"] ?? "/"),
-    headers: flatHeaders(headers),
+    headers: { host: headers[":authority"], ...flatHeaders(headers) },
     socket: stream.session?.socket as unknown as TLSSocket,
+    isBodyless: stream.endAfterHeaders,
   };
   // As for HTTP/1.1: a request that does not arrive does not wait for ever.
   stream.setTimeout(http1Limits.requestTimeout, () => stream.close());
@@ -308,7 +316,7 @@ async function serveUpgrade(
     const headers = flatHeaders(message.headers);
     const request = await authenticated(
       pipeline,
-      { method: message.method ?? "GET", url: message.url ?? "/", headers, socket: tls },
+      { method: message.method ?? "GET", url: message.url ?? "/", headers, socket: tls, isBodyless: true },
       gone.signal,
     );
     pipeline.authorize(request);
@@ -340,8 +348,11 @@ function flatHeaders(headers: IncomingHttpHeaders): Record<string, string | unde
   return flat;
 }
 
-function withLength({ body }: ApiResponse, headers: Record<string, string>): Record<string, string> {
-  const wire = wireHeaders(headers);
+function withLength(
+  { body, cookies }: ApiResponse,
+  headers: Record<string, string>,
+): Record<string, string | string[]> {
+  const wire = { ...wireHeaders(headers), ...(cookies ? { "set-cookie": [...cookies] } : {}) };
   return Buffer.isBuffer(body) ? { ...wire, "content-length": String(body.length) } : wire;
 }
 

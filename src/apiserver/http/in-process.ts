@@ -25,10 +25,12 @@ function apiRequest(request: TransportRequest, user: User, signal: AbortSignal):
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.headers ?? {})) headers[name.toLowerCase()] = value;
   const { body } = request;
+  const rawQuery = question < 0 ? "" : request.path.slice(question + 1);
   return {
     method: request.method,
     path: question < 0 ? request.path : request.path.slice(0, question),
-    query: new URLSearchParams(question < 0 ? "" : request.path.slice(question + 1)),
+    query: new URLSearchParams(rawQuery),
+    rawQuery,
     headers,
     body: body ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : Buffer.alloc(0),
     user,

@@ -35,8 +35,8 @@ export interface PipelineParts {
   tokens: TokenIssuer;
   documents: Documents;
   extensions: readonly Extension[];
-  /** Streams from a node: logs. Answers undefined for anything else. */
-  nodeStream(call: Call): Promise<ApiResponse> | undefined;
+  /** What others answer: logs of a node, whatever is proxied. Undefined for anything else. */
+  passThrough(call: Call): Promise<ApiResponse> | undefined;
 }
 
 /** Watches and streams need no seat. */
@@ -141,8 +141,7 @@ export class Pipeline {
     if (!definition) throw notServed();
     const call: Call = { registry: this.#parts.registry, request, info, definition };
     if (info.subresource) {
-      const stream = this.#parts.nodeStream(call);
-      return stream ?? subresourceCall(call, this.#parts.tokens);
+      return this.#parts.passThrough(call) ?? subresourceCall(call, this.#parts.tokens);
     }
     return info.name ? this.#one(call) : this.#many(call);
   }
@@ -219,10 +218,11 @@ function forbiddenPath(request: ApiRequest): StatusError {
 
 /** As upstream's metrics name it. */
 function verbOf(request: ApiRequest, info: ResourceInfo | undefined): string {
+  if (info?.subresource === "proxy") return "CONNECT";
   if (request.method !== "GET")
     return request.method === "DELETE" && info && !info.name ? "DELETECOLLECTION" : request.method;
   if (!info) return "GET";
-  if (info.subresource === "log" || info.subresource === "proxy") return "CONNECT";
+  if (info.subresource === "log") return "CONNECT";
   if (isWatch(request.query)) return "WATCH";
   return info.name ? "GET" : "LIST";
 }

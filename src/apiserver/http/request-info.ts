@@ -8,7 +8,7 @@ export interface ResourceInfo {
   readonly resource: string;
   readonly name: string;
   readonly subresource: string;
-  /** What follows a `proxy` subresource. */
+  /** What follows a `proxy` subresource, its escapes undone. */
   readonly rest: string;
 }
 
@@ -24,6 +24,19 @@ export function resourceInfoOf(path: string): ResourceInfo | undefined {
   const namespace = isInNamespace ? decoded[1] : undefined;
   const [resource = "", name = "", subresource = "", ...rest] = isInNamespace ? decoded.slice(2) : decoded;
   return { group: group!, version, namespace, resource, name, subresource, rest: rest.join("/") };
+}
+
+const proxiedPath = /^\/api\/v1\/(?:nodes|namespaces\/[^/]+\/(?:pods|services))\/[^/]+\/proxy(?=\/|$)/;
+
+/** Requests whose body, path and answer are between the client and what stands behind the server. */
+export function isProxied(path: string): boolean {
+  return proxiedPath.test(path);
+}
+
+/** The path of such a request up to the subresource, and what follows it, both still escaped. */
+export function splitProxied(path: string): { prefix: string; rest: string } {
+  const prefix = proxiedPath.exec(path)?.[0] ?? path;
+  return { prefix, rest: path.slice(prefix.length) };
 }
 
 /** `/api/v1/namespaces/x/status` is about the namespace itself. */

@@ -114,6 +114,7 @@ function pathParameters(path: string, dialect: Dialect): Json[] {
   const texts: Record<string, string> = {
     name: "name of the object",
     namespace: "object name and auth scope, such as for teams and projects",
+    path: "path to the resource",
   };
   return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,

@@ -143,7 +143,10 @@ export function operationsOf(d: ResourceDefinition): Operation[] {
     .filter((o) => verbs.has(verbOf[o.action] ?? o.action))
     .map((o) => ({ ...o, tag, gvk }));
   const subresources = Object.entries(d.subresources);
-  return [...own, ...subresources.flatMap(([name, s]) => subresourceOperations(d, name, s, item, idTail))];
+  const parts = subresources.flatMap(([name, s]) =>
+    name === "proxy" ? [[name, s] as const, ["proxy/{path}", s] as const] : [[name, s] as const],
+  );
+  return [...own, ...parts.flatMap(([name, s]) => subresourceOperations(d, name, s, item, idTail))];
 }
 
 /** The verb of discovery behind an action. */
@@ -229,12 +232,15 @@ const connectKinds = new Set([
   "PodExecOptions",
   "PodPortForwardOptions",
   "PodProxyOptions",
+  "ServiceProxyOptions",
+  "NodeProxyOptions",
 ]);
-const methods: Record<string, "get" | "post" | "put" | "patch"> = {
+const methods: Record<string, Operation["method"]> = {
   get: "get",
   create: "post",
   update: "put",
   patch: "patch",
+  delete: "delete",
 };
 const idVerbs: Record<string, string> = { get: "read", create: "create", update: "replace", patch: "patch" };
 
@@ -256,7 +262,7 @@ function subresourceOperations(
       path: `${item}/${name}`,
       method,
       action: isConnect ? "connect" : verb === "update" ? "put" : verb === "create" ? "post" : verb,
-      id: `${isConnect ? `connect${pascal(method)}` : idVerbs[verb]}${idTail}${pascal(name)}`,
+      id: `${isConnect ? `connect${pascal(method)}` : idVerbs[verb]}${idTail}${pascal(name.replace("/{path}", "WithPath"))}`,
       description: isConnect
         ? `connect ${method.toUpperCase()} requests to ${name} of ${d.kind}`
         : `${idVerbs[verb]} ${name} of the specified ${d.kind}`,

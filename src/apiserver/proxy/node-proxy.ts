@@ -3,9 +3,8 @@
  * are, for SPDY and WebSocket clients alike; only the path changes, and this server proves to the kubelet who it is.
  * https://kubernetes.io/docs/concepts/architecture/control-plane-node-communication/#apiserver-to-kubelet
  */
-import { type IncomingMessage as Message, STATUS_CODES } from "node:http";
+import type { IncomingMessage as Message } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
-import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import {
   badRequest,
@@ -24,6 +23,7 @@ import { resourceInfoOf } from "../http/request-info.ts";
 import { notServed } from "../http/subresource-calls.ts";
 import type { Call } from "../http/verbs.ts";
 import type { Storage } from "../registry/storage.ts";
+import { refusalWords, Tunnels } from "./tunnel.ts";
 
 export interface KubeletClient {
   cert: string;
@@ -46,14 +46,11 @@ const kubeletPaths: Readonly<Record<string, string>> = {
   portforward: "portForward",
 };
 const connectTimeoutMs = 10_000;
-const errorBodyMaxBytes = 64 * 1024;
-/** A client that lost power is noticed after so long without a word. */
-const keepAliveMs = 30_000;
 
 export class NodeProxy {
   readonly #storage: Storage;
   readonly #agent: Agent;
-  readonly #open = new Set<Duplex>();
+  readonly #tunnels = new Tunnels();
 
   constructor(storage: Storage, client: KubeletClient) {
     this.#storage = storage;
@@ -61,7 +58,7 @@ export class NodeProxy {
   }
 
   close(): void {
-    for (const socket of this.#open) socket.destroy();
+    this.#tunnels.close();
     this.#agent.destroy();
   }
 
@@ -98,7 +95,9 @@ export class NodeProxy {
       ...upgradeHeaders(message),
       host: `${destination.host}:${destination.port}`,
     };
-    await this.#tunnel(destination, request.method, headers, client, head);
+    const { host, port, path } = destination;
+    const outgoing = httpsRequest({ host, port, path, method: request.method, headers, agent: this.#agent });
+    await this.#tunnels.open(outgoing, client, head, (error) => dialError(destination, error));
   }
 
   #destination(
@@ -149,55 +148,6 @@ export class NodeProxy {
       });
       outgoing.end();
     });
-  }
-
-  #tunnel(
-    destination: Destination,
-    method: string,
-    headers: Record<string, string | string[]>,
-    client: Duplex,
-    head: Buffer,
-  ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const { host, port, path } = destination;
-      const outgoing = httpsRequest({ host, port, path, method, headers, agent: this.#agent });
-      outgoing.on("error", (error) => reject(dialError(destination, error)));
-      client.once("close", () => outgoing.destroy());
-      outgoing.on("upgrade", (response, kubelet, kubeletHead) => {
-        client.write(responseHead(response));
-        if (kubeletHead.length > 0) client.write(kubeletHead);
-        if (head.length > 0) kubelet.write(head);
-        this.#join(client, kubelet);
-        resolve();
-      });
-      outgoing.on("response", (response: Message) => {
-        passRefusal(response, client).then(resolve, reject);
-      });
-      outgoing.end();
-    });
-  }
-
-  /** Bytes both ways. Without its client a stream ends at once; what the kubelet said last still reaches the client. */
-  #join(client: Duplex, kubelet: Duplex): void {
-    for (const socket of [client, kubelet]) {
-      this.#open.add(socket);
-      socket.once("close", () => this.#open.delete(socket));
-      if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs).setTimeout(0);
-    }
-    const clientGone = () => {
-      client.destroy();
-      kubelet.destroy();
-    };
-    const kubeletGone = () => {
-      kubelet.destroy();
-      if (client instanceof Socket) client.destroySoon();
-      else client.end();
-    };
-    client.on("error", clientGone).on("close", clientGone);
-    kubelet.on("error", kubeletGone).on("close", kubeletGone);
-    client.pipe(kubelet);
-    kubelet.pipe(client);
-    if (client.destroyed) clientGone();
   }
 }
 
@@ -265,40 +215,12 @@ function distinct(message: Message, name: string): string[] {
   return message.headersDistinct[name] ?? [];
 }
 
-function responseHead(response: Message): Buffer {
-  const lines = [
-    `HTTP/1.1 ${response.statusCode} ${response.statusMessage || STATUS_CODES[response.statusCode ?? 101]}`,
-  ];
-  for (let i = 0; i < response.rawHeaders.length; i += 2) {
-    lines.push(`${response.rawHeaders[i]}: ${response.rawHeaders[i + 1]}`);
-  }
-  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`);
-}
-
-async function refusalWords(response: Message): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= errorBodyMaxBytes) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
 /** What the kubelet says to a plain request, as a Status: `container "c" in pod "web" is waiting to start`. */
 function refusal(code: number | undefined, words: Buffer): StatusError {
   const message = words.toString("utf8").trim() || `the kubelet answered ${code}`;
   if (code === 400) return badRequest(message);
   if (code === 404) return StatusError.of(404, "NotFound", message);
   return code === 403 ? StatusError.of(403, "Forbidden", message) : internalError(message);
-}
-
-/** The kubelet said no: the client reads its words. */
-async function passRefusal(response: Message, client: Duplex): Promise<void> {
-  const body = await refusalWords(response);
-  const type = response.headers["content-type"] ?? "text/plain";
-  const head = `HTTP/1.1 ${response.statusCode} ${response.statusMessage}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
-  client.end(Buffer.concat([Buffer.from(head), body]));
 }
 
 function dialError({ host, port }: Destination, error: unknown): StatusError {
