@@ -139,12 +139,14 @@ async function assemble(
     volumes: createVolumeManager({
       plugins: [...volumePlugins, ...(options.volumePlugins ?? [])],
       host: machineVolumeHost(world.random),
+      client,
       objects,
       tokens: createTokenSource(client, world.clock),
       world,
       nodeName,
       allocatable,
       podDir: paths.podDir,
+      wake: (uid) => wake.pod(uid),
     }),
     objects,
     probes,
@@ -247,6 +249,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   } catch (error) {
     ending.abort();
     await workers.stop();
+    context.volumes.stop();
     throw error;
   }
   const port = server?.port ?? 0;
@@ -270,6 +273,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       ending.abort();
       await server?.stop();
       await workers.stop();
+      context.volumes.stop();
       await Promise.all([node.stop(), house, context.statuses.stop()]);
       context.probes.stop();
       await context.recorder.stop();

@@ -6,6 +6,8 @@ import { configMaps, type corev1, isStatus, type KubernetesObject, type Resource
 import type { Client } from "#client";
 
 export interface ObjectSource {
+  /** The object has changed: what is being asked about it may be answered with what it was. */
+  outdate(type: ResourceType, namespace: string, name: string): void;
   /** Those of the names that exist. */
   configMaps(namespace: string, names: readonly string[]): Promise<Map<string, corev1.ConfigMap>>;
   secrets(namespace: string, names: readonly string[]): Promise<Map<string, corev1.Secret>>;
@@ -13,22 +15,26 @@ export interface ObjectSource {
 
 export function createObjectSource(client: Client): ObjectSource {
   const asking = new Map<string, Promise<KubernetesObject | undefined>>();
+  const keyOf = (type: ResourceType, namespace: string, name: string) =>
+    `${type.resource}/${namespace}/${name}`;
 
   function read<T extends KubernetesObject>(
     type: ResourceType<T>,
     namespace: string,
     name: string,
   ): Promise<T | undefined> {
-    const key = `${type.resource}/${namespace}/${name}`;
+    const key = keyOf(type, namespace, name);
     const pending = asking.get(key) as Promise<T | undefined> | undefined;
     if (pending) return pending;
-    const answer = client
+    const answer: Promise<T | undefined> = client
       .get(type, { namespace, name })
       .catch((error: unknown) => {
         if (isStatus(error, "NotFound")) return undefined;
         throw error;
       })
-      .finally(() => asking.delete(key));
+      .finally(() => {
+        if (asking.get(key) === answer) asking.delete(key);
+      });
     asking.set(key, answer);
     return answer;
   }
@@ -45,6 +51,7 @@ export function createObjectSource(client: Client): ObjectSource {
   }
 
   return {
+    outdate: (type, namespace, name) => void asking.delete(keyOf(type, namespace, name)),
     configMaps: (namespace, names) => all<corev1.ConfigMap>(configMaps, namespace, names),
     secrets: (namespace, names) => all<corev1.Secret>(secrets, namespace, names),
   };

@@ -85,7 +85,8 @@ describe("guestbook.yaml: a web front with a back end and a ConfigMap", () => {
     ]);
     const changed = async () =>
       (await get(`http://${address}/cgi-bin/index.cgi`)) === "changed" ? true : undefined;
-    expect(await eventually("the new page", changed, 120_000)).toBe(true);
+    // Much less than the minute between two looks of the kubelet: a watch has told it.
+    expect(await eventually("the new page", changed, 10_000)).toBe(true);
   });
 });
 
