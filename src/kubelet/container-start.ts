@@ -216,6 +216,8 @@ async function afterStart(context: PodContext, input: StartInput, containerId: s
   const say = sayOf(context, pod, container.name);
   say("Warning", "FailedPostStartHook", "PostStartHook failed");
   say("Normal", "Killing", "FailedPostStartHook");
-  await context.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 30);
+  // A deletion does not wait for this grace period: it has its own.
+  const stopped = context.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 30);
+  await abortable(stopped, input.signal);
   throw new StartError("PostStartHookError", `PostStartHook failed: ${failure}`);
 }

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { extract, pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
-import { type corev1, pods } from "#api";
+import { type corev1, events, pods } from "#api";
 import { buildImage, busyboxLayer } from "#runtime";
 import { eventually } from "./harness.ts";
 import { canRunContainers, startTestNode, type TestNode, testImage } from "./kubelet-node.ts";
@@ -157,7 +157,7 @@ describe.skipIf(!canRunContainers())("a pod's life", () => {
     );
   });
 
-  test("a stubborn container does not outlive a forced deletion, nor a pull a deletion", async () => {
+  test("a stubborn container does not outlive a forced deletion, nor a failed hook or a pull a deletion", async () => {
     await node.createPod("stubborn", {
       terminationGracePeriodSeconds: 600,
       containers: [shell("trap '' TERM; while :; do sleep 0.1; done")],
@@ -167,6 +167,25 @@ describe.skipIf(!canRunContainers())("a pod's life", () => {
     await node.until("stubborn", (p) => p?.metadata.deletionTimestamp !== undefined);
     await node.client.delete(pods, ref("stubborn"), { gracePeriodSeconds: 1 });
     await gone("stubborn");
+    // Its hook fails at once, and the container does not end when it is told to.
+    await node.createPod("hooked", {
+      terminationGracePeriodSeconds: 600,
+      containers: [
+        {
+          ...shell("trap '' TERM; while :; do sleep 0.1; done"),
+          lifecycle: { postStart: { exec: { command: ["sh", "-c", "sleep 0.5; exit 3"] } } },
+        },
+      ],
+    });
+    await eventually("the hook has failed", async () => {
+      const { items } = await node.client.list(events, { namespace: "default" });
+      const told = items.some(
+        (e) => e.reason === "FailedPostStartHook" && e.involvedObject.name === "hooked",
+      );
+      return told || undefined;
+    });
+    await node.client.delete(pods, ref("hooked"), { gracePeriodSeconds: 1 });
+    await gone("hooked");
     // Nobody answers at this address: the pull hangs.
     await node.createPod("hanging", { containers: [{ ...shell(loop), image: "192.0.2.1:5000/none:1" }] });
     await node.until(
