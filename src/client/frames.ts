@@ -1,6 +1,6 @@
 /** Newline-delimited JSON, as watches send it: one document a line, cut anywhere into chunks. */
 
-/** An object is at most 3 MiB when it is written; a watch frame adds a small head and its status. */
+/** The API server stores no object of more than 6 MiB; a watch frame adds a small head. */
 const frameMaxBytes = 16 * 1024 * 1024;
 
 const newline = 0x0a;

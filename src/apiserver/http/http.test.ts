@@ -145,6 +145,36 @@ describe("bodies that are wrong get Kubernetes' own answers", () => {
     expect((await patch("constructor", "{}")).status).toBe(415);
   });
 
+  it("patches that would make an object of any size", async () => {
+    const path = "/apis/apps/v1/namespaces/default/deployments";
+    const labels = { app: "large" };
+    const container = { name: "c", image: "x", command: ["x".repeat(100_000)] };
+    const spec = { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: {} } };
+    spec.template.spec = { containers: [container] };
+    expect((await server.send("POST", path, { metadata: { name: "large" }, spec })).status).toBe(201);
+    const patch = (type: string, body: unknown) =>
+      server.send("PATCH", `${path}/large`, body, { "content-type": `application/${type}-patch+json` });
+    const commands = "/spec/template/spec/containers/0/command";
+    const copies = Array.from({ length: 9_999 }, () => ({
+      op: "copy",
+      from: `${commands}/0`,
+      path: `${commands}/-`,
+    }));
+    expect(await patch("json", copies)).toMatchObject({ status: 413, body: { code: 413 } });
+    const doublings = Array.from({ length: 100 }, (_, i) => ({
+      op: "copy",
+      from: "/metadata",
+      path: `/metadata/${i}`,
+    }));
+    expect(await patch("json", doublings)).toMatchObject({ status: 413 });
+    const answers: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const containers = [{ name: `c${i}`, image: "x", command: ["x".repeat(2_000_000)] }];
+      answers.push((await patch("strategic-merge", { spec: { template: { spec: { containers } } } })).status);
+    }
+    expect(answers).toEqual([200, 200, 200, 413]);
+  });
+
   it("paths that are not there", async () => {
     for (const path of ["/api/v1/unicorns", "/apis/none/v1/x", "/nowhere", `${base}/x/status`]) {
       expect(await server.send("GET", path)).toMatchObject({ status: 404, body: { reason: "NotFound" } });

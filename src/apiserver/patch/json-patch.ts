@@ -14,8 +14,9 @@ interface Operation {
   hasValue: boolean;
 }
 
-/** As upstream. */
+/** As upstream: a short patch must not make a document of any length. */
 const operationsMax = 10_000;
+const copiedMaxLength = 3 * 1024 * 1024;
 
 /** Throws a 400 for what is no patch, a 422 for one that does not apply. */
 export function jsonPatch(document: unknown, patch: unknown): unknown {
@@ -26,7 +27,16 @@ export function jsonPatch(document: unknown, patch: unknown): unknown {
     throw StatusError.of(413, "RequestEntityTooLarge", message);
   }
   let result = document;
-  for (const operation of patch) result = apply(result, checked(operation));
+  let copied = 0;
+  for (const each of patch) {
+    const operation = checked(each);
+    if (operation.op === "copy") copied += copiedLength(result, operation);
+    if (copied > copiedMaxLength) {
+      const message = `Unable to complete the copy, the accumulated size increase of copy is ${copied}, exceeding the limit ${copiedMaxLength}`;
+      throw StatusError.of(413, "RequestEntityTooLarge", message);
+    }
+    result = apply(result, operation);
+  }
   return result;
 }
 
@@ -89,6 +99,11 @@ function apply(document: unknown, operation: Operation): unknown {
     default:
       throw rejected(operation, `unexpected kind: ${op}`);
   }
+}
+
+function copiedLength(document: unknown, operation: Operation): number {
+  const value = readOrUndefined(document, pointer(operation, operation.from ?? ""));
+  return value === undefined ? 0 : JSON.stringify(value).length;
 }
 
 function moveOrCopy(document: unknown, operation: Operation): unknown {

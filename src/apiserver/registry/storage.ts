@@ -5,6 +5,7 @@ import {
   notFound,
   type ResourceDefinition,
   resourceDefinitions,
+  StatusError,
   serviceUnavailable,
 } from "#api";
 import { assert, type World } from "#base";
@@ -12,6 +13,14 @@ import { CompareError, type Store, StoreUnavailableError } from "#store";
 import { CachedObject, factsOf, type KnownFacts, serialize } from "../cache/cached-object.ts";
 import { keyOf, keyPrefix } from "../cache/keys.ts";
 import { WatchCache } from "../cache/watch-cache.ts";
+
+/** A body has at most 3 MiB, and defaults and status come on top; a chain of patches ends here. */
+const objectMaxBytes = 6 * 1024 * 1024;
+
+function tooLarge(size: number): StatusError {
+  const message = `Request entity too large: the object would have ${size} bytes, limit is ${objectMaxBytes}`;
+  return StatusError.of(413, "RequestEntityTooLarge", message);
+}
 
 /** The key held something else: `actual` is what it holds now, undefined if nothing. */
 export class StaleError extends Error {
@@ -77,6 +86,7 @@ export class Storage {
     const value = (revision: number) => {
       object.metadata.resourceVersion = String(revision);
       const bytes = serialize(object);
+      if (bytes.length > objectMaxBytes) throw tooLarge(bytes.length);
       this.#knownFacts.set(bytes, facts);
       return bytes;
     };
