@@ -26,27 +26,33 @@ async function versionOf(path: string): Promise<string | undefined> {
   return /"gitVersion": "v(\d+\.\d+)/.exec(result.stdout)?.[1];
 }
 
-/** Oldest first. Distributions that ship several put them beside each other as `kubectl.1.33`. */
+/** Oldest first; Debian's is installed where there is none. */
 export async function findKubectls(): Promise<Kubectl[]> {
-  const first = onPath("kubectl") ?? (await installKubectl());
+  const present = await presentKubectls();
+  if (present.length > 0) return present;
+  await installKubectl();
+  return presentKubectls();
+}
+
+/** Those on this machine. Distributions that ship several put them beside each other as `kubectl.1.33`. */
+export async function presentKubectls(): Promise<Kubectl[]> {
+  const first = onPath("kubectl");
+  if (!first) return [];
   const dir = dirname(first);
-  const paths = [
-    first,
-    ...readdirSync(dir)
-      .filter((f) => /^kubectl\.1\.\d+$/.test(f))
-      .map((f) => join(dir, f)),
-  ];
+  const siblings = readdirSync(dir).filter((f) => /^kubectl\.1\.\d+$/.test(f));
   const byVersion = new Map<string, Kubectl>();
-  for (const path of paths) {
+  for (const path of [first, ...siblings.map((f) => join(dir, f))]) {
     const version = await versionOf(path);
     if (version) byVersion.set(version, { path, version });
   }
-  return [...byVersion.values()].sort(
-    (a, b) => Number(a.version.split(".")[1]) - Number(b.version.split(".")[1]),
-  );
+  return [...byVersion.values()].sort((a, b) => minorOf(a) - minorOf(b));
 }
 
-async function installKubectl(): Promise<string> {
+function minorOf(kubectl: Kubectl): number {
+  return Number(kubectl.version.split(".")[1]);
+}
+
+async function installKubectl(): Promise<void> {
   const env = { DEBIAN_FRONTEND: "noninteractive" };
   const install = () =>
     run("apt-get", ["install", "-y", "--no-install-recommends", "kubernetes-client"], {
@@ -57,9 +63,8 @@ async function installKubectl(): Promise<string> {
     await run("apt-get", ["update"], { timeoutMs: 300_000 });
     await install();
   }
-  const found = onPath("kubectl");
-  if (!found) throw new Error("there is no kubectl, and apt-get could not install kubernetes-client");
-  return found;
+  if (!onPath("kubectl"))
+    throw new Error("there is no kubectl, and apt-get could not install kubernetes-client");
 }
 
 /** kubectl with one cluster's kubeconfig. */
