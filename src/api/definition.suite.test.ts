@@ -45,6 +45,14 @@ const minimal: Record<string, object> = {
   },
   PodDisruptionBudget: { spec: { minAvailable: 1, selector: { matchLabels: { app: "a" } } } },
   PriorityClass: { value: 1000 },
+  SelfSubjectReview: {},
+  TokenReview: { spec: { token: "t" } },
+  LocalSubjectAccessReview: {
+    spec: { user: "u", resourceAttributes: { namespace: "default", verb: "get", resource: "pods" } },
+  },
+  SelfSubjectAccessReview: { spec: { resourceAttributes: { verb: "get", resource: "pods" } } },
+  SelfSubjectRulesReview: { spec: { namespace: "default" } },
+  SubjectAccessReview: { spec: { groups: ["g"], nonResourceAttributes: { verb: "get", path: "/healthz" } } },
   Lease: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 } },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
 };
@@ -100,7 +108,7 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
       version: definition.version,
       kind: definition.kind,
     });
-    expect(hasType(`${definition.typeName}List`)).toBe(true);
+    expect(hasType(`${definition.typeName}List`)).toBe(definition.verbs.includes("list"));
     for (const s of Object.values(definition.subresources)) {
       const gvk = {
         group: s.group ?? definition.group,

@@ -3,6 +3,13 @@ export { daemonSets } from "./apps/daemon-set.ts";
 export { deployments } from "./apps/deployment.ts";
 export { replicaSets } from "./apps/replica-set.ts";
 export { statefulSets } from "./apps/stateful-set.ts";
+export { selfSubjectReviews, tokenReviews } from "./authentication/reviews.ts";
+export {
+  localSubjectAccessReviews,
+  selfSubjectAccessReviews,
+  selfSubjectRulesReviews,
+  subjectAccessReviews,
+} from "./authorization/reviews.ts";
 export { cronJobs } from "./batch/cron-job.ts";
 export { jobs } from "./batch/job.ts";
 export { parseSchedule, type Schedule, ScheduleError } from "./batch/schedule.ts";

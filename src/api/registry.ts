@@ -4,6 +4,13 @@ import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
+import { selfSubjectReviews, tokenReviews } from "./authentication/reviews.ts";
+import {
+  localSubjectAccessReviews,
+  selfSubjectAccessReviews,
+  selfSubjectRulesReviews,
+  subjectAccessReviews,
+} from "./authorization/reviews.ts";
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
@@ -43,7 +50,18 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   endpointSlices,
   podDisruptionBudgets,
   priorityClasses,
+  selfSubjectReviews,
+  tokenReviews,
+  localSubjectAccessReviews,
+  selfSubjectAccessReviews,
+  selfSubjectRulesReviews,
+  subjectAccessReviews,
 ];
+
+/** Those with objects: reviews are only answered. */
+export const storedDefinitions: readonly ResourceDefinition[] = resourceDefinitions.filter((definition) =>
+  definition.verbs.includes("list"),
+);
 
 const byResource = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));
 const byKind = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.kind}`, d]));

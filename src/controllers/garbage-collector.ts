@@ -8,7 +8,7 @@ import {
   type KubernetesObject,
   type metav1,
   type ResourceDefinition,
-  resourceDefinitions,
+  storedDefinitions,
 } from "#api";
 import type { Informer, Informers } from "#client";
 import { joinKey } from "#client";
@@ -30,7 +30,7 @@ const orphan = "orphan";
 const ownersIndex = "ownerUids";
 
 /** Events own nothing and belong to nobody; there are too many of them to keep. */
-const collected = resourceDefinitions.filter((definition) => definition.resource !== "events");
+const collected = storedDefinitions.filter((definition) => definition.resource !== "events");
 
 interface Dependent {
   definition: ResourceDefinition;

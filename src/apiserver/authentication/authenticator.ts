@@ -44,10 +44,22 @@ export class Authenticator {
     }
     if (!authorization) return undefined;
     const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-    if (!token || token.length > tokenMaxLength) throw unauthorized();
-    const user = this.#byStaticToken(token) ?? (await this.#serviceAccounts.authenticate(token));
-    if (!user) throw unauthorized();
-    return user;
+    const found = token && (await this.review(token, []));
+    if (!found) throw unauthorized();
+    return found.user;
+  }
+
+  /** Whose token it is, and for which of these audiences; without any, for this server itself. */
+  async review(
+    token: string,
+    audiences: readonly string[],
+  ): Promise<{ user: User; audiences: string[] } | undefined> {
+    if (token.length > tokenMaxLength) return undefined;
+    const { issuer } = this.#serviceAccounts;
+    const wanted = audiences.length > 0 ? audiences : [issuer];
+    const user = this.#byStaticToken(token);
+    if (!user) return this.#serviceAccounts.verify(token, wanted);
+    return wanted.includes(issuer) ? { user, audiences: [issuer] } : undefined;
   }
 
   /** Compares with every token, in constant time. */

@@ -58,13 +58,14 @@ const bindable: Readonly<
 
 export class TokenIssuer {
   readonly #storage: Storage;
-  readonly #issuer: string;
+  /** Also the audience of tokens for this server. */
+  readonly issuer: string;
   readonly #pem: SigningKey;
   #keys: { sign: KeyObject; verify: KeyObject; algorithm: string } | undefined;
 
   constructor(storage: Storage, issuer: string, pem: SigningKey) {
     this.#storage = storage;
-    this.#issuer = issuer;
+    this.issuer = issuer;
     this.#pem = pem;
   }
 
@@ -81,13 +82,13 @@ export class TokenIssuer {
       ...this.#bound(request, namespace, target.name),
     };
     const { random, clock } = this.#storage.world;
-    const audiences = request.spec?.audiences?.length ? request.spec.audiences : [this.#issuer];
+    const audiences = request.spec?.audiences?.length ? request.spec.audiences : [this.issuer];
     const now = Math.floor(clock.now() / 1000);
     const { sign, algorithm } = this.#keyPair();
     const { SignJWT } = await import("jose");
     const token = await new SignJWT({ "kubernetes.io": claims })
       .setProtectedHeader({ alg: algorithm })
-      .setIssuer(this.#issuer)
+      .setIssuer(this.issuer)
       .setSubject(usernameOf(namespace, target.name))
       .setAudience(audiences)
       .setIssuedAt(now)
@@ -113,32 +114,25 @@ export class TokenIssuer {
     };
   }
 
-  /** Undefined for a token that is not good (any more). */
-  async authenticate(token: string): Promise<User | undefined> {
+  /** Undefined for a token that is not good (any more), or for others than these audiences. */
+  async verify(
+    token: string,
+    audiences: readonly string[],
+  ): Promise<{ user: User; audiences: string[] } | undefined> {
     const { verify, algorithm } = this.#keyPair();
     const { jwtVerify } = await import("jose");
     const verified = await jwtVerify(token, verify, {
-      issuer: this.#issuer,
-      audience: this.#issuer,
+      issuer: this.issuer,
+      audience: [...audiences],
       algorithms: [algorithm],
       currentDate: new Date(this.#storage.world.clock.now()),
     }).catch(() => undefined);
     const claims = verified?.payload["kubernetes.io"] as KubernetesClaims | undefined;
     if (!verified || !claims?.serviceaccount || !this.#stillExists(claims)) return undefined;
-    const { namespace, serviceaccount, pod } = claims;
+    const meant = [verified.payload.aud ?? []].flat();
     return {
-      username: usernameOf(namespace, serviceaccount.name),
-      uid: serviceaccount.uid,
-      groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, authenticatedGroup],
-      extra: {
-        "authentication.kubernetes.io/credential-id": [`JTI=${verified.payload.jti}`],
-        ...(pod
-          ? {
-              "authentication.kubernetes.io/pod-name": [pod.name],
-              "authentication.kubernetes.io/pod-uid": [pod.uid],
-            }
-          : {}),
-      },
+      user: userOf(claims, verified.payload.jti),
+      audiences: audiences.filter((each) => meant.includes(each)),
     };
   }
 
@@ -152,8 +146,8 @@ export class TokenIssuer {
   /** `/.well-known/openid-configuration` */
   discovery(): Record<string, unknown> {
     return {
-      issuer: this.#issuer,
-      jwks_uri: `${this.#issuer}/openid/v1/jwks`,
+      issuer: this.issuer,
+      jwks_uri: `${this.issuer}/openid/v1/jwks`,
       response_types_supported: ["id_token"],
       subject_types_supported: ["public"],
       id_token_signing_alg_values_supported: [this.#keyPair().algorithm],
@@ -207,6 +201,23 @@ export class TokenIssuer {
     }
     return this.#keys;
   }
+}
+
+function userOf({ namespace, serviceaccount, pod }: KubernetesClaims, id: string | undefined): User {
+  return {
+    username: usernameOf(namespace, serviceaccount.name),
+    uid: serviceaccount.uid,
+    groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, authenticatedGroup],
+    extra: {
+      "authentication.kubernetes.io/credential-id": [`JTI=${id}`],
+      ...(pod
+        ? {
+            "authentication.kubernetes.io/pod-name": [pod.name],
+            "authentication.kubernetes.io/pod-uid": [pod.uid],
+          }
+        : {}),
+    },
+  };
 }
 
 function usernameOf(namespace: string, name: string): string {

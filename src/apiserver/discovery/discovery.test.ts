@@ -25,6 +25,8 @@ describe("discovery", () => {
       "discovery.k8s.io",
       "policy",
       "scheduling.k8s.io",
+      "authentication.k8s.io",
+      "authorization.k8s.io",
     ]);
     const [first] = resourceDefinitions;
     const versions = ["v1beta1", "v2", "v1", "v2alpha3", "v1beta2"].map((version) => ({

@@ -17,6 +17,7 @@ import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import type { Authorizer } from "../authorizer.ts";
 import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
+import { answerReview } from "../reviews.ts";
 import { anonymous, type User } from "../user.ts";
 import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
@@ -166,7 +167,7 @@ export class Pipeline {
       case "GET":
         return isWatch(call.request.query) ? this.#watch(call) : list(call);
       case "POST":
-        return createOne(call);
+        return answerReview(call, this.#parts) ?? createOne(call);
       case "DELETE":
         return deleteMany(call);
       default:

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { loadDescriptions, resourceDefinitions, WireReader } from "#api";
+import { loadDescriptions, resourceDefinitions, storedDefinitions, WireReader } from "#api";
 import { openapiV2, openapiV2Proto, openapiV3, openapiV3Root } from "./index.ts";
 
 const options = { version: "v1.36.0" };
@@ -52,7 +52,7 @@ describe("OpenAPI v2", () => {
     const patches = operationsIn(paths).filter(
       ([path, method]) => method === "patch" && path.endsWith("{name}"),
     );
-    expect(patches).toHaveLength(resourceDefinitions.length);
+    expect(patches).toHaveLength(storedDefinitions.length);
     for (const [, , operation] of patches) {
       expect(operation.parameters.map((p) => p.name)).toContain("fieldValidation");
       expect(operation["x-kubernetes-group-version-kind"].kind).toBeTruthy();
@@ -102,6 +102,8 @@ describe("OpenAPI v3", () => {
     expect(Object.keys(paths).sort()).toEqual([
       "api/v1",
       "apis/apps/v1",
+      "apis/authentication.k8s.io/v1",
+      "apis/authorization.k8s.io/v1",
       "apis/batch/v1",
       "apis/coordination.k8s.io/v1",
       "apis/discovery.k8s.io/v1",

@@ -4,9 +4,9 @@ import {
   type KubernetesObject,
   notFound,
   type ResourceDefinition,
-  resourceDefinitions,
   StatusError,
   serviceUnavailable,
+  storedDefinitions,
 } from "#api";
 import { assert, type World } from "#base";
 import { CompareError, type Store, StoreUnavailableError } from "#store";
@@ -53,7 +53,7 @@ export class Storage {
   static async open(world: World, store: Store): Promise<Storage> {
     const knownFacts: KnownFacts = new WeakMap();
     const caches = new Map<ResourceDefinition, WatchCache>();
-    for (const definition of resourceDefinitions) {
+    for (const definition of storedDefinitions) {
       caches.set(definition, await WatchCache.open(store, definition, keyPrefix(definition), knownFacts));
     }
     return new Storage(world, store, caches, knownFacts);
