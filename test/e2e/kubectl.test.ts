@@ -115,6 +115,27 @@ describe.each(chosen)("kubectl $version", ({ path, version }) => {
     }
   });
 
+  test("proxy and get --raw reach what pods and services serve, and the kubelet", async () => {
+    const at = `/api/v1/namespaces/${namespace}`;
+    const pod = await firstPod();
+    await k("expose", "deployment", "web", "--name=proxied", "--port=80", "--target-port=8080");
+    expect(await k("get", "--raw", `${at}/pods/${pod}:8080/proxy/passwd`)).toContain("root:x:0:0");
+    const served = await eventually("the service's endpoint", () =>
+      k("get", "--raw", `${at}/services/proxied:80/proxy/passwd`),
+    );
+    expect(served).toContain("root:x:0:0");
+    const node = (await k("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")).trim();
+    expect(await k("get", "--raw", `/api/v1/nodes/${node}/proxy/healthz`)).toBe("ok");
+    const closed = await kubectl.try(["get", "--raw", `${at}/pods/${pod}:8099/proxy/`]);
+    expect(closed.stderr).toContain("error trying to reach service");
+    await k("delete", "service", "proxied");
+  });
+
+  test("auth says what one may do", async () => {
+    expect(await k("auth", "can-i", "create", "pods")).toBe("yes\n");
+    expect(await k("auth", "can-i", "--list")).toMatch(/^\*\.\*\s/m);
+  });
+
   test("describe shows the pod and its events", async () => {
     const pod = await firstPod();
     const text = await k("describe", "pod", pod);
