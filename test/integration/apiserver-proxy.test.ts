@@ -5,6 +5,7 @@ import { request as httpsRequest, type Server } from "node:https";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { text } from "node:stream/consumers";
+import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { endpointSlices, pods, services } from "#api";
 import { startFakeKubelet } from "./fixtures/fake-kubelet.ts";
@@ -77,6 +78,58 @@ describe("nodes/proxy", () => {
   it("is not for those who do not say who they are", async () => {
     const answer = await http1(server, "GET", "/api/v1/nodes/n1/proxy/healthz", { anonymous: true });
     expect(answer.status).toBe(401);
+  });
+});
+
+describe("hostile requests", () => {
+  it("an upload to nowhere is answered, and its stream ends", async () => {
+    const { api, authority, admin } = server;
+    const session = connectHttp2(api.url, { ca: authority.cert, cert: admin.cert, key: admin.key });
+    const stream = session.request({ ":method": "POST", ":path": `${inDefault}/services/none/proxy/` });
+    const closed = new Promise((resolve) => stream.once("close", resolve));
+    stream.write(Buffer.alloc(5_000_000));
+    expect(JSON.parse(await text(stream))).toMatchObject({ code: 404, message: 'services "none" not found' });
+    await closed;
+    session.close();
+  });
+
+  it("a path with bytes that no URL has is refused, for upgrades too", async () => {
+    const { api, authority, admin } = server;
+    for (const upgrade of ["", "connection: Upgrade\r\nupgrade: echo\r\n"]) {
+      const tls = { ca: authority.cert, cert: admin.cert, key: admin.key };
+      const socket = connectTls({ host: "127.0.0.1", port: api.port, servername: "localhost", ...tls });
+      socket.write(
+        `GET /api/v1/nodes/n1/proxy/\xff HTTP/1.1\r\nhost: x\r\n${upgrade}connection: close\r\n\r\n`,
+        "latin1",
+      );
+      expect(await text(socket)).toMatch(/^HTTP\/1\.1 400 /);
+    }
+    expect((await http1(server, "GET", "/api/v1/nodes/n1/proxy/%zz")).status).toBe(400);
+  });
+
+  it("a client that goes takes its request along", async () => {
+    const { api, authority, admin } = server;
+    const gone = new Promise<void>((resolve) => {
+      kubelet.once("request", (request) => request.socket.once("close", resolve));
+    });
+    const tls = { ca: authority.cert, cert: admin.cert, key: admin.key };
+    const path = "/api/v1/nodes/n1/proxy/slow";
+    const headers = { "content-length": "1000000" };
+    const request = httpsRequest({
+      host: "127.0.0.1",
+      port: api.port,
+      path,
+      method: "POST",
+      agent: false,
+      headers,
+      ...tls,
+    });
+    request.on("error", () => {});
+    const arrived = new Promise((resolve) => kubelet.once("request", resolve));
+    request.write("a little");
+    await arrived;
+    request.destroy();
+    await gone;
   });
 });
 

@@ -199,15 +199,19 @@ async function answerTo(
 
 async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal): Promise<ApiRequest> {
   const { method, url, headers } = head;
-  const question = url.indexOf("?");
-  const path = question < 0 ? url : url.slice(0, question);
+  const path = pathOfUrl(url);
   const credentials = { authorization: headers.authorization, certificate: certificateOf(head.socket) };
   const user = await pipeline.authenticate(credentials, method, path);
   // Taken for the user's own rights it would give more than was asked for.
   if (headers["impersonate-user"] !== undefined) throw impersonationRefused;
-  const rawQuery = question < 0 ? "" : url.slice(question + 1);
+  const rawQuery = url.slice(path.length + 1);
   const query = new URLSearchParams(rawQuery);
   return { method, path, query, rawQuery, headers, body: Buffer.alloc(0), user, signal };
+}
+
+function pathOfUrl(url: string): string {
+  const question = url.indexOf("?");
+  return question < 0 ? url : url.slice(0, question);
 }
 
 /** A body that is cut short also just ends: its length is checked. */
@@ -297,8 +301,9 @@ async function serveHttp2(
   if (gone.signal.aborted || stream.destroyed) return discard(answer);
   stream.respond({ ":status": answer.status, ...withLength(answer, answer.headers) });
   await writeBody(stream, answer, gone.signal);
-  // A refused body is not read to its end.
-  if (answer.status === 413) stream.close();
+  // A body that was refused, or that nobody behind the proxy wanted, is not read to its end.
+  const isUnwanted = !head.isBodyless && !stream.readableEnded && isProxied(pathOfUrl(head.url));
+  if (answer.status === 413 || isUnwanted) stream.close();
 }
 
 async function serveUpgrade(
