@@ -1,7 +1,7 @@
 /** What end-to-end tests share: the cluster's kubectl, waiting, and HTTP. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inject } from "vitest";
+import { inject, test } from "vitest";
 import { systemClock } from "#base";
 import { KubectlRunner } from "./kubectl.ts";
 
@@ -11,6 +11,9 @@ export const root = join(import.meta.dirname, "../..");
 export function newestKubectl(): KubectlRunner {
   return new KubectlRunner(inject("kubectls").at(-1)!.path, inject("kubeconfig"));
 }
+
+/** For what needs a kubectl of Kubernetes 1.27 or newer: Debian's own is older and has neither the flags nor the kinds. */
+export const needsRecentKubectl = test.skipIf(Number(inject("kubectls").at(-1)!.version.split(".")[1]) < 27);
 
 export function example(name: string): string {
   return readFileSync(join(root, "examples", name), "utf8");

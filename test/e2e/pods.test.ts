@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { eventually, newestKubectl } from "./harness.ts";
+import { eventually, needsRecentKubectl, newestKubectl } from "./harness.ts";
 
 const kubectl = newestKubectl();
 const namespace = "pods";
@@ -196,7 +196,7 @@ describe("how pods begin and end", () => {
     expect((await status("init")).initContainerStatuses?.[0]).toMatchObject({ restartCount: 1, ready: true });
   });
 
-  test("a sidecar is up before the next begins, and ends with the pod", async () => {
+  needsRecentKubectl("a sidecar is up before the next begins, and ends with the pod", async () => {
     await k("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/sidecar", "--timeout=60s");
     const ended = await status("sidecar");
     expect(ended.initContainerStatuses?.map((s) => s.state?.terminated?.exitCode)).toEqual([0, 0]);
@@ -221,7 +221,7 @@ describe("how pods begin and end", () => {
     });
   });
 
-  test("a deadline and too little memory end a pod for good", async () => {
+  needsRecentKubectl("a deadline and too little memory end a pod for good", async () => {
     for (const name of ["late", "greedy"])
       await k("wait", "--for=jsonpath={.status.phase}=Failed", `pod/${name}`, "--timeout=60s");
     expect(await status("late")).toMatchObject({
@@ -281,29 +281,32 @@ describe("what a container finds", () => {
 });
 
 describe("looking into pods", () => {
-  test("an ephemeral container sees the processes of another, and its end is told", async () => {
-    await k("wait", "--for=condition=Ready", "pod/debugged", "--timeout=60s");
-    const script = "ps; exit 3";
-    await k(
-      "debug",
-      "debugged",
-      "--image=busybox:1.36",
-      "--target=c",
-      "-c",
-      "look",
-      "--",
-      "sh",
-      "-c",
-      script,
-    );
-    const ended = await eventually("its end", async () => {
-      const [look] = (await status("debugged")).ephemeralContainerStatuses ?? [];
-      return look?.state?.terminated;
-    });
-    expect(ended.exitCode).toBe(3);
-    expect(await k("logs", "debugged", "-c", "look")).toContain("sleep 6000");
-    expect((await status("debugged")).phase).toBe("Running");
-  });
+  needsRecentKubectl(
+    "an ephemeral container sees the processes of another, and its end is told",
+    async () => {
+      await k("wait", "--for=condition=Ready", "pod/debugged", "--timeout=60s");
+      const script = "ps; exit 3";
+      await k(
+        "debug",
+        "debugged",
+        "--image=busybox:1.36",
+        "--target=c",
+        "-c",
+        "look",
+        "--",
+        "sh",
+        "-c",
+        script,
+      );
+      const ended = await eventually("its end", async () => {
+        const [look] = (await status("debugged")).ephemeralContainerStatuses ?? [];
+        return look?.state?.terminated;
+      });
+      expect(ended.exitCode).toBe(3);
+      expect(await k("logs", "debugged", "-c", "look")).toContain("sleep 6000");
+      expect((await status("debugged")).phase).toBe("Running");
+    },
+  );
 
   test("exec into what does not run says so", async () => {
     const refused = await kubectl.try(["-n", namespace, "exec", "absent", "--", "true"]);

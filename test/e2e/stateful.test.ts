@@ -1,6 +1,6 @@
 /** StatefulSets, DaemonSets, CronJobs, priorities and disruption budgets on real containers, with stock kubectl. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually, newestKubectl } from "./harness.ts";
+import { eventually, needsRecentKubectl, newestKubectl } from "./harness.ts";
 
 const kubectl = newestKubectl();
 const namespace = "stateful";
@@ -94,7 +94,7 @@ test("a DaemonSet: a pod on every node, rollout, history and undo", async () => 
   for (const name of ["statefulset.apps/db", "daemonset.apps/agent"]) expect(all).toContain(name);
 });
 
-test("a CronJob: by hand and by the clock", async () => {
+needsRecentKubectl("a CronJob: by hand and by the clock", async () => {
   const command = ["--", "echo", "on board"];
   await k("create", "cronjob", "bell", "--image=busybox:1.36", "--schedule=0 0 29 2 *", ...command);
   expect(await k("get", "cronjob", "bell")).toMatch(/bell\s+0 0 29 2 \*\s+(<none>\s+)?False\s+0\s+<none>\s/);
@@ -121,7 +121,7 @@ test("a PriorityClass gives its pods their priority", async () => {
   await k("delete", "priorityclass", "urgent");
 });
 
-test("a PodDisruptionBudget holds drain back until it can bear it", async () => {
+needsRecentKubectl("a PodDisruptionBudget holds drain back until it can bear it", async () => {
   await apply(statefulSet("one"));
   await k("rollout", "status", "statefulset/db", "--timeout=60s");
   await k("create", "poddisruptionbudget", "db", "--selector=app=db", "--min-available=2");

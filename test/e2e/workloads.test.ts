@@ -1,7 +1,7 @@
 /** Deployments, Jobs, Services and scheduling, where they go wrong as much as where they go well. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { appsv1, batchv1, corev1 } from "#api";
-import { eventually, get, newestKubectl, nodeAddress } from "./harness.ts";
+import { eventually, get, needsRecentKubectl, newestKubectl, nodeAddress } from "./harness.ts";
 
 const kubectl = newestKubectl();
 const namespace = "workloads";
@@ -133,7 +133,7 @@ spec:
     ]);
   });
 
-  test("wait while they are suspended, and go when their time is over", async () => {
+  needsRecentKubectl("wait while they are suspended, and go when their time is over", async () => {
     expect((await object<batchv1.Job>("job", "held")).status.conditions?.[0]).toMatchObject({
       type: "Suspended",
       status: "True",

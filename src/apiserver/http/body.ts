@@ -82,6 +82,15 @@ export async function bodyParser(request: ApiRequest, expected: string): Promise
   };
 }
 
+/** Clients send JSON; what takes YAML takes time that grows faster than its length. */
+const yamlMaxBytes = 128 * 1024;
+
+function boundedYaml(body: Buffer): string {
+  if (body.length <= yamlMaxBytes) return body.toString("utf8");
+  const message = `Request entity too large: a YAML body may have ${yamlMaxBytes} bytes; send JSON instead`;
+  throw StatusError.of(413, "RequestEntityTooLarge", message);
+}
+
 type Parser = (body: Buffer, duplicates: boolean) => Parsed;
 
 async function parserOf(mediaType: string): Promise<Parser> {
@@ -94,7 +103,7 @@ async function parserOf(mediaType: string): Promise<Parser> {
       // Loaded when the first one comes. Aliases are bounded.
       const { parse } = await import("yaml");
       const options = { maxAliasCount: 100, logLevel: "error" } as const;
-      return (body) => ({ value: parse(body.toString("utf8"), options), duplicates: [] });
+      return (body) => ({ value: parse(boundedYaml(body), options), duplicates: [] });
     }
     default:
       throw unsupportedMediaType(Object.values(mediaTypes));

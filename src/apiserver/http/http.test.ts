@@ -112,6 +112,7 @@ describe("bodies that are wrong get Kubernetes' own answers", () => {
     ["a wrong dry run", "?dryRun=Some", { metadata: { name: "a" } }, {}, 422, /dryRun/],
     ["a foreign format", "", "x", { "content-type": "text/html" }, 415, /unknown format/],
     ["bad YAML", "", "a: [", { "content-type": "application/yaml" }, 400, /yaml parse error/],
+    ["much YAML", "", "[".repeat(200_000), { "content-type": "application/yaml" }, 413, /send JSON instead/],
     [
       "bad protobuf",
       "",
