@@ -5,13 +5,7 @@ import { dirname, join, relative } from "node:path";
 
 const out = "dist/types";
 rmSync(out, { recursive: true, force: true });
-execFileSync("node_modules/.bin/tsc", [
-  ...["--project", "tsconfig.json", "--noEmit", "false", "--emitDeclarationOnly", "--declaration"],
-  ...["--rewriteRelativeImportExtensions", "--rootDir", ".", "--outDir", out],
-]);
-rmSync(join(out, "test"), { recursive: true, force: true });
-rmSync(join(out, "bench"), { recursive: true, force: true });
-rmSync(join(out, "scripts"), { recursive: true, force: true });
+execFileSync("node_modules/.bin/tsc", ["--project", "tsconfig.types.json"], { stdio: "inherit" });
 
 /** Outside this package `#api` means nothing: such imports become relative ones. */
 for (const entry of readdirSync(out, { recursive: true, withFileTypes: true })) {
