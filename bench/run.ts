@@ -54,6 +54,11 @@ for (const name of wanted.length > 0 ? wanted : all) {
 
 if (args.includes("--write")) {
   const machine = `${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
-  const intro = `# Benchmarks\n\nWritten by \`npm run bench -- --write\` on ${machine}, a shared virtual machine: ratios say more than\ndigits. Every figure is measured by the code in \`bench/\`, nothing is typed in by hand.\n`;
+  const intro = `# Benchmarks
+
+Written by \`npm run bench -- --write\` on ${machine},
+a shared virtual machine: ratios say more than digits. Every figure is measured by the code in \`bench/\`, nothing is typed
+in by hand.
+`;
   writeFileSync(join(here, "..", "docs", "benchmarks.md"), [intro, ...results].join("\n"));
 }

@@ -1,12 +1,13 @@
 /** The command line's promises: restarts that pods survive, clear words for mistakes, and nothing left after a purge. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { run } from "#base";
+import { buildImage, busyboxLayer } from "#runtime";
 import { eventually } from "./harness.ts";
 import { knarr, tryKnarr } from "./knarr.ts";
 import { findKubectls, KubectlRunner } from "./kubectl.ts";
@@ -113,6 +114,27 @@ test("a dead containerd comes back, and pods keep running", async () => {
   expect((await steadyPod()).status.containerStatuses[0]!.containerID).toBe(
     pod.status.containerStatuses[0]!.containerID,
   );
+});
+
+test("image load brings an archive in, ls shows it, a pod runs from it, rm takes it away", async () => {
+  const file = join(folder, "..", "own.tar");
+  const layer = busyboxLayer("/bin/busybox", ["sh", "sleep"]);
+  await writeFile(file, await buildImage({ name: "example.com/own:1", layers: [layer] }));
+  expect(await knarr(["image", "load", file, "--name", name], { env })).toContain("example.com/own:1");
+  const names = async () => {
+    const { items } = JSON.parse(await knarr(["image", "ls", "-o", "json", "--name", name], { env })) as {
+      items: { name: string }[];
+    };
+    return items.map((item) => item.name);
+  };
+  expect(await names()).toContain("example.com/own:1");
+  await kubectl.ok(["run", "own", "--image=example.com/own:1", "--restart=Never", "--", "sleep", "0"]);
+  await eventually("the end of the pod", async () =>
+    (await kubectl.ok(["get", "pod", "own", "--no-headers"])).includes("Completed") ? true : undefined,
+  );
+  await kubectl.ok(["delete", "pod", "own"]);
+  await knarr(["image", "rm", "example.com/own:1", "--name", name], { env });
+  expect(await names()).not.toContain("example.com/own:1");
 });
 
 test("down and up keep the objects", async () => {
