@@ -26,6 +26,14 @@ export interface TestRegistry {
   stop(): Promise<void>;
 }
 
+let installing: Promise<void> | undefined;
+
+/** Once: two registries start together, and apt-get lets nobody in beside itself. */
+function installOnce(): Promise<void> {
+  installing ??= install();
+  return installing;
+}
+
 async function install(): Promise<void> {
   if (existsSync(program)) return;
   // Runlevel 1 keeps invoke-rc.d from starting the package's own service.
@@ -46,7 +54,7 @@ function freePort(): Promise<number> {
 }
 
 export async function startRegistry(options: { withLogin: boolean }): Promise<TestRegistry> {
-  await install();
+  await installOnce();
   const folder = await mkdtemp(join(tmpdir(), "knarr-registry-"));
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
