@@ -4,7 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
-import { run, runOk } from "#base";
+import { run } from "#base";
+import { installPackages } from "#distro";
 import { knarr } from "./knarr.ts";
 import { findKubectls, type Kubectl } from "./kubectl.ts";
 
@@ -21,8 +22,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const kubeconfig = join(folder, "kubeconfig");
   const env = { KUBECONFIG: kubeconfig };
   const clusterName = `e2e-${process.pid}`;
-  if (!existsSync("/bin/busybox"))
-    await runOk("apt-get", ["install", "-y", "busybox-static"], { timeoutMs: 300_000 });
+  if (!existsSync("/bin/busybox")) await installPackages(["busybox-static"]);
   const kubectls = await findKubectls();
   try {
     process.stdout.write(await knarr(["up", "--name", clusterName], { env }));

@@ -2,6 +2,7 @@
 import { accessSync, constants, readdirSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type RunOptions, type RunResult, run } from "#base";
+import { installPackages } from "#distro";
 
 export interface Kubectl {
   path: string;
@@ -53,18 +54,8 @@ function minorOf(kubectl: Kubectl): number {
 }
 
 async function installKubectl(): Promise<void> {
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
-  const install = () =>
-    run("apt-get", ["install", "-y", "--no-install-recommends", "kubernetes-client"], {
-      env,
-      timeoutMs: 300_000,
-    });
-  if ((await install()).code !== 0) {
-    await run("apt-get", ["update"], { timeoutMs: 300_000 });
-    await install();
-  }
-  if (!onPath("kubectl"))
-    throw new Error("there is no kubectl, and apt-get could not install kubernetes-client");
+  await installPackages(["kubernetes-client"]);
+  if (!onPath("kubectl")) throw new Error("kubernetes-client is installed, but there is no kubectl");
 }
 
 /** kubectl with one cluster's kubeconfig. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { extract } from "tar-stream";
 import { runOk } from "#base";
+import { installPackages } from "#distro";
 import { buildImage, busyboxLayer } from "#runtime";
 import { eventually } from "./harness.ts";
 
@@ -35,13 +36,7 @@ function installOnce(): Promise<void> {
 }
 
 async function install(): Promise<void> {
-  if (existsSync(program)) return;
-  // Runlevel 1 keeps invoke-rc.d from starting the package's own service.
-  const env = { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  await runOk("apt-get", ["install", "-y", "--no-install-recommends", "docker-registry"], {
-    env,
-    timeoutMs: 300_000,
-  });
+  if (!existsSync(program)) await installPackages(["docker-registry"]);
 }
 
 function freePort(): Promise<number> {
