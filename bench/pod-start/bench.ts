@@ -4,7 +4,7 @@ import { systemClock } from "#base";
 import type { Client } from "#client";
 import type { ContainerConfig, ContainerRuntime, PodSandboxConfig } from "#contracts";
 import { connectRuntime, containerdPaths } from "#runtime";
-import { benchCluster } from "../cluster.ts";
+import { type BenchCluster, benchCluster } from "../cluster.ts";
 import { type Benchmark, median, repeat, timed } from "../measure.ts";
 
 const runs = 15;
@@ -40,15 +40,16 @@ async function throughKubernetes(client: Client, i: number): Promise<number> {
 
 const namespaceOptions = { network: "POD", pid: "CONTAINER", ipc: "POD" } as const;
 
-function sandboxConfig(folder: string, i: number): PodSandboxConfig {
+/** In the cluster's own cgroup, which goes with it. */
+function sandboxConfig(cluster: BenchCluster, i: number): PodSandboxConfig {
   return {
     metadata: { name: `raw-${i}`, uid: `raw-${i}`, namespace: "bench", attempt: 0 },
     hostname: "raw",
-    logDirectory: folder,
+    logDirectory: cluster.paths.podLogs,
     portMappings: [],
     labels: {},
     annotations: {},
-    linux: { cgroupParent: "/knarr-bench", securityContext: { namespaceOptions } },
+    linux: { cgroupParent: `/knarr-${cluster.name}/bench`, securityContext: { namespaceOptions } },
   };
 }
 
@@ -72,8 +73,12 @@ function containerConfig(i: number): ContainerConfig {
 }
 
 /** The three calls a kubelet cannot do without. */
-async function throughContainerd(runtime: ContainerRuntime, folder: string, i: number): Promise<number> {
-  const sandbox = sandboxConfig(folder, i);
+async function throughContainerd(
+  runtime: ContainerRuntime,
+  cluster: BenchCluster,
+  i: number,
+): Promise<number> {
+  const sandbox = sandboxConfig(cluster, i);
   let id = "";
   const elapsed = await timed(async () => {
     id = await runtime.runPodSandbox(sandbox);
@@ -93,7 +98,7 @@ export default async function bench(): Promise<Benchmark> {
     clock: systemClock,
   });
   try {
-    const raw = await repeat(runs, (i) => throughContainerd(runtime, cluster.paths.podLogs, i));
+    const raw = await repeat(runs, (i) => throughContainerd(runtime, cluster, i));
     const full = await repeat(runs, (i) => throughKubernetes(connection.client, i));
     return {
       title: "Pod start, image present",
