@@ -1,5 +1,5 @@
 /** The further workloads on the real API server and simulated nodes: what their users see. */
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import {
   type appsv1,
   controllerRevisions,
@@ -15,28 +15,8 @@ import {
   type ResourceType,
   statefulSets,
 } from "#api";
-import { systemClock } from "#base";
 import type { Client } from "#client";
-import { Cluster } from "#distro";
-
-/** Asks until the answer is what it should be; at the end the assertion itself says what is wrong. */
-async function eventually(check: () => Promise<void>): Promise<void> {
-  const deadline = systemClock.monotonic() + 20_000;
-  for (;;) {
-    try {
-      return await check();
-    } catch (error) {
-      if (systemClock.monotonic() > deadline) throw error;
-      await systemClock.sleep(20);
-    }
-  }
-}
-
-async function start(count = 3): Promise<{ cluster: Cluster; client: Client }> {
-  const cluster = await Cluster.start({ listen: false, nodes: count });
-  onTestFinished(() => cluster.stop());
-  return { cluster, client: cluster.client };
-}
+import { eventually, start } from "./fixtures/embedded.ts";
 
 const web = { namespace: "default", name: "web" };
 
