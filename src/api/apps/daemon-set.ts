@@ -1,5 +1,5 @@
 /** DaemonSet. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/daemon-set-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import {
   defaultPodTemplate,
   immutable,
@@ -167,20 +167,7 @@ export const daemonSets = defineResource<appsv1.DaemonSet>({
       labelsText(s.spec?.template.spec?.nodeSelector),
     ),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (s) => containerNames(s.spec.template.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (s) => containerImages(s.spec.template.spec),
-      1,
-    ),
+    ...containerColumns<appsv1.DaemonSet>((s) => s.spec.template.spec),
     column("Selector", "string", "Label selector for pods.", (s) => formatLabelSelector(s.spec.selector), 1),
   ],
 });

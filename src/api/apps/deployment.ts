@@ -1,5 +1,5 @@
 /** Deployment. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import {
   defaultPodTemplate,
   immutable,
@@ -144,20 +144,7 @@ export const deployments = defineResource<appsv1.Deployment>({
       String(d.status?.availableReplicas ?? 0),
     ),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (d) => containerNames(d.spec.template.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (d) => containerImages(d.spec.template.spec),
-      1,
-    ),
+    ...containerColumns<appsv1.Deployment>((d) => d.spec.template.spec),
     column("Selector", "string", "Label selector for pods.", (d) => formatLabelSelector(d.spec.selector), 1),
   ],
 });

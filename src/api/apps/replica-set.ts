@@ -1,5 +1,5 @@
 /** ReplicaSet. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/replica-set-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import {
   defaultPodTemplate,
   immutable,
@@ -74,20 +74,7 @@ export const replicaSets = defineResource<appsv1.ReplicaSet>({
     ),
     column("Ready", "integer", "The number of pods that are ready.", (s) => s.status?.readyReplicas ?? 0),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (s) => containerNames(s.spec.template?.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (s) => containerImages(s.spec.template?.spec),
-      1,
-    ),
+    ...containerColumns<appsv1.ReplicaSet>((s) => s.spec.template?.spec),
     column("Selector", "string", "Label selector for pods.", (s) => formatLabelSelector(s.spec.selector), 1),
   ],
 });

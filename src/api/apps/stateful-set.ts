@@ -1,5 +1,5 @@
 /** StatefulSet. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/stateful-set-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import {
   defaultPodTemplate,
   nonNegative,
@@ -180,19 +180,6 @@ export const statefulSets = defineResource<appsv1.StatefulSet>({
       (s) => `${s.status?.readyReplicas ?? 0}/${s.spec.replicas ?? 0}`,
     ),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (s) => containerNames(s.spec.template.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (s) => containerImages(s.spec.template.spec),
-      1,
-    ),
+    ...containerColumns<appsv1.StatefulSet>((s) => s.spec.template.spec),
   ],
 });

@@ -1,5 +1,5 @@
 /** CronJob. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/cron-job-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import { defaultPodTemplate, nonNegative } from "../core/pod-spec/template.ts";
 import type { batchv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
@@ -130,20 +130,7 @@ export const cronJobs = defineResource<batchv1.CronJob>({
       c.status?.lastScheduleTime ? ageOf(c.status.lastScheduleTime, nowMs) : "<none>",
     ),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (c) => containerNames(c.spec.jobTemplate.spec?.template.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (c) => containerImages(c.spec.jobTemplate.spec?.template.spec),
-      1,
-    ),
+    ...containerColumns<batchv1.CronJob>((c) => c.spec.jobTemplate.spec?.template.spec),
     column(
       "Selector",
       "string",

@@ -1,5 +1,5 @@
 /** Job. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/ */
-import { containerImages, containerNames } from "../core/pod-spec/columns.ts";
+import { containerColumns } from "../core/pod-spec/columns.ts";
 import { defaultPodTemplate } from "../core/pod-spec/template.ts";
 import type { batchv1, metav1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
@@ -102,20 +102,7 @@ export const jobs = defineResource<batchv1.Job>({
     column("Completions", "string", "How many pods succeeded, of how many that must.", completionsText),
     column("Duration", "string", "Time required to complete the job.", durationText),
     ageColumn(),
-    column(
-      "Containers",
-      "string",
-      "Names of each container in the template.",
-      (j) => containerNames(j.spec.template.spec),
-      1,
-    ),
-    column(
-      "Images",
-      "string",
-      "Images referenced by each container in the template.",
-      (j) => containerImages(j.spec.template.spec),
-      1,
-    ),
+    ...containerColumns<batchv1.Job>((j) => j.spec.template.spec),
     column("Selector", "string", "Label selector for pods.", (j) => formatLabelSelector(j.spec.selector), 1),
   ],
 });
