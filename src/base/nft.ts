@@ -36,3 +36,8 @@ export async function deleteNftTable(table: string): Promise<void> {
 export async function hasNftTable(table: string): Promise<boolean> {
   return (await run("nft", ["-t", "list", "table", "ip", table])).code === 0;
 }
+
+/** The table of one part of a cluster, `knarr_NAME_network`: letters and digits only, as nft wants them. */
+export function nftTableName(clusterName: string, part: string): string {
+  return `knarr_${clusterName.replace(/[^a-z0-9]/g, "_")}_${part}`;
+}

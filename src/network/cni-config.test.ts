@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { nftTableName } from "#base";
 import { cniConfig } from "./cni-config.ts";
 import { masqueradeRules } from "./masquerade.ts";
-import { networkTable } from "./pod-network.ts";
 
 test("the CNI list names the plugins, the range and the default route", () => {
   const config = cniConfig({ podCidr: "10.244.3.0/24", leaseDir: "/state", mtu: 1450 });
@@ -23,7 +23,7 @@ test("the kernel's own MTU is left when none is asked for", () => {
 });
 
 test("table names hold only what nft takes", () => {
-  expect(networkTable("my-cluster.1")).toBe("knarr_my_cluster_1_network");
+  expect(nftTableName("my-cluster.1", "network")).toBe("knarr_my_cluster_1_network");
 });
 
 test("only traffic that leaves the cluster is masqueraded", () => {

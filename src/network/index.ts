@@ -1,5 +1,4 @@
 export {
-  networkTable,
   type PodNetworkOptions,
   removePodNetwork,
   startPodNetwork,

@@ -1,7 +1,7 @@
 /** The pod network of this node: kernel settings, the CNI configuration and the masquerading of outward traffic. */
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { applyNftRules, deleteNftTable } from "#base";
+import { applyNftRules, deleteNftTable, nftTableName } from "#base";
 import type { PodNetwork } from "#contracts";
 import { cniConfig } from "./cni-config.ts";
 import { masqueradeRules } from "./masquerade.ts";
@@ -17,12 +17,9 @@ export interface PodNetworkOptions {
   mtu?: number;
 }
 
+/** Which of the cluster's nftables tables this is. */
+const part = "network";
 const forwarding = "/proc/sys/net/ipv4/ip_forward";
-
-/** The table of cluster `name`; letters and digits only, as nft wants them. */
-export function networkTable(clusterName: string): string {
-  return `knarr_${clusterName.replace(/[^a-z0-9]/g, "_")}_network`;
-}
 
 /** Idempotent: a restarted agent calls it again and running pods keep their addresses. */
 export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNetwork> {
@@ -33,7 +30,7 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNe
   const file = join(options.confDir, "10-knarr.conflist");
   await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
   await rename(`${file}.new`, file);
-  const table = networkTable(options.clusterName);
+  const table = nftTableName(options.clusterName, part);
   await applyNftRules(masqueradeRules({ table, clusterCidr: options.clusterCidr, podCidr: options.podCidr }));
   return {
     podCidrs: [options.podCidr],
@@ -46,7 +43,7 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNe
 export async function removePodNetwork(
   options: Pick<PodNetworkOptions, "clusterName" | "confDir" | "stateDir">,
 ): Promise<void> {
-  await deleteNftTable(networkTable(options.clusterName));
+  await deleteNftTable(nftTableName(options.clusterName, part));
   await rm(options.stateDir, { recursive: true, force: true });
   await rm(options.confDir, { recursive: true, force: true });
 }

@@ -1,1 +1,1 @@
-export { type Proxy, type ProxyOptions, proxyTable, removeProxy, startProxy } from "./proxy.ts";
+export { type Proxy, type ProxyOptions, removeProxy, startProxy } from "./proxy.ts";

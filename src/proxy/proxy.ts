@@ -1,6 +1,14 @@
 /** kube-proxy's role: keeps the node's nftables equal to what Services and EndpointSlices say. */
 import { endpointSlices, pods, services } from "#api";
-import { applyNftRules, deleteNftTable, forComponent, hasNftTable, messageOf, type World } from "#base";
+import {
+  applyNftRules,
+  deleteNftTable,
+  forComponent,
+  hasNftTable,
+  messageOf,
+  nftTableName,
+  type World,
+} from "#base";
 import type { Informers } from "#client";
 import { proxyElements } from "./elements.ts";
 import { capacityFor, emptyElements, skeleton, transaction } from "./ruleset.ts";
@@ -25,14 +33,13 @@ const gatherMs = 10;
 const verifyMs = 30_000;
 const retryMs = 1_000;
 
-export function proxyTable(clusterName: string): string {
-  return `knarr_${clusterName.replace(/[^a-z0-9]/g, "_")}_proxy`;
-}
+/** Which of the cluster's nftables tables this is. */
+const part = "proxy";
 
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
   const { world, informers } = options;
   const { log, clock } = forComponent(world, "proxy");
-  const table = proxyTable(options.clusterName);
+  const table = nftTableName(options.clusterName, part);
   const syncSeconds = world.metrics.latency("knarr_proxy_sync_seconds", "Time of one nftables transaction.");
   const serviceCache = informers.of(services);
   const sliceCache = informers.of(endpointSlices);
@@ -115,5 +122,5 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
 
 /** Removes the rules. A stopped agent leaves them, so that running pods keep their Services. */
 export async function removeProxy(clusterName: string): Promise<void> {
-  await deleteNftTable(proxyTable(clusterName));
+  await deleteNftTable(nftTableName(clusterName, part));
 }
