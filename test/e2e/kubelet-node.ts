@@ -1,12 +1,10 @@
 /** A real node for tests: containerd, a bridge-less network, a kubelet with its server, and an API in memory. */
-import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configMaps, type corev1, type Draft, pods, serviceAccounts } from "#api";
-import { startApiServer } from "#apiserver";
 import { createLogger, createWorld, runOk, systemClock, systemRandom, type World } from "#base";
-import { type Client, createClient } from "#client";
+import type { Client } from "#client";
 import { type Kubelet, type KubeletConfig, startKubelet } from "#kubelet";
 import {
   buildImage,
@@ -17,6 +15,7 @@ import {
   unmountBelow,
 } from "#runtime";
 import { openEmbeddedStore } from "#store";
+import { startTestServer } from "../../src/apiserver/testing/start.ts";
 import { createAuthority, type KeyPair } from "../../src/distro/certificates.ts";
 import { createCgroups } from "../../src/kubelet/cgroups.ts";
 
@@ -63,25 +62,7 @@ export function canRunContainers(): boolean {
 /** An API server in this process, with what controllers would have put into the namespace. */
 async function startTestApi(world: World): Promise<{ client: Client; stop(): Promise<void> }> {
   const store = await openEmbeddedStore({ world, memory: true });
-  const pem = generateKeyPairSync("ec", {
-    namedCurve: "P-256",
-    publicKeyEncoding: { type: "spki", format: "pem" },
-    privateKeyEncoding: { type: "pkcs8", format: "pem" },
-  });
-  const api = await startApiServer({
-    world,
-    store,
-    tls: { cert: "", key: "" },
-    clientCa: "",
-    serviceCidr: "10.96.0.0/24",
-    nodePortRange: { from: 30_000, to: 30_009 },
-    advertiseAddress: "127.0.0.1",
-    serviceAccountKey: { cert: pem.publicKey, key: pem.privateKey },
-    issuer: "https://kubernetes.default.svc.cluster.local",
-    tokens: [],
-    kubeletClient: { cert: "", key: "", ca: "" },
-  });
-  const client = createClient(api.transport({ username: "admin", groups: ["system:masters"] }));
+  const { client, stop } = await startTestServer({ world, store });
   const account = { namespace: "default", name: "default" };
   await client.create(serviceAccounts, { apiVersion: "v1", kind: "ServiceAccount", metadata: account });
   const root = { namespace: "default", name: "kube-root-ca.crt" };
@@ -91,13 +72,7 @@ async function startTestApi(world: World): Promise<{ client: Client; stop(): Pro
     metadata: root,
     data: { "ca.crt": "ca" },
   });
-  return {
-    client,
-    async stop() {
-      await api.stop();
-      await store.close();
-    },
-  };
+  return { client, stop };
 }
 
 export async function startTestNode(config: Partial<KubeletConfig> = {}): Promise<TestNode> {
