@@ -43,6 +43,7 @@ export { servedResources } from "./generated/resources.ts";
 export type * from "./generated/types/index.ts";
 export * from "./meta/decode.ts";
 export { ageColumn, column, defineResource, nameColumn } from "./meta/define-resource.ts";
+export { defineVersion, storedOf } from "./meta/define-version.ts";
 export * from "./meta/definition.ts";
 export * from "./meta/descriptions.ts";
 export * from "./meta/field-error.ts";

@@ -58,9 +58,9 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   subjectAccessReviews,
 ];
 
-/** Those with objects: reviews are only answered. */
-export const storedDefinitions: readonly ResourceDefinition[] = resourceDefinitions.filter((definition) =>
-  definition.verbs.includes("list"),
+/** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */
+export const storedDefinitions: readonly ResourceDefinition[] = resourceDefinitions.filter(
+  (definition) => definition.verbs.includes("list") && !definition.storedAs,
 );
 
 const byResource = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));

@@ -4,11 +4,13 @@
  * https://kubernetes.io/docs/concepts/architecture/garbage-collection/
  */
 import {
+  definitionOfKind,
   isStatus,
   type KubernetesObject,
   type metav1,
   type ResourceDefinition,
   storedDefinitions,
+  storedOf,
 } from "#api";
 import type { Informer, Informers } from "#client";
 import { joinKey } from "#client";
@@ -113,7 +115,9 @@ function definitionOf(reference: Owner): ResourceDefinition | undefined {
   const [group, version] = reference.apiVersion.includes("/")
     ? reference.apiVersion.split("/")
     : ["", reference.apiVersion];
-  return collected.find((d) => d.group === group && d.version === version && d.kind === reference.kind);
+  // References name any version; the caches hold the stored one.
+  const found = definitionOfKind({ group: group!, version: version!, kind: reference.kind });
+  return found && collected.find((each) => each === storedOf(found));
 }
 
 /** Owners live in the same namespace or in none; an object of the same name but another uid is another object. */

@@ -7,8 +7,8 @@ import {
   formatTime,
   namespaces,
   type ResourceDefinition,
-  resourceDefinitions,
   sameJson,
+  storedDefinitions,
 } from "#api";
 import { messageOf } from "#base";
 import type { Client } from "#client";
@@ -55,7 +55,7 @@ export const namespaceController = defineController<Namespace, Plan>({
   decide(namespace) {
     if (!namespace.metadata.deletionTimestamp || !namespace.spec?.finalizers?.includes(finalizer))
       return undefined;
-    const resources = resourceDefinitions.filter(
+    const resources = storedDefinitions.filter(
       (definition) => definition.namespaced && definition.verbs.includes("deletecollection"),
     );
     return { resources };

@@ -36,6 +36,21 @@ export interface SubresourceDefinition {
 /** Reads one selectable field. A method's type, so that definitions of one kind fit where any kind is asked for. */
 export type FieldGetter<T> = { get(object: Readonly<T>): string }["get"];
 
+/** How objects of a further version stand in the storage of another definition. */
+export interface StoredAs<T extends KubernetesObject = KubernetesObject> {
+  readonly definition: ResourceDefinition;
+  /** Both take an object of the caller's own, and may change it or answer another. */
+  toStored(object: T): KubernetesObject;
+  fromStored(object: KubernetesObject): T;
+  /** Selectable fields of this version and their names in the stored one. */
+  readonly fieldLabels: Readonly<Record<string, string>>;
+  /** What this version demands beyond `validate` and `validateUpdate`, said of the stored shape. */
+  validateRequest?(
+    object: Readonly<KubernetesObject>,
+    old: Readonly<KubernetesObject> | undefined,
+  ): FieldError[];
+}
+
 export interface ResourceDefinition<T extends KubernetesObject = KubernetesObject> extends ResourceType<T> {
   /** Key of the object's type in the schema tables: `io.k8s.api.core.v1.Pod`. */
   readonly typeName: string;
@@ -66,4 +81,6 @@ export interface ResourceDefinition<T extends KubernetesObject = KubernetesObjec
   /** Field selectors beside `metadata.name` and `metadata.namespace`. */
   readonly selectableFields: Readonly<Record<string, FieldGetter<T>>>;
   readonly columns: readonly Column<T>[];
+  /** Absent: objects are stored in this very shape. Made by `defineVersion`. */
+  readonly storedAs?: StoredAs<T>;
 }

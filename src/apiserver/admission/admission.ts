@@ -8,7 +8,10 @@ import type { User } from "../user.ts";
 
 export interface Attributes {
   readonly operation: "CREATE" | "UPDATE" | "DELETE";
+  /** The stored version: `object` and `old` are of its shape. */
   readonly definition: ResourceDefinition;
+  /** The version that the request names, where it is another one. */
+  readonly requested?: ResourceDefinition;
   readonly subresource: string;
   readonly namespace: string | undefined;
   readonly name: string;

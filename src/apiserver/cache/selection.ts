@@ -6,6 +6,7 @@ import {
   parseFieldSelector,
   parseLabelSelector,
   type ResourceDefinition,
+  storedOf,
 } from "#api";
 import type { CachedObject } from "./cached-object.ts";
 import { keyPrefix } from "./keys.ts";
@@ -24,13 +25,20 @@ export function selectionOf(
   selectors: { labelSelector?: string | null; fieldSelector?: string | null },
 ): Selection {
   const labels = selectors.labelSelector ? parseLabelSelector(selectors.labelSelector) : [];
-  const fields = selectors.fieldSelector ? parseFieldSelector(selectors.fieldSelector, definition) : [];
+  const fields = selectors.fieldSelector ? fieldsOf(selectors.fieldSelector, definition) : [];
   const isFiltered = labels.length > 0 || fields.length > 0;
   return {
-    prefix: keyPrefix(definition, namespace),
+    prefix: keyPrefix(storedOf(definition), namespace),
     matches: isFiltered ? (object) => matchesAll(object, labels, fields) : undefined,
     isFiltered,
   };
+}
+
+/** Objects know their fields by the names of the stored version. */
+function fieldsOf(text: string, definition: ResourceDefinition): FieldRequirement[] {
+  const labels = definition.storedAs?.fieldLabels;
+  const fields = parseFieldSelector(text, definition);
+  return labels ? fields.map((each) => ({ ...each, field: labels[each.field] ?? each.field })) : fields;
 }
 
 function matchesAll(

@@ -2,7 +2,13 @@
  * One watch: the initial state or the missed changes first, then every change as it is published. A watcher that does
  * not read is dropped with 410 when its queue is full; nothing is buffered without bound.
  */
-import { expired, type KubernetesObject, type StatusError } from "#api";
+import {
+  apiVersionOf,
+  expired,
+  type KubernetesObject,
+  type ResourceDefinition,
+  type StatusError,
+} from "#api";
 import type { Clock } from "#base";
 import type { CachedObject } from "./cached-object.ts";
 import type { Selection } from "./selection.ts";
@@ -19,6 +25,8 @@ export interface WatchEncoder {
 }
 
 export interface WatchRequest {
+  /** Names bookmarks: a version may be watched that is not the stored one. */
+  definition: Pick<ResourceDefinition, "group" | "version" | "kind">;
   selection: Selection;
   encoder: WatchEncoder;
   /** Undefined: send the state first. */
@@ -176,11 +184,14 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
   }
 
   #bookmark(revision: number, isInitialEnd: boolean): Buffer {
-    const { definition } = this.#cache;
-    const apiVersion = definition.group ? `${definition.group}/${definition.version}` : definition.version;
+    const { definition } = this.#request;
     const annotations = isInitialEnd ? { annotations: { [initialEventsEndAnnotation]: "true" } } : {};
     const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...annotations };
-    return this.#request.encoder.encodeOther("BOOKMARK", { kind: definition.kind, apiVersion, metadata });
+    return this.#request.encoder.encodeOther("BOOKMARK", {
+      kind: definition.kind,
+      apiVersion: apiVersionOf(definition),
+      metadata,
+    });
   }
 }
 

@@ -8,7 +8,7 @@ import {
   renderTable,
   type StatusError,
 } from "#api";
-import type { CachedObject } from "../cache/cached-object.ts";
+import { type CachedObject, serialize } from "../cache/cached-object.ts";
 import type { Page } from "../cache/list.ts";
 import type { Outcome } from "../registry/context.ts";
 import { type ApiResponse, bytesResponse, jsonResponse } from "./exchange.ts";
@@ -19,6 +19,13 @@ export interface View {
   definition: ResourceDefinition;
   include: IncludeObject;
   nowMs: number;
+}
+
+/** A stored object, the caller's own, in the version that was asked for. */
+export type Reader = (object: KubernetesObject) => KubernetesObject;
+
+export function readerOf({ storedAs }: ResourceDefinition): Reader {
+  return storedAs ? (object) => storedAs.fromStored(object) : (object) => object;
 }
 
 export function includeObjectOf(query: URLSearchParams): IncludeObject {
@@ -38,9 +45,10 @@ export async function outcomeResponse(view: View, outcome: Outcome): Promise<Api
 }
 
 export async function objectResponse(view: View, code: number, object: CachedObject): Promise<ApiResponse> {
+  const parse = () => readerOf(view.definition)(object.parse());
   switch (view.representation) {
     case "table": {
-      const parsed = object.parse();
+      const parsed = parse();
       return jsonResponse(
         code,
         tableOf(view, [parsed], { resourceVersion: parsed.metadata.resourceVersion }),
@@ -49,11 +57,15 @@ export async function objectResponse(view: View, code: number, object: CachedObj
     case "partial":
       return jsonResponse(code, partialOf(object.parse()));
     case "yaml":
-      return yamlResponse(code, object.parse());
+      return yamlResponse(code, parse());
     case "protobuf":
-      return protobufResponse(code, object.parse());
+      return protobufResponse(code, parse());
     default:
-      return bytesResponse(code, mediaTypes.json, object.bytes);
+      return bytesResponse(
+        code,
+        mediaTypes.json,
+        view.definition.storedAs ? serialize(parse()) : object.bytes,
+      );
   }
 }
 
@@ -91,7 +103,8 @@ export async function listResponse(view: View, page: Page): Promise<ApiResponse>
   };
   const { definition } = view;
   const head = { kind: `${definition.kind}List`, apiVersion: apiVersionOf(definition), metadata };
-  const parsed = () => page.objects.map((o) => o.parse());
+  const read = readerOf(definition);
+  const parsed = () => page.objects.map((o) => read(o.parse()));
   switch (view.representation) {
     case "table":
       return jsonResponse(200, tableOf(view, parsed(), metadata));
@@ -104,11 +117,17 @@ export async function listResponse(view: View, page: Page): Promise<ApiResponse>
     case "protobuf":
       return protobufResponse(200, { ...head, items: parsed() });
     default:
-      return streamedList(head, page.objects);
+      return streamedList(head, definition.storedAs ? parsed().map(bytesOf) : page.objects);
   }
 }
 
-function streamedList(head: unknown, objects: readonly CachedObject[]): ApiResponse {
+type Piece = Pick<CachedObject, "bytes">;
+
+function bytesOf(object: KubernetesObject): Piece {
+  return { bytes: serialize(object) };
+}
+
+function streamedList(head: unknown, objects: readonly Piece[]): ApiResponse {
   const opening = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`);
   const closing = Buffer.from("]}\n");
   let size = opening.length + closing.length + Math.max(0, objects.length - 1);
@@ -122,7 +141,7 @@ function streamedList(head: unknown, objects: readonly CachedObject[]): ApiRespo
 /** Bytes laid end to end, gathered into chunks; other work gets its turn between them. */
 function listChunks(
   opening: Buffer,
-  objects: readonly CachedObject[],
+  objects: readonly Piece[],
   closing: Buffer,
 ): AsyncIterable<Uint8Array> & { pieces(): Generator<Buffer> } {
   const comma = Buffer.from(",");

@@ -6,6 +6,7 @@ import {
   methodNotAllowed,
   type policyv1,
   StatusError,
+  storedOf,
 } from "#api";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import type { Outcome } from "../registry/context.ts";
@@ -45,8 +46,9 @@ const kinds = {
 } satisfies Record<string, ExpectedKind>;
 
 export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiResponse> {
-  const { info, definition } = call;
-  if (!Object.hasOwn(definition.subresources, info.subresource)) throw notServed();
+  const { info } = call;
+  const definition = storedOf(call.definition);
+  if (!Object.hasOwn(call.definition.subresources, info.subresource)) throw notServed();
   switch (info.subresource) {
     case "status":
       return partCall(call, statusStrategy(definition));
@@ -110,8 +112,9 @@ async function postCall(
 }
 
 async function scaleCall(call: Call): Promise<ApiResponse> {
-  const { registry, definition, request } = call;
+  const { registry, request } = call;
   const target = targetOf(call);
+  const { definition } = target;
   if (request.method === "GET") {
     const object = registry.storage.get(definition, target.namespace, target.name).parse();
     return plainOutcome(call, { code: 200, object: scaleOf(object) });

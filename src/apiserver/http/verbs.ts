@@ -9,6 +9,7 @@ import {
   methodNotAllowed,
   type ResourceDefinition,
   StatusError,
+  storedOf,
   type Verb,
 } from "#api";
 import { listPage } from "../cache/list.ts";
@@ -16,7 +17,7 @@ import { selectionOf } from "../cache/selection.ts";
 import type { Outcome, Registry, Target, WriteContext } from "../registry/context.ts";
 import { create } from "../registry/create.ts";
 import { remove, removeCollection } from "../registry/delete.ts";
-import { change, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { change, type Make, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
 import {
   bodyParser,
   decodeObject,
@@ -29,7 +30,14 @@ import type { ApiRequest, ApiResponse } from "./exchange.ts";
 import { negotiate } from "./negotiation.ts";
 import { patchOf } from "./patch.ts";
 import type { ResourceInfo } from "./request-info.ts";
-import { includeObjectOf, listResponse, objectResponse, outcomeResponse, type View } from "./respond.ts";
+import {
+  includeObjectOf,
+  listResponse,
+  objectResponse,
+  outcomeResponse,
+  readerOf,
+  type View,
+} from "./respond.ts";
 import { warningHeader } from "./warnings.ts";
 
 /** One request on a resource that is served. */
@@ -58,7 +66,28 @@ export function targetOf({ info, definition }: Call): Target {
   if (definition.namespaced && !info.namespace) {
     throw badRequest(`${definition.resource} stand in namespaces: the path must name one`);
   }
-  return { definition, namespace: info.namespace, name: info.name };
+  const stored = storedOf(definition);
+  const requested = stored === definition ? {} : { requested: definition };
+  return { definition: stored, ...requested, namespace: info.namespace, name: info.name };
+}
+
+/** What the registry works with is of the stored version's shape. */
+function asStored(definition: ResourceDefinition, object: KubernetesObject): KubernetesObject {
+  const { storedAs } = definition;
+  if (!storedAs) return object;
+  definition.defaults(object);
+  return storedAs.toStored(object);
+}
+
+/** A function that makes objects of the requested version, as one that makes stored ones. */
+function makeStored(definition: ResourceDefinition, make: Make): Make {
+  if (!definition.storedAs) return make;
+  const read = readerOf(definition);
+  return (current) =>
+    asStored(
+      definition,
+      make(() => read(current())),
+    );
 }
 
 export function contextOf({ request }: Call): WriteContext {
@@ -122,7 +151,8 @@ export async function createOne(call: Call): Promise<ApiResponse> {
   requireVerb(call.definition, "create");
   const warnings: string[] = [];
   const object = await readObject(call, expectedKindOf(call.definition), warnings);
-  const outcome = await create(call.registry, targetOf(call), contextOf(call), object);
+  const stored = asStored(call.definition, object);
+  const outcome = await create(call.registry, targetOf(call), contextOf(call), stored);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
 
@@ -137,12 +167,15 @@ export async function readObject(
 
 export async function updateOne(call: Call): Promise<ApiResponse> {
   requireVerb(call.definition, "update");
-  return updateWith(call, mainStrategy(call.definition));
+  return updateWith(call, mainStrategy(storedOf(call.definition)));
 }
 
 export async function updateWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
   const warnings: string[] = [];
-  const make = await replacement(call, expectedKindOf(call.definition), warnings);
+  const make = makeStored(
+    call.definition,
+    await replacement(call, expectedKindOf(call.definition), warnings),
+  );
   const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
@@ -163,12 +196,12 @@ export async function replacement(
 
 export function patchOne(call: Call): Promise<ApiResponse> {
   requireVerb(call.definition, "patch");
-  return patchWith(call, mainStrategy(call.definition));
+  return patchWith(call, mainStrategy(storedOf(call.definition)));
 }
 
 export async function patchWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
   const warnings: string[] = [];
-  const make = patchOf(call.request, expectedKindOf(call.definition), warnings);
+  const make = makeStored(call.definition, patchOf(call.request, expectedKindOf(call.definition), warnings));
   const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
@@ -190,7 +223,7 @@ export async function deleteMany(call: Call): Promise<ApiResponse> {
   requireVerb(definition, "deletecollection");
   const options = await deleteOptionsOf(request);
   const selection = selectionOf(definition, info.namespace, selectorsOf(request.query));
-  const target = { definition, namespace: info.namespace };
+  const target = { definition: storedOf(definition), namespace: info.namespace };
   const objects = await removeCollection(registry, target, deleteContext(call, options), options, selection);
   return listResponse(viewOf(call), { revision: registry.storage.store.revision, objects });
 }

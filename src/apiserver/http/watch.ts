@@ -1,5 +1,6 @@
 /** The watch verb. https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes */
 import {
+  apiVersionOf,
   encodeProtobuf,
   encodeWatchFrame,
   type FieldError,
@@ -19,7 +20,7 @@ import {
 } from "../cache/watch-stream.ts";
 import type { ApiResponse } from "./exchange.ts";
 import { mediaTypes, notAcceptable } from "./negotiation.ts";
-import { partialOf, tableOf, type View } from "./respond.ts";
+import { partialOf, type Reader, readerOf, tableOf, type View } from "./respond.ts";
 import { type Call, requireVerb, selectorsOf, viewOf, wholeNumber } from "./verbs.ts";
 
 const timeoutMinSeconds = 1800;
@@ -51,6 +52,7 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   const stream = new WatchStream(
     cache,
     {
+      definition,
       selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
       encoder: encoderOf(view, world.clock),
       afterRevision: after,
@@ -105,32 +107,36 @@ function validateWatchQuery(query: URLSearchParams): void {
 }
 
 function encoderOf(view: View, clock: Clock): WatchEncoder {
+  const read = readerOf(view.definition);
+  const version = view.definition.storedAs ? ` ${apiVersionOf(view.definition)}` : "";
   switch (view.representation) {
     case "json":
-      return jsonWatchEncoder;
+      return version ? convertingWatchEncoder(`json${version}`, read) : jsonWatchEncoder;
     case "partial":
       return convertingWatchEncoder("partial", partialOf);
     case "table":
-      return convertingWatchEncoder(`table ${view.include}`, (object, isFirst) =>
+      return convertingWatchEncoder(`table ${view.include}${version}`, (object, isFirst) =>
         tableOf(
           { ...view, nowMs: clock.now() },
-          [object],
+          [read(object)],
           { resourceVersion: object.metadata.resourceVersion },
           isFirst,
         ),
       );
     case "protobuf":
-      return protobufEncoder;
+      return protobufEncoder(version, read);
     default:
       throw notAcceptable();
   }
 }
 
-const protobufEncoder: WatchEncoder = {
-  id: () => "protobuf",
-  encode: (type, object) => protobufFrame(type, object.parse()),
-  encodeOther: (type, object) => protobufFrame(type, object as KubernetesObject),
-};
+function protobufEncoder(version: string, read: Reader): WatchEncoder {
+  return {
+    id: () => `protobuf${version}`,
+    encode: (type, object) => protobufFrame(type, read(object.parse())),
+    encodeOther: (type, object) => protobufFrame(type, object as KubernetesObject),
+  };
+}
 
 function protobufFrame(type: string, object: KubernetesObject): Buffer {
   const bytes = encodeProtobuf(object);

@@ -1,5 +1,5 @@
 /** What a request says beside its object, and what an answer is. */
-import type { KubernetesObject, metav1, ResourceDefinition } from "#api";
+import type { FieldError, KubernetesObject, metav1, ResourceDefinition } from "#api";
 import type { World } from "#base";
 import type { Admission } from "../admission/admission.ts";
 import type { CachedObject } from "../cache/cached-object.ts";
@@ -14,7 +14,10 @@ export interface Registry {
 }
 
 export interface Target {
+  /** The stored version: everything in the registry is of its shape. */
   readonly definition: ResourceDefinition;
+  /** The version that the request names, where it is another one. */
+  readonly requested?: ResourceDefinition;
   readonly namespace: string | undefined;
   readonly name: string;
 }
@@ -22,6 +25,15 @@ export interface Target {
 export interface WriteContext {
   readonly user: User;
   readonly dryRun: boolean;
+}
+
+/** What only the requested version demands. */
+export function requestErrors(
+  { requested }: Target,
+  object: Readonly<KubernetesObject>,
+  old: Readonly<KubernetesObject> | undefined,
+): FieldError[] {
+  return requested?.storedAs?.validateRequest?.(object, old) ?? [];
 }
 
 /** Either stored bytes or an object of another kind. */

@@ -11,7 +11,7 @@ import {
 import type { Attributes } from "../admission/admission.ts";
 import { CachedObject, serialize } from "../cache/cached-object.ts";
 import { keyOf } from "../cache/keys.ts";
-import type { Outcome, Registry, Target, WriteContext } from "./context.ts";
+import { type Outcome, type Registry, requestErrors, type Target, type WriteContext } from "./context.ts";
 import { StaleError } from "./storage.ts";
 
 const generatedSuffixLength = 5;
@@ -94,6 +94,7 @@ async function createOnce(
   const attributes: Attributes = {
     operation: "CREATE",
     definition,
+    ...(target.requested ? { requested: target.requested } : {}),
     subresource: "",
     namespace,
     name: object.metadata.name ?? "",
@@ -107,7 +108,11 @@ async function createOnce(
     await admission.prepare(attributes);
     admission.mutate(attributes);
     definition.onCreate(object, { nowMs: world.clock.now() });
-    const errors = [...validateObjectMeta(object.metadata, definition), ...definition.validate(object)];
+    const errors = [
+      ...validateObjectMeta(object.metadata, definition),
+      ...definition.validate(object),
+      ...requestErrors(target, object, undefined),
+    ];
     if (errors.length > 0) throw invalidObject(definition, object.metadata.name ?? "", errors);
     admission.validate(attributes);
     if (!context.dryRun) return await storage.put(definition, object, 0);

@@ -7,6 +7,7 @@ import {
   StatusError,
   serviceUnavailable,
   storedDefinitions,
+  storedOf,
 } from "#api";
 import { assert, type World } from "#base";
 import { CompareError, type Store, StoreUnavailableError } from "#store";
@@ -60,7 +61,7 @@ export class Storage {
   }
 
   cache(definition: ResourceDefinition): WatchCache {
-    const cache = this.#caches.get(definition);
+    const cache = this.#caches.get(storedOf(definition));
     assert(cache, `no cache for ${definition.resource}`);
     return cache;
   }
@@ -70,7 +71,7 @@ export class Storage {
     namespace: string | undefined,
     name: string,
   ): CachedObject | undefined {
-    return this.cache(definition).get(keyOf(definition, namespace, name));
+    return this.cache(definition).get(keyOf(storedOf(definition), namespace, name));
   }
 
   get(definition: ResourceDefinition, namespace: string | undefined, name: string): CachedObject {

@@ -14,7 +14,7 @@ import {
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
 import { CachedObject, serialize } from "../cache/cached-object.ts";
-import type { Outcome, Registry, Target, WriteContext } from "./context.ts";
+import { type Outcome, type Registry, requestErrors, type Target, type WriteContext } from "./context.ts";
 import { isFinished } from "./deletion.ts";
 import { modified, onLatest, StaleError } from "./storage.ts";
 
@@ -145,6 +145,7 @@ async function changeOnce(
   const attributes: Attributes = {
     operation: "UPDATE",
     definition,
+    ...(target.requested ? { requested: target.requested } : {}),
     subresource,
     namespace,
     name,
@@ -162,6 +163,7 @@ async function changeOnce(
     const errors = [
       ...validateObjectMetaUpdate(object.metadata, old.metadata),
       ...strategy.validate(object, old),
+      ...(subresource === "" ? requestErrors(target, object, old) : []),
     ];
     if (errors.length > 0) throw invalidObject(definition, name, errors);
     admission.validate(attributes);
