@@ -30,6 +30,13 @@ const tasks = {
     ensureBuild(node);
     steps([tool("vitest"), "run", "--project", "e2e", ...args]);
   },
+  conformance: () => {
+    ensureBuild(node);
+    if (args.includes("--write")) env.CONFORMANCE_WRITE = "1";
+    const rest = args.filter((arg) => arg !== "--write");
+    const reporters = ["--reporter=default", "--reporter=./test/conformance/report.ts"];
+    steps([tool("vitest"), "run", "--project", "conformance", ...reporters, ...rest]);
+  },
   bench: () => {
     ensureBuild(node);
     steps([node, "bench/run.ts", ...args]);

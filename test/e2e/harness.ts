@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inject, test } from "vitest";
-import { systemClock } from "#base";
 import { KubectlRunner } from "./kubectl.ts";
+
+export { eventually } from "../eventually.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -17,26 +18,6 @@ export const needsRecentKubectl = test.skipIf(Number(inject("kubectls").at(-1)!.
 
 export function example(name: string): string {
   return readFileSync(join(root, "examples", name), "utf8");
-}
-
-/** Asks until the answer is not undefined; an error counts as «not yet», and is thrown when time is up. */
-export async function eventually<T>(
-  what: string,
-  ask: () => Promise<T | undefined>,
-  patienceMs = 60_000,
-): Promise<T> {
-  const deadline = systemClock.monotonic() + patienceMs;
-  let last: unknown;
-  while (systemClock.monotonic() < deadline) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-    } catch (error) {
-      last = error;
-    }
-    await systemClock.sleep(100);
-  }
-  throw new Error(`${what} did not come about in ${patienceMs / 1000} s`, { cause: last });
 }
 
 /** The body of a GET; throws for anything but 200. */

@@ -1,0 +1,54 @@
+/**
+ * The cluster under test: the one of CONFORMANCE_KUBECONFIG, whoever built it, or else a real one of our own, started as a
+ * user would and with busybox made from the machine's own.
+ */
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+import { run } from "#base";
+import { installPackages } from "#distro";
+import { knarr } from "../e2e/knarr.ts";
+import { findKubectls, type Kubectl } from "../e2e/kubectl.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    conformanceKubeconfig: string;
+    conformanceImage: string;
+    conformanceKubectl: Kubectl;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const kubectl = (await findKubectls()).at(-1);
+  if (!kubectl) throw new Error("there is no kubectl on this machine");
+  project.provide("conformanceKubectl", kubectl);
+  // Any image with a shell and the usual small commands; clusters with a registry at hand find this one there.
+  project.provide("conformanceImage", process.env.CONFORMANCE_IMAGE ?? "busybox");
+  const given = process.env.CONFORMANCE_KUBECONFIG;
+  if (given) {
+    project.provide("conformanceKubeconfig", given);
+    return async () => {};
+  }
+  return ownCluster(project);
+}
+
+async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), "knarr-conformance-"));
+  const env = { KUBECONFIG: join(folder, "kubeconfig") };
+  const name = `conformance-${process.pid}`;
+  if (!existsSync("/bin/busybox")) await installPackages(["busybox-static"]);
+  try {
+    process.stdout.write(await knarr(["up", "--name", name], { env }));
+    process.stdout.write(await knarr(["image", "busybox", "--name", name], { env }));
+  } catch (error) {
+    await run("./knarr", ["down", "--purge", "--name", name], { env });
+    throw error;
+  }
+  project.provide("conformanceKubeconfig", env.KUBECONFIG);
+  return async () => {
+    await knarr(["down", "--purge", "--name", name], { env });
+    await rm(folder, { recursive: true, force: true });
+  };
+}
