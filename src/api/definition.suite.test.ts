@@ -54,6 +54,23 @@ const minimal: Record<string, object> = {
   SelfSubjectRulesReview: { spec: { namespace: "default" } },
   SubjectAccessReview: { spec: { groups: ["g"], nonResourceAttributes: { verb: "get", path: "/healthz" } } },
   Lease: { spec: { holderIdentity: "me", leaseDurationSeconds: 15 } },
+  Binding: { target: { kind: "Node", name: "n" } },
+  ComponentStatus: { conditions: [{ type: "Healthy", status: "True" }] },
+  LimitRange: { spec: { limits: [{ type: "Container", max: { cpu: "1" } }] } },
+  PodTemplate: { template },
+  ReplicationController: { spec: { selector: { app: "a" }, template } },
+  ResourceQuota: { spec: { hard: { pods: "10" } } },
+  RuntimeClass: { handler: "runc" },
+  Role: { rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }] },
+  ClusterRole: { rules: [{ nonResourceURLs: ["/healthz"], verbs: ["get"] }] },
+  RoleBinding: {
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "r" },
+    subjects: [{ kind: "ServiceAccount", name: "a" }],
+  },
+  ClusterRoleBinding: {
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "r" },
+    subjects: [{ kind: "User", name: "u" }],
+  },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
 };
 

@@ -14,9 +14,12 @@ export { cronJobs } from "./batch/cron-job.ts";
 export { jobs } from "./batch/job.ts";
 export { parseSchedule, type Schedule, ScheduleError } from "./batch/schedule.ts";
 export { leases } from "./coordination/lease.ts";
+export { bindings } from "./core/binding.ts";
+export { componentStatuses } from "./core/component-status.ts";
 export { configMaps } from "./core/config-map.ts";
 export { endpoints } from "./core/endpoints.ts";
 export { events } from "./core/event.ts";
+export { limitRanges } from "./core/limit-range.ts";
 export { namespaces } from "./core/namespace.ts";
 export { nodes } from "./core/node.ts";
 export {
@@ -34,6 +37,9 @@ export {
   keepAllButEphemeralContainers,
   validateEphemeralContainersUpdate,
 } from "./core/pod-spec/validate-pod.ts";
+export { podTemplates } from "./core/pod-template.ts";
+export { replicationControllers } from "./core/replication-controller.ts";
+export { resourceQuotas } from "./core/resource-quota.ts";
 export { secrets } from "./core/secret.ts";
 export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";
@@ -60,7 +66,12 @@ export type * from "./meta/served-resource.ts";
 export * from "./meta/status.ts";
 export * from "./meta/table.ts";
 export * from "./meta/time.ts";
+export { runtimeClasses } from "./node/runtime-class.ts";
 export { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
+export { clusterRoles } from "./rbac/cluster-role.ts";
+export { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
+export { roles } from "./rbac/role.ts";
+export { roleBindings } from "./rbac/role-binding.ts";
 export * from "./registry.ts";
 export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
 export * from "./validation/names.ts";

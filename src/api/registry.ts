@@ -14,19 +14,30 @@ import {
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
+import { bindings } from "./core/binding.ts";
+import { componentStatuses } from "./core/component-status.ts";
 import { configMaps } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
 import { events } from "./core/event.ts";
+import { limitRanges } from "./core/limit-range.ts";
 import { namespaces } from "./core/namespace.ts";
 import { nodes } from "./core/node.ts";
 import { pods } from "./core/pod.ts";
+import { podTemplates } from "./core/pod-template.ts";
+import { replicationControllers } from "./core/replication-controller.ts";
+import { resourceQuotas } from "./core/resource-quota.ts";
 import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
+import { runtimeClasses } from "./node/runtime-class.ts";
 import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
+import { clusterRoles } from "./rbac/cluster-role.ts";
+import { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
+import { roles } from "./rbac/role.ts";
+import { roleBindings } from "./rbac/role-binding.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
 
 export const resourceDefinitions: readonly ResourceDefinition[] = [
@@ -56,6 +67,17 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   selfSubjectAccessReviews,
   selfSubjectRulesReviews,
   subjectAccessReviews,
+  bindings,
+  componentStatuses,
+  limitRanges,
+  podTemplates,
+  replicationControllers,
+  resourceQuotas,
+  runtimeClasses,
+  clusterRoles,
+  clusterRoleBindings,
+  roles,
+  roleBindings,
 ];
 
 /** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */

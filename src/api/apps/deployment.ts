@@ -7,7 +7,13 @@ import {
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
 import type { appsv1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import {
+  ageColumn,
+  column,
+  defineResource,
+  keepAllButStatusWithLabels,
+  nameColumn,
+} from "../meta/define-resource.ts";
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "../meta/field-error.ts";
 import { scaledValue } from "../meta/int-or-string.ts";
 import { formatLabelSelector } from "../meta/label-selector.ts";
@@ -128,6 +134,7 @@ export const deployments = defineResource<appsv1.Deployment>({
     ...validateDeployment(deployment),
     ...immutable(deployment.spec.selector, old.spec.selector, "spec.selector"),
   ],
+  onStatusUpdate: keepAllButStatusWithLabels,
   validateStatusUpdate: validateStatus,
   columns: [
     nameColumn(),

@@ -4,11 +4,12 @@ import {
   defaultPodTemplate,
   immutable,
   nonNegative,
+  validateReplicaCounts,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
 import type { appsv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
-import { type FieldError, invalid } from "../meta/field-error.ts";
+import type { FieldError } from "../meta/field-error.ts";
 import { formatLabelSelector } from "../meta/label-selector.ts";
 
 type ReplicaSet = Readonly<appsv1.ReplicaSet>;
@@ -19,18 +20,6 @@ function validateReplicaSet(set: ReplicaSet): FieldError[] {
     ...nonNegative(set.spec.minReadySeconds, "spec.minReadySeconds"),
     ...validateRunningWorkload(set.spec, "ReplicaSet"),
   ];
-}
-
-function validateStatus(set: ReplicaSet): FieldError[] {
-  const { replicas = 0, ...status } = set.status ?? {};
-  const errors = nonNegative(replicas, "status.replicas");
-  for (const name of ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] as const) {
-    errors.push(...nonNegative(status[name], `status.${name}`));
-    if ((status[name] ?? 0) > replicas) {
-      errors.push(invalid(`status.${name}`, status[name], "cannot be greater than status.replicas"));
-    }
-  }
-  return errors;
 }
 
 export const replicaSets = defineResource<appsv1.ReplicaSet>({
@@ -61,7 +50,7 @@ export const replicaSets = defineResource<appsv1.ReplicaSet>({
     ...validateReplicaSet(set),
     ...immutable(set.spec.selector, old.spec.selector, "spec.selector"),
   ],
-  validateStatusUpdate: validateStatus,
+  validateStatusUpdate: ({ status }) => validateReplicaCounts(status ?? { replicas: 0 }),
   selectableFields: { "status.replicas": (set) => String(set.status?.replicas ?? 0) },
   columns: [
     nameColumn(),

@@ -4,7 +4,7 @@ import {
   ageColumn,
   column,
   defineResource,
-  keepAllButStatusAndLabels,
+  keepAllButStatus,
   nameColumn,
   proxyVerbs,
 } from "../meta/define-resource.ts";
@@ -54,7 +54,7 @@ export const nodes = defineResource<corev1.Node>({
   onUpdate(node, old) {
     node.status = old.status;
   },
-  onStatusUpdate: keepAllButStatusAndLabels,
+  onStatusUpdate: keepAllButStatus,
   validate: validateNode,
   validateUpdate: validateNodeUpdate,
   selectableFields: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },

@@ -1,6 +1,6 @@
 /** Pod. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
 import type { corev1 } from "../generated/types/index.ts";
-import { defineResource, keepAllButStatusAndLabels, proxyVerbs } from "../meta/define-resource.ts";
+import { defineResource, keepAllButStatus, proxyVerbs } from "../meta/define-resource.ts";
 import { formatTime } from "../meta/time.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod, defaultPodSpec } from "./pod-spec/defaults.ts";
@@ -52,7 +52,9 @@ export const pods = defineResource<corev1.Pod>({
     pod.status = old.status;
   },
   onStatusUpdate(pod, old) {
-    keepAllButStatusAndLabels(pod, old);
+    keepAllButStatus(pod, old);
+    if (old.metadata.ownerReferences) pod.metadata.ownerReferences = old.metadata.ownerReferences;
+    else delete pod.metadata.ownerReferences;
     if (old.status?.qosClass) pod.status.qosClass ??= old.status.qosClass;
   },
   validate: validatePod,

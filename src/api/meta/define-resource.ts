@@ -63,21 +63,19 @@ function keepStatus(object: WithStatus, old: Readonly<WithStatus>): void {
   object.status = old.status ?? {};
 }
 
-/** Everything but the status and the metadata stays as it was; labels too, as upstream does for most kinds. */
-function keepAllButStatus<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
-  keepAllButStatusAndLabels(object, old);
-  if (old.metadata.labels) object.metadata.labels = old.metadata.labels;
-  else delete object.metadata.labels;
-}
-
-/** As `keepAllButStatus`, for kinds whose agents label them while they report (nodes, pods). */
-export function keepAllButStatusAndLabels<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
+/** Everything but the status and the metadata stays as it was: labels and finalizers may come with a status. */
+export function keepAllButStatus<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
   const { metadata } = object;
   const status = (object as WithStatus).status ?? {};
   for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
   Object.assign(object, old, { metadata, status });
-  if (old.metadata.ownerReferences) metadata.ownerReferences = old.metadata.ownerReferences;
-  else delete metadata.ownerReferences;
+}
+
+/** For the kinds whose labels a status may not change. */
+export function keepAllButStatusWithLabels<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
+  keepAllButStatus(object, old);
+  if (old.metadata.labels) object.metadata.labels = old.metadata.labels;
+  else delete object.metadata.labels;
 }
 
 const nameDescription =
@@ -103,6 +101,17 @@ export function ageColumn<T extends KubernetesObject>(): Column<T> {
     description: ageDescription,
     priority: 0,
     cell: (object, nowMs) => ageOf(object.metadata.creationTimestamp, nowMs),
+  };
+}
+
+/** The second of the two columns that kinds without columns of their own have. */
+export function createdAtColumn<T extends KubernetesObject>(): Column<T> {
+  return {
+    name: "Created At",
+    type: "date",
+    description: ageDescription,
+    priority: 0,
+    cell: (object) => object.metadata.creationTimestamp ?? "",
   };
 }
 

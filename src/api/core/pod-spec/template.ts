@@ -72,6 +72,32 @@ export function nonNegative(value: number | undefined, field: string): FieldErro
     : [];
 }
 
+interface ReplicaCounts {
+  replicas: number;
+  fullyLabeledReplicas?: number;
+  readyReplicas?: number;
+  availableReplicas?: number;
+  observedGeneration?: number;
+}
+
+/** The counts of those that keep a number of equal pods: no part is more than the whole. */
+export function validateReplicaCounts(status: Readonly<ReplicaCounts>): FieldError[] {
+  const { replicas = 0, readyReplicas = 0, availableReplicas = 0 } = status;
+  const errors = nonNegative(replicas, "status.replicas");
+  const parts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] as const;
+  for (const name of [...parts, "observedGeneration"] as const)
+    errors.push(...nonNegative(status[name], `status.${name}`));
+  for (const name of parts) {
+    if ((status[name] ?? 0) > replicas)
+      errors.push(invalid(`status.${name}`, status[name], "cannot be greater than status.replicas"));
+  }
+  if (availableReplicas > readyReplicas)
+    errors.push(
+      invalid("status.availableReplicas", availableReplicas, "cannot be greater than readyReplicas"),
+    );
+  return errors;
+}
+
 /** Deep equality of plain JSON, whatever the order of keys; absent equals undefined. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
