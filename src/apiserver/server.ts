@@ -81,7 +81,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer: alwaysAllowAuthenticated,
-    documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`),
+    documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`, storage.resources),
     extensions: options.extensions ?? [],
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });

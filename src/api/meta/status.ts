@@ -93,6 +93,11 @@ export function notFound(subject: Subject, name: string): StatusError {
   );
 }
 
+/** No such path. */
+export function notServed(): StatusError {
+  return StatusError.of(404, "NotFound", "the server could not find the requested resource");
+}
+
 export function alreadyExists(subject: Subject, name: string): StatusError {
   return StatusError.of(
     409,

@@ -8,6 +8,7 @@ import {
   type ResourceDefinition,
   storedOf,
 } from "#api";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { CachedObject } from "./cached-object.ts";
 import { keyPrefix } from "./keys.ts";
 
@@ -26,10 +27,12 @@ export function selectionOf(
 ): Selection {
   const labels = selectors.labelSelector ? parseLabelSelector(selectors.labelSelector) : [];
   const fields = selectors.fieldSelector ? fieldsOf(selectors.fieldSelector, definition) : [];
+  const custom = fields.length > 0 ? customOf(definition) : undefined;
+  const seen = (object: CachedObject) => custom?.view(object) ?? object;
   const isFiltered = labels.length > 0 || fields.length > 0;
   return {
     prefix: keyPrefix(storedOf(definition), namespace),
-    matches: isFiltered ? (object) => matchesAll(object, labels, fields) : undefined,
+    matches: isFiltered ? (object) => matchesAll(seen(object), labels, fields) : undefined,
     isFiltered,
   };
 }

@@ -48,6 +48,7 @@ export class WatchCache {
   readonly #objects = new Map<string, CachedObject>();
   readonly #keys = new SortedKeys();
   readonly #listeners = new Set<CacheListener>();
+  readonly #closers = new Set<() => void>();
   #window: CacheEvent[] = [];
   /** Revisions at or above this can be listed and watched from. */
   #oldest = 0;
@@ -130,9 +131,16 @@ export class WatchCache {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Called when nothing comes any more. Answers how to stop listening. */
+  onClose(closer: () => void): () => void {
+    this.#closers.add(closer);
+    return () => void this.#closers.delete(closer);
+  }
+
   close(): void {
     this.#watch?.stop();
     this.#listeners.clear();
+    for (const closer of [...this.#closers]) closer();
   }
 
   #wrap(entry: StoreEntry): CachedObject {

@@ -20,6 +20,8 @@ export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED";
 export interface WatchEncoder {
   id(isFirst: boolean): string;
   encode(type: WatchEventType, object: CachedObject, isFirst: boolean): Buffer;
+  /** Frames are handed on one by one: whoever reads them takes each for itself. */
+  readonly single?: boolean;
   /** BOOKMARK and ERROR frames. */
   encodeOther(type: "BOOKMARK" | "ERROR", object: unknown): Buffer;
 }
@@ -61,7 +63,10 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
     this.#cache = cache;
     this.#request = request;
     this.#initial = this.#prepareInitial();
-    this.#release.push(cache.listen((event) => this.#publish(event)));
+    this.#release.push(
+      cache.listen((event) => this.#publish(event)),
+      cache.onClose(() => this.close()),
+    );
     if (request.bookmarks) {
       const timer = clock.every(bookmarkEveryMs, () => this.#push(this.#bookmark(cache.revision, false)));
       this.#release.push(() => timer.cancel());
@@ -121,8 +126,8 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
       if (!frame) continue;
       chunk.push(frame);
       size += frame.length;
-      if (size < chunkBytes) continue;
-      yield Buffer.concat(chunk, size);
+      if (size < chunkBytes && !this.#request.encoder.single) continue;
+      yield chunk.length === 1 ? frame : Buffer.concat(chunk, size);
       chunk = [];
       size = 0;
     }
@@ -153,7 +158,8 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
   #takeChunk(): Buffer {
     let count = 0;
     let size = 0;
-    while (count < this.#queue.length && (count === 0 || size + this.#queue[count]!.length <= chunkBytes)) {
+    const countMax = this.#request.encoder.single ? 1 : this.#queue.length;
+    while (count < countMax && (count === 0 || size + this.#queue[count]!.length <= chunkBytes)) {
       size += this.#queue[count++]!.length;
     }
     const frames = this.#queue.splice(0, count);

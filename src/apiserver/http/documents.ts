@@ -1,11 +1,13 @@
 /** Discovery and OpenAPI documents: built when first asked for, then kept. */
-import { loadDescriptions, resourceDefinitions } from "#api";
+import { createHash } from "node:crypto";
+import { loadDescriptions } from "#api";
 import {
   aggregatedDiscovery,
   aggregatedDiscoveryType,
   coreVersions,
   groupDocument,
   groupList,
+  groupVersionText,
   resourceList,
 } from "../discovery/index.ts";
 import {
@@ -16,7 +18,8 @@ import {
   openapiV3,
   openapiV3Root,
 } from "../openapi/index.ts";
-import { type ApiResponse, bytesResponse } from "./exchange.ts";
+import type { Resources } from "../registry/resources.ts";
+import { type ApiRequest, type ApiResponse, bytesResponse } from "./exchange.ts";
 import { mediaTypes, parseAccept } from "./negotiation.ts";
 
 const versionInfo = {
@@ -32,71 +35,118 @@ const versionInfo = {
 } as const;
 
 type Build = () => unknown;
+type Headers = ApiRequest["headers"];
+
+interface Kept {
+  bytes: Buffer;
+  etag: string;
+}
 
 export class Documents {
   readonly #serverAddress: string;
-  readonly #kept = new Map<string, Buffer>();
+  readonly #resources: Resources;
+  /** What of it was made is good until something is served that was not, or no longer. */
+  readonly #kept = new Map<string, Kept>();
+  #changes = -1;
 
-  constructor(serverAddress: string) {
+  constructor(serverAddress: string, resources: Resources) {
     this.#serverAddress = serverAddress;
+    this.#resources = resources;
   }
 
   /** Undefined for paths that are no such document. */
-  async serve(path: string, accept: string | undefined): Promise<ApiResponse | undefined> {
-    if (path.startsWith("/openapi/")) return this.#openapi(path, accept);
+  async serve(path: string, headers: Headers): Promise<ApiResponse | undefined> {
+    this.#forgetOld();
+    if (path.startsWith("/openapi/")) return this.#openapi(path, headers);
     const parts = path.split("/").filter(Boolean);
-    if (path === "/version") return this.#json("version", () => versionInfo);
+    const { definitions } = this.#resources;
+    if (path === "/version") return this.#json(headers, "version", () => versionInfo);
     if (parts.length === 1 && parts[0] === "api")
-      return this.#discovery("core", accept, () => coreVersions(this.#serverAddress));
+      return this.#discovery("core", headers, () => coreVersions(this.#serverAddress));
     if (parts[0] === "api" && parts.length === 2)
-      return this.#json(path, () => resourceList(resourceDefinitions, "", parts[1]!));
+      return this.#json(headers, path, () => resourceList(definitions, "", parts[1]!));
     if (parts[0] !== "apis") return undefined;
-    if (parts.length === 1) return this.#discovery("named", accept, () => groupList(resourceDefinitions));
-    if (parts.length === 2) return this.#json(path, () => groupDocument(resourceDefinitions, parts[1]!));
+    if (parts.length === 1) return this.#discovery("named", headers, () => groupList(definitions));
+    if (parts.length === 2) return this.#json(headers, path, () => groupDocument(definitions, parts[1]!));
     if (parts.length === 3)
-      return this.#json(path, () => resourceList(resourceDefinitions, parts[1]!, parts[2]!));
+      return this.#json(headers, path, () => resourceList(definitions, parts[1]!, parts[2]!));
     return undefined;
   }
 
-  #discovery(which: "core" | "named", accept: string | undefined, plain: Build): ApiResponse | undefined {
-    for (const { type, parameters } of parseAccept(accept)) {
+  #forgetOld(): void {
+    const { changes } = this.#resources;
+    if (changes === this.#changes) return;
+    this.#changes = changes;
+    this.#kept.clear();
+  }
+
+  #discovery(which: "core" | "named", headers: Headers, plain: Build): ApiResponse | undefined {
+    for (const { type, parameters } of parseAccept(headers.accept)) {
       const { g, v, as } = parameters;
       if (type !== mediaTypes.json && type !== "*/*") continue;
       if (g !== "apidiscovery.k8s.io" || as !== "APIGroupDiscoveryList") {
-        if (!as) return this.#json(`plain ${which}`, plain);
+        if (!as) return this.#json(headers, `plain ${which}`, plain);
         continue;
       }
       if (v !== "v2" && v !== "v2beta1") continue;
-      const build = () => aggregatedDiscovery(resourceDefinitions, which, v);
-      return this.#json(`${v} ${which}`, build, aggregatedDiscoveryType(v));
+      const build = () => aggregatedDiscovery(this.#resources.definitions, which, v);
+      return this.#json(headers, `${v} ${which}`, build, aggregatedDiscoveryType(v));
     }
-    return this.#json(`plain ${which}`, plain);
+    return this.#json(headers, `plain ${which}`, plain);
   }
 
-  #json(key: string, build: Build, contentType: string = mediaTypes.json): ApiResponse | undefined {
-    let bytes = this.#kept.get(key);
-    if (!bytes) {
+  /** Kept as bytes, with their hash: whoever has these very bytes already gets them not again. */
+  #json(
+    headers: Headers,
+    key: string,
+    build: Build,
+    contentType: string = mediaTypes.json,
+  ): ApiResponse | undefined {
+    const kept = this.#keep(key, () => {
       const value = build();
-      if (value === undefined) return undefined;
-      bytes = Buffer.from(`${JSON.stringify(value)}\n`);
-      this.#kept.set(key, bytes);
-    }
-    return bytesResponse(200, contentType, bytes);
+      return value === undefined ? undefined : Buffer.from(`${JSON.stringify(value)}\n`);
+    });
+    return kept && answer(kept, headers, contentType);
   }
 
-  async #openapi(path: string, accept: string | undefined): Promise<ApiResponse | undefined> {
-    const options = { version: "v1.36.0", descriptions: await loadDescriptions() };
-    const v2 = () => openapiV2(resourceDefinitions, options);
-    if (path === "/openapi/v2") {
-      const wantsProtobuf = parseAccept(accept)[0]?.type === openapiV2ProtobufAccept;
-      if (!wantsProtobuf) return this.#json(path, v2);
-      const kept = this.#kept.get("protobuf") ?? openapiV2Proto(v2());
-      this.#kept.set("protobuf", kept);
-      return bytesResponse(200, openapiV2ProtobufType, kept);
-    }
-    if (path === "/openapi/v3") return this.#json(path, () => openapiV3Root(resourceDefinitions, options));
-    const match = /^\/openapi\/v3\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path);
-    if (!match) return undefined;
-    return this.#json(path, () => openapiV3(resourceDefinitions, match[1] ?? "", match[2]!, options));
+  #keep(key: string, build: () => Buffer | undefined): Kept | undefined {
+    const known = this.#kept.get(key);
+    if (known) return known;
+    const bytes = build();
+    if (!bytes) return undefined;
+    const kept = { bytes, etag: createHash("sha512").update(bytes).digest("hex").toUpperCase() };
+    this.#kept.set(key, kept);
+    return kept;
   }
+
+  async #openapi(path: string, headers: Headers): Promise<ApiResponse | undefined> {
+    const options = { version: "v1.36.0", descriptions: await loadDescriptions() };
+    const { definitions } = this.#resources;
+    const v2 = () => openapiV2(definitions, options);
+    if (path === "/openapi/v2") {
+      const wantsProtobuf = parseAccept(headers.accept)[0]?.type === openapiV2ProtobufAccept;
+      if (!wantsProtobuf) return this.#json(headers, path, v2);
+      const kept = this.#keep("protobuf", () => openapiV2Proto(v2()));
+      return kept && answer(kept, headers, openapiV2ProtobufType);
+    }
+    const document = (group: string, version: string) =>
+      this.#keep(`/openapi/v3/${groupVersionText(group, version)}`, () => {
+        const made = openapiV3(definitions, group, version, options);
+        return made && Buffer.from(`${JSON.stringify(made)}\n`);
+      });
+    if (path === "/openapi/v3")
+      return this.#json(headers, path, () =>
+        openapiV3Root(definitions, (group, version) => document(group, version)?.etag ?? ""),
+      );
+    const match = /^\/openapi\/v3\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path);
+    const kept = match && document(match[1] ?? "", match[2]!);
+    return kept ? answer(kept, headers, mediaTypes.json) : undefined;
+  }
+}
+
+function answer({ bytes, etag }: Kept, headers: Headers, contentType: string): ApiResponse {
+  const tags = { etag: `"${etag}"`, vary: "Accept" };
+  const known = headers["if-none-match"]?.split(",").some((tag) => tag.trim() === tags.etag);
+  if (known) return { status: 304, headers: tags, body: Buffer.alloc(0) };
+  return bytesResponse(200, contentType, bytes, tags);
 }

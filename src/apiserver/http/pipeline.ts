@@ -4,9 +4,10 @@
  */
 import {
   conflict,
-  definitionOf,
   internalError,
   methodNotAllowed,
+  notServed,
+  type ResourceDefinition,
   StatusError,
   serviceUnavailable,
   unauthorized,
@@ -15,17 +16,19 @@ import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
 import type { Authenticator, Credentials } from "../authentication/authenticator.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import type { Authorizer } from "../authorizer.ts";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
 import { answerReview } from "../reviews.ts";
 import { anonymous, type User } from "../user.ts";
+import { customCall } from "./custom-call.ts";
 import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
 import { callExtension, type Extension } from "./extensions.ts";
 import { Gate, type GateLimits } from "./gate.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
-import { notServed, subresourceCall } from "./subresource-calls.ts";
+import { subresourceCall } from "./subresource-calls.ts";
 import { type Call, createOne, deleteMany, deleteOne, getOne, list, patchOne, updateOne } from "./verbs.ts";
 import { isWatch, type OpenWatches, watch } from "./watch.ts";
 
@@ -95,7 +98,7 @@ export class Pipeline {
     try {
       const info = resourceInfoOf(request.path);
       verb = verbOf(request, info);
-      const served = info && definitionOf(info.group, info.version, info.resource);
+      const served = info && this.#find(info);
       resource = served?.resource ?? "";
       this.authorize(request);
       response = await this.#bounded(verb, request, () => this.#route(request, info));
@@ -133,14 +136,27 @@ export class Pipeline {
     return this.#gate.run(request.body.length, work);
   }
 
+  #find({ group, version, resource }: ResourceInfo): ResourceDefinition | undefined {
+    return this.#parts.registry.storage.resources.find(group, version, resource);
+  }
+
   async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
     if (!info) {
       const extension = this.#parts.extensions.find((each) => each.path === request.path);
       return extension ? callExtension(extension, request) : this.#plain(request);
     }
-    const definition = definitionOf(info.group, info.version, info.resource);
+    const definition = this.#find(info);
     if (!definition) throw notServed();
-    const call: Call = { registry: this.#parts.registry, request, info, definition };
+    return this.#call({ registry: this.#parts.registry, request, info, definition });
+  }
+
+  #call(call: Call): Promise<ApiResponse> {
+    if (customOf(call.definition)) return customCall(call, () => this.#resource(call));
+    return this.#resource(call);
+  }
+
+  async #resource(call: Call): Promise<ApiResponse> {
+    const { info } = call;
     if (info.subresource) {
       return this.#parts.passThrough(call) ?? subresourceCall(call, this.#parts.tokens);
     }
@@ -198,7 +214,7 @@ export class Pipeline {
     if (path === "/openid/v1/jwks") return jsonResponse(200, await this.#parts.tokens.keySet());
     if (path === "/.well-known/openid-configuration")
       return jsonResponse(200, this.#parts.tokens.discovery());
-    const document = await this.#parts.documents.serve(path.replace(/(.)\/$/, "$1"), request.headers.accept);
+    const document = await this.#parts.documents.serve(path.replace(/(.)\/$/, "$1"), request.headers);
     if (!document) throw notServed();
     return document;
   }

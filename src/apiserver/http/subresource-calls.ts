@@ -4,8 +4,8 @@ import {
   type corev1,
   type KubernetesObject,
   methodNotAllowed,
+  notServed,
   type policyv1,
-  StatusError,
   storedOf,
 } from "#api";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
@@ -74,10 +74,6 @@ export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiRes
     default:
       throw notServed();
   }
-}
-
-export function notServed(): StatusError {
-  return StatusError.of(404, "NotFound", "the server could not find the requested resource");
 }
 
 function refuse(call: Call): never {

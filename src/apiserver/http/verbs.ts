@@ -14,6 +14,7 @@ import {
 } from "#api";
 import { listPage } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { Outcome, Registry, Target, WriteContext } from "../registry/context.ts";
 import { create } from "../registry/create.ts";
 import { remove, removeCollection } from "../registry/delete.ts";
@@ -105,7 +106,8 @@ function dryRunOf(values: readonly string[]): boolean {
 
 export function withWarnings(response: ApiResponse, warnings: readonly string[]): ApiResponse {
   if (warnings.length === 0) return response;
-  return { ...response, headers: { ...response.headers, warning: warningHeader(warnings) } };
+  const others = response.headers.warning ? `${response.headers.warning}, ` : "";
+  return { ...response, headers: { ...response.headers, warning: others + warningHeader(warnings) } };
 }
 
 export function getOne(call: Call): Promise<ApiResponse> {
@@ -126,7 +128,10 @@ export function list(call: Call): Promise<ApiResponse> {
     resourceVersion: query.get("resourceVersion") ?? "",
     resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
   });
-  return listResponse(viewOf(call), page);
+  const objects = customOf(definition)
+    ? page.objects.map((object) => registry.storage.view(definition, object))
+    : page.objects;
+  return listResponse(viewOf(call), { ...page, objects });
 }
 
 export function selectorsOf(query: URLSearchParams): {
@@ -225,7 +230,8 @@ export async function deleteMany(call: Call): Promise<ApiResponse> {
   const selection = selectionOf(definition, info.namespace, selectorsOf(request.query));
   const target = { definition: storedOf(definition), namespace: info.namespace };
   const objects = await removeCollection(registry, target, deleteContext(call, options), options, selection);
-  return listResponse(viewOf(call), { revision: registry.storage.store.revision, objects });
+  const shown = objects.map((object) => registry.storage.view(definition, object));
+  return listResponse(viewOf(call), { revision: registry.storage.store.revision, objects: shown });
 }
 
 /** From the body, or else from the query. */

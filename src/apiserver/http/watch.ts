@@ -8,8 +8,10 @@ import {
   invalidObject,
   type KubernetesObject,
   notSupported,
+  type ResourceDefinition,
 } from "#api";
 import type { Clock } from "#base";
+import type { CachedObject } from "../cache/cached-object.ts";
 import { parseRevision, requireReached } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
 import {
@@ -18,6 +20,8 @@ import {
   type WatchEncoder,
   WatchStream,
 } from "../cache/watch-stream.ts";
+import { convertedWatch, rawWatchEncoder } from "../customresources/converted-watch.ts";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { ApiResponse } from "./exchange.ts";
 import { mediaTypes, notAcceptable } from "./negotiation.ts";
 import { partialOf, type Reader, readerOf, tableOf, type View } from "./respond.ts";
@@ -49,12 +53,14 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   const after = startOf(query, cache.revision);
   if (after !== undefined) requireReached(cache, after);
   const view = viewOf(call);
+  const custom = customOf(definition);
+  const isConverted = custom?.isConverted === true;
   const stream = new WatchStream(
     cache,
     {
       definition,
       selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
-      encoder: encoderOf(view, world.clock),
+      encoder: isConverted ? rawWatchEncoder : encoderOf(view, world.clock),
       afterRevision: after,
       bookmarks,
       initialEventsEnd: wantsInitial && bookmarks,
@@ -68,7 +74,8 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   if (request.signal.aborted) stream.close();
   const contentType =
     view.representation === "protobuf" ? `${mediaTypes.protobuf};stream=watch` : mediaTypes.json;
-  return { status: 200, headers: { "content-type": contentType }, body: stream };
+  const body = isConverted ? convertedWatch(stream, custom.view, encoderOf(view, world.clock)) : stream;
+  return { status: 200, headers: { "content-type": contentType }, body };
 }
 
 /** The revision after which to start; undefined to send the state first. */
@@ -107,6 +114,25 @@ function validateWatchQuery(query: URLSearchParams): void {
 }
 
 function encoderOf(view: View, clock: Clock): WatchEncoder {
+  const custom = customOf(view.definition);
+  const encoder = encoderAs(view, clock);
+  return custom && !custom.isConverted ? viewingEncoder(view.definition, custom.view, encoder) : encoder;
+}
+
+/** Stored objects of custom resources are shown in the version that is watched. */
+function viewingEncoder(
+  definition: ResourceDefinition,
+  show: (object: CachedObject) => CachedObject,
+  encoder: WatchEncoder,
+): WatchEncoder {
+  return {
+    id: (isFirst) => `${encoder.id(isFirst)} ${definition.version}`,
+    encode: (type, object, isFirst) => encoder.encode(type, show(object), isFirst),
+    encodeOther: encoder.encodeOther,
+  };
+}
+
+function encoderAs(view: View, clock: Clock): WatchEncoder {
   const read = readerOf(view.definition);
   const version = view.definition.storedAs ? ` ${apiVersionOf(view.definition)}` : "";
   switch (view.representation) {

@@ -2,11 +2,11 @@
  * The OpenAPI documents of what is served: v2 as one, v3 one for each group version. Pure; callers keep the results.
  * https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
  */
-import { createHash } from "node:crypto";
 import type { Descriptions, ResourceDefinition } from "#api";
+import { customOf } from "../customresources/custom-definition.ts";
 import { groupsOf, groupVersionText } from "../discovery/index.ts";
 import { type Operation, operationsOf, patchType } from "./operations.ts";
-import { type Dialect, referenceTo, type Schema, schemasOf } from "./schemas.ts";
+import { type Dialect, listSchema, referenceTo, type Schema, schemasOf } from "./schemas.ts";
 
 type Definitions = readonly ResourceDefinition[];
 type Json = Record<string, unknown>;
@@ -33,7 +33,12 @@ export function openapiV2(definitions: Definitions, options: OpenapiOptions): Js
     swagger: "2.0",
     info: { title: "Kubernetes", version: options.version },
     paths: pathsOf(operations, "v2"),
-    definitions: schemasOf(rootsOf(operations), "v2", options.descriptions ?? {}),
+    definitions: schemasOf(
+      rootsOf(operations),
+      "v2",
+      options.descriptions ?? {},
+      customSchemas(definitions, "v2"),
+    ),
     securityDefinitions: {
       BearerToken: {
         description: "Bearer Token authentication",
@@ -46,21 +51,18 @@ export function openapiV2(definitions: Definitions, options: OpenapiOptions): Js
   };
 }
 
-/** `GET /openapi/v3`: where the document of each group version is; the hash changes with its content. */
-export function openapiV3Root(definitions: Definitions, options: OpenapiOptions): Json {
+/** `GET /openapi/v3`: where the document of each group version is; the hash, "" for none, is that of its bytes. */
+export function openapiV3Root(
+  definitions: Definitions,
+  hashOf: (group: string, version: string) => string,
+): Json {
   const paths: Json = {};
   const all = [{ group: "", versions: ["v1"] }, ...groupsOf(definitions)];
   for (const { group, versions } of all) {
     for (const version of versions) {
       const path = `${group ? "apis" : "api"}/${groupVersionText(group, version)}`;
-      const served = definitions.filter((d) => d.group === group && d.version === version);
-      if (served.length === 0) continue;
-      const summary = JSON.stringify([
-        options.version,
-        served.map((d) => [d.resource, d.verbs, d.subresources]),
-      ]);
-      const hash = createHash("sha256").update(summary).digest("hex").toUpperCase();
-      paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
+      const hash = hashOf(group, version);
+      if (hash) paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
     }
   }
   return { paths };
@@ -73,16 +75,15 @@ export function openapiV3(
   version: string,
   options: OpenapiOptions,
 ): Json | undefined {
-  const operations = definitions
-    .filter((d) => d.group === group && d.version === version)
-    .flatMap(operationsOf);
+  const served = definitions.filter((d) => d.group === group && d.version === version);
+  const operations = served.flatMap(operationsOf);
   if (operations.length === 0) return undefined;
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version: options.version },
     paths: pathsOf(operations, "v3"),
     components: {
-      schemas: schemasOf(rootsOf(operations), "v3", options.descriptions ?? {}),
+      schemas: schemasOf(rootsOf(operations), "v3", options.descriptions ?? {}, customSchemas(served, "v3")),
       securitySchemes: {
         BearerToken: {
           type: "apiKey",
@@ -93,6 +94,18 @@ export function openapiV3(
       },
     },
   };
+}
+
+/** Types that stand in no table: those of custom resources, and their lists. */
+function customSchemas(definitions: Definitions, dialect: Dialect): ReadonlyMap<string, Schema> {
+  const schemas = new Map<string, Schema>();
+  for (const definition of definitions) {
+    const custom = customOf(definition);
+    if (!custom) continue;
+    schemas.set(definition.typeName, custom.openapi(dialect));
+    schemas.set(`${definition.typeName}List`, listSchema(definition, dialect));
+  }
+  return schemas;
 }
 
 function rootsOf(operations: readonly Operation[]): string[] {

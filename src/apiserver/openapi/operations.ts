@@ -254,7 +254,7 @@ function subresourceOperations(
   const gvk = { group: s.group ?? d.group, version: s.version ?? d.version, kind: s.kind };
   const isConnect = connectKinds.has(s.kind);
   const isText = isConnect || name === "log";
-  const type = typeOfKind(gvk)?.name;
+  const type = s.kind === d.kind ? d.typeName : typeOfKind(gvk)?.name;
   return s.verbs.map((verb) => {
     const method = methods[verb]!;
     const isWrite = verb !== "get" && !isConnect;

@@ -1,5 +1,11 @@
 /** API types as the schemas of OpenAPI v2 and v3. */
-import { type Descriptions, type FieldSchema, schemaOf, type TypeSchema } from "#api";
+import {
+  type Descriptions,
+  type FieldSchema,
+  type ResourceDefinition,
+  schemaOf,
+  type TypeSchema,
+} from "#api";
 import { deleteOptionsType, patchType, statusType } from "./operations.ts";
 
 export type Schema = Record<string, unknown>;
@@ -40,9 +46,11 @@ export function schemasOf(
   roots: Iterable<string>,
   dialect: Dialect,
   descriptions: Descriptions,
+  custom: ReadonlyMap<string, Schema>,
 ): Record<string, Schema> {
-  const schemas = new Map<string, Schema>();
-  const pending = [...new Set([...roots, deleteOptionsType, statusType])];
+  const schemas = new Map(custom);
+  const metadata = custom.size > 0 ? [objectMetaType, listMetaType] : [];
+  const pending = [...new Set([...roots, ...metadata, deleteOptionsType, statusType])];
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
     if (schemas.has(name)) continue;
     const type = schemaOf(name);
@@ -57,6 +65,41 @@ export function schemasOf(
   return Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+const metaTypes = "io.k8s.apimachinery.pkg.apis.meta.v1";
+export const objectMetaType = `${metaTypes}.ObjectMeta`;
+const listMetaType = `${metaTypes}.ListMeta`;
+
+/** What says of which kind an object is, in a schema's `properties`. */
+export const kindSchemas: Readonly<Record<string, Schema>> = Object.fromEntries(
+  Object.entries(kindDescriptions).map(([name, description]) => [name, { description, type: "string" }]),
+);
+
+/** The list of a custom resource. */
+export function listSchema({ typeName, kind, group, version }: ResourceDefinition, dialect: Dialect): Schema {
+  const reference = (name: string): Schema => {
+    const $ref = referenceTo(name, dialect);
+    return dialect === "v2" ? { $ref } : { allOf: [{ $ref }] };
+  };
+  return {
+    description: `${kind}List is a list of ${kind}`,
+    type: "object",
+    required: ["items"],
+    properties: {
+      ...kindSchemas,
+      items: {
+        description: `List of ${typeName.split(".").at(-1)?.toLowerCase()}s.`,
+        type: "array",
+        items: reference(typeName),
+      },
+      metadata: {
+        description: `Standard list metadata. More info: ${conventions}#types-kinds`,
+        ...reference(listMetaType),
+      },
+    },
+    "x-kubernetes-group-version-kind": [{ group, kind: `${kind}List`, version }],
+  };
+}
+
 function described(description: string | undefined): Schema {
   return description ? { description } : {};
 }
@@ -67,8 +110,7 @@ function typeSchema(type: TypeSchema, dialect: Dialect, descriptions: Descriptio
   if (type.special) return { ...about, ...specialSchema(type, dialect) };
   const properties: Record<string, Schema> = {};
   if (type.gvk) {
-    for (const name of ["apiVersion", "kind"])
-      properties[name] = { description: kindDescriptions[name], type: "string" };
+    Object.assign(properties, structuredClone(kindSchemas));
   }
   const required: string[] = [];
   for (const [name, field] of [...type.fields].sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -13,6 +13,7 @@ import {
   internalError,
   methodNotAllowed,
   nodes,
+  notServed,
   pods,
   type ResourceDefinition,
   StatusError,
@@ -20,7 +21,6 @@ import {
 import { messageOf } from "#base";
 import type { ApiRequest, ApiResponse } from "../http/exchange.ts";
 import { resourceInfoOf } from "../http/request-info.ts";
-import { notServed } from "../http/subresource-calls.ts";
 import type { Call } from "../http/verbs.ts";
 import type { Storage } from "../registry/storage.ts";
 import { refusalWords, Tunnels } from "./tunnel.ts";

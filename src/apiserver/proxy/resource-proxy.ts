@@ -16,6 +16,7 @@ import {
   badRequest,
   definitionOf,
   methodNotAllowed,
+  notServed,
   type ResourceDefinition,
   type StatusError,
   serviceUnavailable,
@@ -24,7 +25,6 @@ import {
 import { messageOf } from "#base";
 import { type ApiRequest, type ApiResponse, bytesResponse } from "../http/exchange.ts";
 import { type ResourceInfo, resourceInfoOf, splitProxied } from "../http/request-info.ts";
-import { notServed } from "../http/subresource-calls.ts";
 import { type Call, targetOf } from "../http/verbs.ts";
 import type { Storage } from "../registry/storage.ts";
 import { requestHeaders, responseHeaders, rewriteRedirect, upgradeHeaders } from "./headers.ts";

@@ -3,6 +3,7 @@ import {
   conflict,
   type KubernetesObject,
   notFound,
+  notServed,
   type ResourceDefinition,
   StatusError,
   serviceUnavailable,
@@ -14,6 +15,8 @@ import { CompareError, type Store, StoreUnavailableError } from "#store";
 import { CachedObject, factsOf, type KnownFacts, serialize } from "../cache/cached-object.ts";
 import { keyOf, keyPrefix } from "../cache/keys.ts";
 import { WatchCache } from "../cache/watch-cache.ts";
+import { customOf } from "../customresources/custom-definition.ts";
+import { Resources } from "./resources.ts";
 
 /** A body has at most 3 MiB, and defaults and status come on top; a chain of patches ends here. */
 const objectMaxBytes = 6 * 1024 * 1024;
@@ -36,13 +39,14 @@ export class StaleError extends Error {
 export class Storage {
   readonly world: World;
   readonly store: Store;
-  readonly #caches: ReadonlyMap<ResourceDefinition, WatchCache>;
+  readonly resources = new Resources();
+  readonly #caches: Map<ResourceDefinition, WatchCache>;
   readonly #knownFacts: KnownFacts;
 
   private constructor(
     world: World,
     store: Store,
-    caches: ReadonlyMap<ResourceDefinition, WatchCache>,
+    caches: Map<ResourceDefinition, WatchCache>,
     knownFacts: KnownFacts,
   ) {
     this.world = world;
@@ -61,9 +65,28 @@ export class Storage {
   }
 
   cache(definition: ResourceDefinition): WatchCache {
-    const cache = this.#caches.get(storedOf(definition));
-    assert(cache, `no cache for ${definition.resource}`);
-    return cache;
+    const cache = this.#caches.get(placeOf(definition));
+    if (cache) return cache;
+    // A custom resource that went away while the request was on its way.
+    assert(customOf(definition), `no cache for ${definition.resource}`);
+    throw notServed();
+  }
+
+  /** Makes room for the objects of one more resource. */
+  async add(definition: ResourceDefinition): Promise<void> {
+    if (this.#caches.has(definition)) return;
+    const cache = await WatchCache.open(this.store, definition, keyPrefix(definition), this.#knownFacts);
+    this.#caches.set(definition, cache);
+  }
+
+  drop(definition: ResourceDefinition): void {
+    this.#caches.get(definition)?.close();
+    this.#caches.delete(definition);
+  }
+
+  /** An object of the cache in the version of `definition`. */
+  view(definition: ResourceDefinition, object: CachedObject): CachedObject {
+    return customOf(definition)?.view(object) ?? object;
   }
 
   find(
@@ -71,7 +94,8 @@ export class Storage {
     namespace: string | undefined,
     name: string,
   ): CachedObject | undefined {
-    return this.cache(definition).get(keyOf(storedOf(definition), namespace, name));
+    const object = this.cache(definition).get(keyOf(placeOf(definition), namespace, name));
+    return object && this.view(definition, object);
   }
 
   get(definition: ResourceDefinition, namespace: string | undefined, name: string): CachedObject {
@@ -82,11 +106,14 @@ export class Storage {
 
   /** Writes the object, which gets its revision on the way. `expect` is 0 for a creation. Throws `StaleError`. */
   async put(definition: ResourceDefinition, object: KubernetesObject, expect: number): Promise<CachedObject> {
+    const custom = customOf(definition);
     const key = keyOf(definition, object.metadata.namespace, object.metadata.name);
-    const facts = factsOf(definition, object);
+    const stored = custom ? await custom.toStorage(object) : object;
+    const facts = factsOf(placeOf(definition), stored);
     const value = (revision: number) => {
       object.metadata.resourceVersion = String(revision);
-      const bytes = serialize(object);
+      stored.metadata.resourceVersion = object.metadata.resourceVersion;
+      const bytes = serialize(stored);
       if (bytes.length > objectMaxBytes) throw tooLarge(bytes.length);
       this.#knownFacts.set(bytes, facts);
       return bytes;
@@ -95,7 +122,10 @@ export class Storage {
       .write({ key, expect, value })
       .catch((error) => this.#explain(definition, error));
     assert(entry, "a write without an entry");
-    return new CachedObject(definition, entry, facts);
+    if (stored !== object) return new CachedObject(definition, { ...entry, value: serialize(object) });
+    const written = new CachedObject(placeOf(definition), entry, facts);
+    custom?.written(written);
+    return written;
   }
 
   /** Removes the key if it is still at this revision. Throws `StaleError`. */
@@ -111,11 +141,17 @@ export class Storage {
 
   #explain(definition: ResourceDefinition, error: unknown): never {
     if (error instanceof CompareError) {
-      throw new StaleError(error.actual && new CachedObject(definition, error.actual));
+      const actual = error.actual && new CachedObject(placeOf(definition), error.actual);
+      throw new StaleError(actual && this.view(definition, actual));
     }
     if (error instanceof StoreUnavailableError) throw serviceUnavailable(error.message);
     throw error;
   }
+}
+
+/** The definition under whose name objects are kept. */
+function placeOf(definition: ResourceDefinition): ResourceDefinition {
+  return customOf(definition)?.storage ?? storedOf(definition);
 }
 
 export const modified =
