@@ -1,5 +1,6 @@
 /** What a cluster has from its first moment: its own namespaces and priority classes, and the Service that leads to the API server. */
 import {
+  defaultServiceCidrName,
   endpointSlices,
   endpoints,
   isStatus,
@@ -9,12 +10,14 @@ import {
   type ResourceDefinition,
   resourceDefinitions,
   sameJson,
+  serviceCidrs,
   services,
   systemPriorityClasses,
 } from "#api";
 import { assert } from "#base";
 import { formatAddress, parseRange } from "./admission/address-range.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
+import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
 import { change, mainStrategy } from "./registry/update.ts";
@@ -23,6 +26,8 @@ import { authenticatedGroup } from "./user.ts";
 export interface BootstrapOptions {
   serviceCidr: string;
   advertiseAddress: string;
+  /** What acts as a service account of its own, and the rules it runs under. */
+  components: readonly ComponentPolicy[];
   /** Absent when the server has no sockets: then there is nothing the Service could lead to. */
   port: number | undefined;
 }
@@ -39,8 +44,13 @@ type Draft = { metadata: Partial<KubernetesObject["metadata"]> } & Record<string
 
 export async function bootstrap(registry: Registry, options: BootstrapOptions): Promise<void> {
   await Promise.all(systemNamespaces.map((name) => ensure(registry, namespaces, { metadata: { name } })));
+  await installPolicy(registry, context, options.components);
   for (const { name, ...rest } of systemPriorityClasses)
     await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
+  await ensure(registry, serviceCidrs, {
+    metadata: { name: defaultServiceCidrName },
+    spec: { cidrs: [options.serviceCidr] },
+  });
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },

@@ -18,7 +18,8 @@ import {
   tokenReviews,
 } from "#api";
 import type { Authenticator } from "./authentication/authenticator.ts";
-import type { Authorizer } from "./authorizer.ts";
+import type { Attributes } from "./authorization/attributes.ts";
+import type { Authorizer } from "./authorization/authorizer.ts";
 import { expectedKindOf } from "./http/body.ts";
 import type { ApiResponse } from "./http/exchange.ts";
 import { type Call, plainOutcome, readObject, targetOf, withWarnings } from "./http/verbs.ts";
@@ -94,10 +95,23 @@ function accessStatus(
   user: User,
   spec: Readonly<authorizationv1.SubjectAccessReviewSpec> = {},
 ): authorizationv1.SubjectAccessReviewStatus {
-  const { resourceAttributes: resource, nonResourceAttributes: other } = spec;
-  const verb = (resource?.verb ?? other?.verb ?? "").toLowerCase();
-  const attributes = { user, verb, resource: resource?.resource ?? "", path: other?.path ?? "" };
-  return { allowed: authorizer.authorize(attributes) };
+  const { allowed, reason } = authorizer.authorize(askedOf(user, spec));
+  return { allowed, ...(reason ? { reason } : {}) };
+}
+
+function askedOf(user: User, spec: Readonly<authorizationv1.SubjectAccessReviewSpec>): Attributes {
+  const { resourceAttributes: asked, nonResourceAttributes: other } = spec;
+  if (!asked) return { user, verb: other?.verb ?? "", path: other?.path ?? "" };
+  const {
+    verb = "",
+    group = "",
+    version = "",
+    resource = "",
+    subresource = "",
+    namespace = "",
+    name = "",
+  } = asked;
+  return { user, verb, path: "", resource: { group, version, resource, subresource, namespace, name } };
 }
 
 function subjectStatus(
@@ -118,5 +132,20 @@ function rulesStatus(
 ): authorizationv1.SubjectRulesReviewStatus {
   const { spec } = review as Partial<authorizationv1.SelfSubjectRulesReview>;
   if (!spec?.namespace) throw badRequest("no namespace on request");
-  return { ...authorizer.rulesFor(request.user), incomplete: false };
+  const { rules, errors } = authorizer.rulesFor(request.user, spec.namespace);
+  const status: authorizationv1.SubjectRulesReviewStatus = {
+    resourceRules: rules
+      .filter((rule) => rule.resources?.length)
+      .map(({ verbs, apiGroups = [], resources = [], resourceNames }) => ({
+        verbs,
+        apiGroups,
+        resources,
+        ...(resourceNames?.length ? { resourceNames } : {}),
+      })),
+    nonResourceRules: rules
+      .filter((rule) => rule.nonResourceURLs?.length)
+      .map(({ verbs, nonResourceURLs = [] }) => ({ verbs, nonResourceURLs })),
+    incomplete: errors.length > 0,
+  };
+  return errors.length > 0 ? { ...status, evaluationError: errors.join(", ") } : status;
 }

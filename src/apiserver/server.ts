@@ -4,14 +4,20 @@ import { forComponent, type World } from "#base";
 import type { Transport } from "#client";
 import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
+import { defaultIngressClass, defaultStorageClass } from "./admission/default-class.ts";
 import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
+import { nodeRestriction } from "./admission/node-restriction.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { priority } from "./admission/priority.ts";
 import { serviceAccount } from "./admission/service-account.ts";
 import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
-import { alwaysAllowAuthenticated } from "./authorizer.ts";
+import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
+import { privilegeEscalation } from "./authorization/escalation.ts";
+import { NodeAuthorizer } from "./authorization/node.ts";
+import type { ComponentPolicy } from "./authorization/policy/install.ts";
+import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
@@ -44,6 +50,8 @@ export interface ApiServerOptions {
   tokens: readonly StaticToken[];
   /** How this server proves to kubelets who it is, and how it knows them. */
   kubeletClient: { cert: string; key: string; ca: string };
+  /** Components that act as service accounts of kube-system, and the rules they run under. */
+  components?: readonly ComponentPolicy[];
   /** Further paths behind the same authentication. */
   extensions?: readonly Extension[];
 }
@@ -65,12 +73,18 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { store } = options;
   const world = forComponent(options.world, "apiserver");
   const storage = await Storage.open(world, store);
+  const rbac = new RbacAuthorizer(storage);
+  const authorizer = firstToAllow(privilegedUsers, new NodeAuthorizer(storage), rbac);
   const admission = new Admission([
     namespaceLifecycle(storage),
     serviceAccount(storage),
     priority(storage),
     defaultTolerationSeconds,
+    defaultStorageClass(storage),
+    defaultIngressClass(storage),
     serviceAllocation(storage, options),
+    nodeRestriction(storage),
+    privilegeEscalation(rbac, authorizer),
   ]);
   const registry: Registry = { world, storage, admission };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
@@ -80,7 +94,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     registry,
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
-    authorizer: alwaysAllowAuthenticated,
+    authorizer,
     documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`, storage.resources),
     extensions: options.extensions ?? [],
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
@@ -101,7 +115,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await nodes.upgrade(storage, request, message, socket, head);
     };
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
-    const cluster = { ...options, port: front?.port };
+    const cluster = { ...options, components: options.components ?? [], port: front?.port };
     await bootstrap(registry, cluster);
     timers.push(keepBootstrapped(registry, cluster));
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
+import { clusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
@@ -35,6 +36,7 @@ export const controllers: readonly Controller[] = [
   endpointSliceMirroringController,
   serviceAccountController,
   rootCaController,
+  clusterRoleAggregationController,
   namespaceController,
   garbageCollector,
   nodeLifecycleController,

@@ -7,6 +7,8 @@ import { controllers as registered } from "./registry.ts";
 
 export interface ControllersOptions extends ControllerOptions {
   client: Client;
+  /** The client of one controller, by its name: each runs under rules of its own. `client` for all without. */
+  clientOf?(controller: string): Client;
   world: World;
   /** Shared with others of the same process; without, the controllers have their own. */
   informers?: Informers;
@@ -21,11 +23,11 @@ export interface RunningControllers {
 }
 
 export async function startControllers(options: ControllersOptions): Promise<RunningControllers> {
-  const { client, world, only, informers: shared, ...rest } = options;
+  const { client, clientOf = () => client, world, only, informers: shared, ...rest } = options;
   const informers = shared ?? createInformers(client, world);
   const stop = new AbortController();
   const running = chosen(only).map((controller) =>
-    runController(controller, { client, world, informers, options: rest }),
+    runController(controller, { client: clientOf(controller.name), world, informers, options: rest }),
   );
   if (!shared) informers.start(stop.signal);
   return {

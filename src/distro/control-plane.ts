@@ -2,7 +2,7 @@
 import { type ApiServer, type Extension, type StaticToken, startApiServer } from "#apiserver";
 import { forComponent, type World } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
-import { startControllers } from "#controllers";
+import { controllers, startControllers } from "#controllers";
 import { startScheduler } from "#scheduler";
 import type { Store } from "#store";
 import { type Running, stopAll } from "./components.ts";
@@ -31,6 +31,7 @@ export interface ControlPlane extends Running {
 }
 
 export const serviceAccountIssuer = `https://kubernetes.default.svc.${clusterDomain}`;
+const serviceAccountGroups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
 const nodePortRange = { from: 30000, to: 32767 };
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -50,6 +51,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     issuer: serviceAccountIssuer,
     tokens: options.tokens ?? [],
     extensions: options.extensions ?? [],
+    components: controllers,
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
   });
   started.push(apiServer);
@@ -66,6 +68,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     started.push(
       await startControllers({
         client: clientOf("system:kube-controller-manager"),
+        clientOf: (name) => clientOf(`system:serviceaccount:kube-system:${name}`, serviceAccountGroups),
         world,
         informers,
         rootCa: credentials.ca.cert,

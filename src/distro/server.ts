@@ -99,7 +99,7 @@ function startSimulatedNodes(
   controlPlane: ControlPlane,
 ): Promise<Running> {
   return startSimulator({
-    client: controlPlane.clientOf("system:knarr-simulator", ["system:nodes"]),
+    client: controlPlane.clientOf("system:knarr-simulator", ["system:masters"]),
     world,
     informers: controlPlane.informers,
     nodes: config.simulatedNodes,

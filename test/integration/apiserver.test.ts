@@ -51,7 +51,11 @@ describe("who gets in", () => {
       });
     expect((await bearer(token)).status).toBe(200);
     const as = { authorization: `Bearer ${token}`, "impersonate-user": "somebody" };
-    expect((await http1(server, "GET", "/api/v1/pods", { anonymous: true, headers: as })).status).toBe(403);
+    const somebody = await http1(server, "GET", "/api/v1/pods", { anonymous: true, headers: as });
+    expect(JSON.parse(somebody.text)).toMatchObject({
+      code: 403,
+      message: `pods is forbidden: User "somebody" cannot list resource "pods" in API group "" at the cluster scope`,
+    });
     expect((await bearer(`${token}x`)).status).toBe(401);
     expect((await bearer("")).status).toBe(401);
   });
@@ -74,7 +78,7 @@ describe("who gets in", () => {
       spec: {},
     });
     const ask = () =>
-      http1(server, "GET", "/api/v1/pods", {
+      http1(server, "GET", "/apis", {
         anonymous: true,
         headers: { authorization: `Bearer ${status.token}` },
       });

@@ -143,7 +143,7 @@ describe("watches", () => {
     await put("a");
     const path = `${base}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1`;
     const response = await server.api
-      .transport({ username: "informer", groups: [] })
+      .transport({ username: "informer", groups: ["system:masters"] })
       .send({ method: "GET", path });
     const revision = String(server.store.revision);
     await put("b");
@@ -200,7 +200,7 @@ describe("watches", () => {
 
   it("drop a watcher that does not read", async () => {
     const response = await server.api
-      .transport({ username: "slow", groups: [] })
+      .transport({ username: "slow", groups: ["system:masters"] })
       .send({ method: "GET", path: `${base}?watch=1` });
     const big = "x".repeat(1_000_000);
     await server.client.create(configMaps, { metadata: inDefault("big"), data: { big } });

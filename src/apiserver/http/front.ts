@@ -50,8 +50,6 @@ const controlCharacters = /\p{Cc}/gu;
 /** One for all: without a reason every request would make an error of its own. */
 const disconnected = new Error("the client has disconnected");
 
-const impersonationRefused = StatusError.of(403, "Forbidden", "impersonation is not served yet");
-
 /** Megabytes that one HTTP/2 session may hold. */
 const sessionMemoryMax = 64;
 
@@ -201,12 +199,10 @@ async function authenticated(pipeline: Pipeline, head: Head, signal: AbortSignal
   const { method, url, headers } = head;
   const path = pathOfUrl(url);
   const credentials = { authorization: headers.authorization, certificate: certificateOf(head.socket) };
-  const user = await pipeline.authenticate(credentials, method, path);
-  // Taken for the user's own rights it would give more than was asked for.
-  if (headers["impersonate-user"] !== undefined) throw impersonationRefused;
   const rawQuery = url.slice(path.length + 1);
   const query = new URLSearchParams(rawQuery);
-  return { method, path, query, rawQuery, headers, body: Buffer.alloc(0), user, signal };
+  const request = { method, path, query, rawQuery, headers, body: Buffer.alloc(0), signal };
+  return { ...request, user: await pipeline.authenticate(credentials, request) };
 }
 
 function pathOfUrl(url: string): string {

@@ -216,7 +216,7 @@ describe("representations", () => {
   });
 
   it("take and give protobuf", async () => {
-    const transport = server.api.transport({ username: "go", groups: [] });
+    const transport = server.api.transport({ username: "go", groups: ["system:masters"] });
     const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "proto" }, data: { k: "v" } };
     const type = "application/vnd.kubernetes.protobuf";
     const response = await transport.send({
@@ -297,7 +297,7 @@ it("a store that cannot write answers 503, and goes on when it can", async () =>
 
 it("stops: watches end, later requests are refused", async () => {
   const other = await startTestServer();
-  const transport = other.api.transport({ username: "u", groups: [] });
+  const transport = other.api.transport({ username: "u", groups: ["system:masters"] });
   const watch = await transport.send({ method: "GET", path: `${base}?watch=1` });
   await other.stop();
   expect(await readText(watch.body)).toBe("");

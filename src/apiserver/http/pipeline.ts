@@ -15,7 +15,9 @@ import {
 import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
 import type { Authenticator, Credentials } from "../authentication/authenticator.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
-import type { Authorizer } from "../authorizer.ts";
+import { attributesOf, forbiddenTo } from "../authorization/attributes.ts";
+import type { Authorizer } from "../authorization/authorizer.ts";
+import { impersonated } from "../authorization/impersonation.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
@@ -29,7 +31,17 @@ import { Gate, type GateLimits } from "./gate.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 import { subresourceCall } from "./subresource-calls.ts";
-import { type Call, createOne, deleteMany, deleteOne, getOne, list, patchOne, updateOne } from "./verbs.ts";
+import {
+  type Call,
+  createOne,
+  deleteMany,
+  deleteOne,
+  getOne,
+  list,
+  patchOne,
+  updateOne,
+  withWarnings,
+} from "./verbs.ts";
 import { isWatch, type OpenWatches, watch } from "./watch.ts";
 
 export interface PipelineParts {
@@ -76,16 +88,27 @@ export class Pipeline {
     this.#watchGauge = metrics.gauge("apiserver_longrunning_requests", "Open watches");
   }
 
-  /** Who asks. Throws 401 for bad credentials, or for none where some are needed. */
-  async authenticate(credentials: Credentials, method: string, path: string): Promise<User> {
-    const user = (await this.#parts.authenticator.authenticate(credentials)) ?? anonymous;
-    if (user === anonymous && !this.#isAllowed(user, method, path)) throw unauthorized();
-    return user;
+  /**
+   * Who asks, or whom they ask to be taken for. Throws 401 for bad credentials, or for none where some are needed, and
+   * 403 for a part that may not be played.
+   */
+  async authenticate(credentials: Credentials, request: Omit<ApiRequest, "user">): Promise<User> {
+    const { authenticator, authorizer } = this.#parts;
+    const user = (await authenticator.authenticate(credentials)) ?? anonymous;
+    if (user === anonymous) {
+      const asked = attributesOf({ ...request, user }, resourceInfoOf(request.path));
+      if (!authorizer.authorize(asked).allowed) throw unauthorized();
+    }
+    return impersonated(authorizer, user, request.headers);
   }
 
   /** Throws 403 for what the user may not do. */
-  authorize(request: ApiRequest): void {
-    if (!this.#isAllowed(request.user, request.method, request.path)) throw forbiddenPath(request);
+  authorize(request: ApiRequest, info = resourceInfoOf(request.path)): void {
+    // These know their own guests.
+    if (this.#extensionOf(request)) return;
+    const attributes = attributesOf(request, info);
+    const { allowed, reason } = this.#parts.authorizer.authorize(attributes);
+    if (!allowed) throw forbiddenTo(attributes, reason);
   }
 
   /** Never rejects. */
@@ -100,7 +123,7 @@ export class Pipeline {
       verb = verbOf(request, info);
       const served = info && this.#find(info);
       resource = served?.resource ?? "";
-      this.authorize(request);
+      this.authorize(request, info);
       response = await this.#bounded(verb, request, () => this.#route(request, info));
     } catch (error) {
       response = statusResponse(this.statusOf(error));
@@ -126,8 +149,8 @@ export class Pipeline {
     this.#parts.registry.world.log.error({ err: error }, "a request failed");
   }
 
-  #isAllowed(user: User, method: string, path: string): boolean {
-    return this.#parts.authorizer.authorize({ user, verb: method.toLowerCase(), resource: "", path });
+  #extensionOf(request: ApiRequest): Extension | undefined {
+    return this.#parts.extensions.find((each) => each.path === request.path);
   }
 
   async #bounded(verb: string, request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
@@ -142,7 +165,7 @@ export class Pipeline {
 
   async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
     if (!info) {
-      const extension = this.#parts.extensions.find((each) => each.path === request.path);
+      const extension = this.#extensionOf(request);
       return extension ? callExtension(extension, request) : this.#plain(request);
     }
     const definition = this.#find(info);
@@ -150,9 +173,11 @@ export class Pipeline {
     return this.#call({ registry: this.#parts.registry, request, info, definition });
   }
 
-  #call(call: Call): Promise<ApiResponse> {
+  async #call(call: Call): Promise<ApiResponse> {
     if (customOf(call.definition)) return customCall(call, () => this.#resource(call));
-    return this.#resource(call);
+    const { deprecation } = call.definition;
+    const response = await this.#resource(call);
+    return deprecation === undefined ? response : withWarnings(response, [deprecation]);
   }
 
   async #resource(call: Call): Promise<ApiResponse> {
@@ -225,12 +250,6 @@ export class Pipeline {
     const name = request.path.split("/")[1];
     return textResponse(200, `[+]ping ok\n[+]store ok\n${name} check passed\n`);
   }
-}
-
-function forbiddenPath(request: ApiRequest): StatusError {
-  const { user, method, path } = request;
-  const message = `forbidden: User ${JSON.stringify(user.username)} cannot ${method.toLowerCase()} path ${JSON.stringify(path)}`;
-  return StatusError.of(403, "Forbidden", message);
 }
 
 /** As upstream's metrics name it. */

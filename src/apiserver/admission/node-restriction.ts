@@ -1,0 +1,92 @@
+/**
+ * Keeps an agent to its own node and to the pods bound to it.
+ * https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
+ */
+import {
+  type corev1,
+  forbidden,
+  type KubernetesObject,
+  leases,
+  nodes,
+  pods,
+  type ResourceDefinition,
+} from "#api";
+import { nodeNameOf } from "../authorization/node.ts";
+import type { Storage } from "../registry/storage.ts";
+import type { AdmissionStep, Attributes } from "./admission.ts";
+
+const mirrorAnnotation = "kubernetes.io/config.mirror";
+const restrictedPrefix = "node-restriction.kubernetes.io/";
+const leaseNamespace = "kube-node-lease";
+
+export function nodeRestriction(storage: Storage): AdmissionStep {
+  return {
+    name: "NodeRestriction",
+    validate(attributes) {
+      const node = nodeNameOf(attributes.user);
+      if (!node) return;
+      const why = refusal(storage, node, attributes);
+      if (why) throw forbidden(attributes.definition, attributes.name, `node ${JSON.stringify(node)} ${why}`);
+    },
+  };
+}
+
+function refusal(storage: Storage, node: string, attributes: Attributes): string | undefined {
+  switch (attributes.definition) {
+    case pods as ResourceDefinition:
+      return podRefusal(storage, node, attributes);
+    case nodes as ResourceDefinition:
+      return nodeRefusal(node, attributes);
+    case leases as ResourceDefinition:
+      if (attributes.namespace !== leaseNamespace)
+        return `is not allowed to modify lease outside the namespace ${JSON.stringify(leaseNamespace)}`;
+      return attributes.name === node
+        ? undefined
+        : `is not allowed to modify lease with name ${JSON.stringify(attributes.name)}`;
+    default:
+      return undefined;
+  }
+}
+
+function podRefusal(storage: Storage, node: string, attributes: Attributes): string | undefined {
+  const { operation, subresource, namespace, name } = attributes;
+  if (operation === "CREATE" && subresource === "")
+    return mirrorRefusal(node, attributes.object as corev1.Pod);
+  const known = attributes.old ?? storage.find(pods as ResourceDefinition, namespace, name)?.parse();
+  const bound = (known as corev1.Pod | undefined)?.spec.nodeName;
+  if (operation === "UPDATE" && subresource !== "status" && subresource !== "eviction")
+    return "can only update pod status";
+  if (bound === node) return undefined;
+  const what = operation === "DELETE" || subresource === "eviction" ? "delete" : "update status for";
+  return `can only ${what} pods with spec.nodeName set to itself`;
+}
+
+function mirrorRefusal(node: string, pod: Readonly<corev1.Pod>): string | undefined {
+  if (!pod.metadata.annotations?.[mirrorAnnotation])
+    return `can only create mirror pods: pod does not have ${JSON.stringify(mirrorAnnotation)} annotation`;
+  if (pod.spec.nodeName !== node) return "can only create pods with spec.nodeName set to itself";
+  return undefined;
+}
+
+function nodeRefusal(node: string, { operation, name, object, old }: Attributes): string | undefined {
+  if (name !== node) return `is not allowed to modify node ${JSON.stringify(name)}`;
+  if (operation === "DELETE") return "is not allowed to delete itself";
+  const before = labelsOf(old);
+  const touched = Object.entries(labelsOf(object)).filter(
+    ([key, value]) => isRestricted(key) && before[key] !== value,
+  );
+  if (touched.length === 0) return undefined;
+  return `is not allowed to modify labels: ${touched
+    .map(([key]) => key)
+    .sort()
+    .join(", ")}`;
+}
+
+function labelsOf(object: Readonly<KubernetesObject> | undefined): Record<string, string> {
+  return object?.metadata.labels ?? {};
+}
+
+function isRestricted(key: string): boolean {
+  const domain = key.slice(0, key.indexOf("/") + 1);
+  return domain === restrictedPrefix || domain.endsWith(`.${restrictedPrefix}`);
+}
