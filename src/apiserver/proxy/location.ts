@@ -97,8 +97,7 @@ function serviceLocation(
 ): Location {
   const { name } = named;
   const service = storage.get(services as ResourceDefinition, namespace, name).parse() as corev1.Service;
-  const portName = servicePortName(service, named.port);
-  const backends = [...slicesOf(storage, service)].flatMap((slice) => backendsOf(slice, portName));
+  const backends = readyBackends(storage, service, named.port);
   while (backends.length > 0) {
     const [chosen] = backends.splice(random.int(backends.length), 1);
     const { endpoint, port } = chosen!;
@@ -107,6 +106,33 @@ function serviceLocation(
     return { scheme: schemeOf(named), host, port, isKubelet: false };
   }
   throw serviceUnavailable(`no endpoints available for service ${JSON.stringify(id.slice(0, 300))}`);
+}
+
+function readyBackends(storage: Storage, service: Readonly<corev1.Service>, port: string): Backend[] {
+  const portName = servicePortName(service, port);
+  return [...slicesOf(storage, service)].flatMap((slice) => backendsOf(slice, portName));
+}
+
+/**
+ * A ready endpoint of a service that the cluster's administrator has named (a webhook, an aggregated API): whatever its
+ * endpoints say is trusted. Throws `StatusError`.
+ */
+export function endpointOf(
+  storage: Storage,
+  named: { namespace: string; name: string; port: number },
+  random: Random,
+): { host: string; port: number } {
+  const { namespace, name } = named;
+  const found = storage.find(services as ResourceDefinition, namespace, name)?.parse();
+  if (!found) throw serviceUnavailable(`service ${JSON.stringify(name)} not found`);
+  const service = found as corev1.Service;
+  if (service.spec.type === "ExternalName")
+    return { host: service.spec.externalName ?? "", port: named.port };
+  const backends = readyBackends(storage, service, String(named.port));
+  if (backends.length === 0)
+    throw serviceUnavailable(`no endpoints available for service ${JSON.stringify(name)}`);
+  const { endpoint, port } = backends[random.int(backends.length)]!;
+  return { host: endpoint.addresses[0] ?? "", port };
 }
 
 /** A number is looked up among the service's own ports; endpoints know only names. */
