@@ -33,6 +33,16 @@ const minimal: Record<string, object> = {
   Service: { spec: { ports: [{ port: 80 }], selector: { app: "a" } } },
   ControllerRevision: { data: { spec: {} }, revision: 1 },
   DaemonSet: { spec: workload },
+  CustomResourceDefinition: {
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "things", kind: "Thing" },
+      versions: [
+        { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } },
+      ],
+    },
+  },
   Deployment: { spec: workload },
   ReplicaSet: { spec: workload },
   StatefulSet: { spec: { ...workload, serviceName: "a" } },
@@ -87,6 +97,13 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
         ...(definition.namespaced ? { namespace: "default" } : {}),
         uid: "b5b5d0a0-0000-4000-8000-000000000000",
         resourceVersion: "1",
+/** Kinds whose names say something. */
+const exampleNames: Record<string, string> = {
+  CustomResourceDefinition: "things.example.com",
+  IPAddress: "10.0.0.1",
+  StorageVersion: "apps.deployments",
+};
+
         creationTimestamp: "2026-01-02T03:00:00Z",
       },
       ...structuredClone(minimal[definition.kind]),

@@ -1,3 +1,4 @@
+export * from "./apiextensions/index.ts";
 export { controllerRevisions } from "./apps/controller-revision.ts";
 export { daemonSets } from "./apps/daemon-set.ts";
 export { deployments } from "./apps/deployment.ts";

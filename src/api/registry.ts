@@ -1,4 +1,5 @@
 /** Every resource this project serves: one line each. Discovery, OpenAPI and the API server read nothing else. */
+import { customResourceDefinitions } from "./apiextensions/index.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
@@ -75,6 +76,21 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   resourceQuotas,
   runtimeClasses,
   clusterRoles,
+  ingresses,
+  ingressClasses,
+  networkPolicies,
+  ipAddresses,
+  ipAddressesV1beta1,
+  serviceCidrs,
+  serviceCidrsV1beta1,
+  storageClasses,
+  volumeAttachments,
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  volumeAttributesClasses,
+  volumeAttributesClassesV1beta1,
+  customResourceDefinitions,
   clusterRoleBindings,
   roles,
   roleBindings,

@@ -247,9 +247,26 @@ function walkSpecial(
         throw mismatch(owner, field, value, walk, "[]string");
       }
       return value;
+    case "schemaOrBool":
+      return typeof value === "boolean" ? value : walkSchema(owner, field, value, walk);
+    case "schemaOrArray":
+      return Array.isArray(value)
+        ? value.map((each) => walkSchema(owner, field, each, walk))
+        : walkSchema(owner, field, value, walk);
+    case "schemaOrStrings":
+      if (Array.isArray(value) && value.every((each) => typeof each === "string")) return value;
+      return walkSchema(owner, field, value, walk);
     default:
       return value;
   }
+}
+
+/** The schema that stands where something simpler may stand too. */
+function walkSchema(owner: TypeSchema, field: FieldSchema, value: unknown, walk: Walk): unknown {
+  const type = field.type();
+  if (!isObject(value)) throw mismatch(owner, field, value, walk, type.goName);
+  walkObject(type.fields.get("schema")!.type(), value, walk, false);
+  return value;
 }
 
 function mismatch(

@@ -73,6 +73,8 @@ export interface ResourceDefinition<T extends KubernetesObject = KubernetesObjec
   onUpdate(object: T, old: Readonly<T>, context: StrategyContext): void;
   /** As `onUpdate`, for the `status` subresource: usually keeps everything but the status. */
   onStatusUpdate(object: T, old: Readonly<T>, context: StrategyContext): void;
+  /** What a deletion adds before anything is removed: finalizers, conditions. In place. */
+  onDelete?(object: T, context: StrategyContext): void;
   /** All errors of a new object, metadata aside (the registry validates that). */
   validate(object: Readonly<T>): FieldError[];
   /** All errors of a change, those of `validate` included. */

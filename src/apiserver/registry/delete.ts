@@ -116,6 +116,7 @@ function markDeleted(
     const waits = metadata.deletionGracePeriodSeconds ?? 0;
     if (grace >= waits || (options.gracePeriodSeconds === undefined && grace > 0)) return;
   } else if (metadata.generation) metadata.generation++;
+  if (!metadata.deletionTimestamp) definition.onDelete?.(object, { nowMs });
   metadata.deletionTimestamp = formatTime(nowMs + grace * 1000);
   metadata.deletionGracePeriodSeconds = grace;
   if (specFinalizers(definition, object).length > 0) {
