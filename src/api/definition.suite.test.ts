@@ -81,7 +81,27 @@ const minimal: Record<string, object> = {
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "r" },
     subjects: [{ kind: "User", name: "u" }],
   },
+  Ingress: { spec: { defaultBackend: { service: { name: "a", port: { number: 80 } } } } },
+  IngressClass: { spec: { controller: "example.com/ingress" } },
+  NetworkPolicy: { spec: { podSelector: {} } },
+  IPAddress: { spec: { parentRef: { resource: "services", name: "a", namespace: "d" } } },
+  ServiceCIDR: { spec: { cidrs: ["10.0.0.0/24"] } },
+  StorageClass: { provisioner: "example.com/disk" },
+  VolumeAttachment: {
+    spec: { attacher: "example.com", nodeName: "n", source: { persistentVolumeName: "v" } },
+  },
+  CSIDriver: {},
+  CSINode: { spec: { drivers: [{ name: "example.com", nodeID: "n" }] } },
+  CSIStorageCapacity: { storageClassName: "a", capacity: "1Gi" },
+  VolumeAttributesClass: { driverName: "example.com", parameters: { iops: "100" } },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
+};
+
+/** Kinds whose names say something. */
+const exampleNames: Record<string, string> = {
+  CustomResourceDefinition: "things.example.com",
+  IPAddress: "10.0.0.1",
+  StorageVersion: "apps.deployments",
 };
 
 const nowMs = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -93,17 +113,10 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
       apiVersion: apiVersionOf(definition),
       kind: definition.kind,
       metadata: {
-        name: "example",
+        name: exampleNames[definition.kind] ?? "example",
         ...(definition.namespaced ? { namespace: "default" } : {}),
         uid: "b5b5d0a0-0000-4000-8000-000000000000",
         resourceVersion: "1",
-/** Kinds whose names say something. */
-const exampleNames: Record<string, string> = {
-  CustomResourceDefinition: "things.example.com",
-  IPAddress: "10.0.0.1",
-  StorageVersion: "apps.deployments",
-};
-
         creationTimestamp: "2026-01-02T03:00:00Z",
       },
       ...structuredClone(minimal[definition.kind]),

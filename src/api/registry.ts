@@ -33,6 +33,11 @@ import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
+import { ingresses } from "./networking/ingress.ts";
+import { ingressClasses } from "./networking/ingress-class.ts";
+import { ipAddresses, ipAddressesV1beta1 } from "./networking/ip-address.ts";
+import { networkPolicies } from "./networking/network-policy.ts";
+import { serviceCidrs, serviceCidrsV1beta1 } from "./networking/service-cidr.ts";
 import { runtimeClasses } from "./node/runtime-class.ts";
 import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
 import { clusterRoles } from "./rbac/cluster-role.ts";
@@ -40,6 +45,15 @@ import { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
 import { roles } from "./rbac/role.ts";
 import { roleBindings } from "./rbac/role-binding.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
+import { csiDrivers } from "./storage/csi-driver.ts";
+import { csiNodes } from "./storage/csi-node.ts";
+import { csiStorageCapacities } from "./storage/csi-storage-capacity.ts";
+import { storageClasses } from "./storage/storage-class.ts";
+import { volumeAttachments } from "./storage/volume-attachment.ts";
+import {
+  volumeAttributesClasses,
+  volumeAttributesClassesV1beta1,
+} from "./storage/volume-attributes-class.ts";
 
 export const resourceDefinitions: readonly ResourceDefinition[] = [
   configMaps,
@@ -62,20 +76,6 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   endpointSlices,
   podDisruptionBudgets,
   priorityClasses,
-  selfSubjectReviews,
-  tokenReviews,
-  localSubjectAccessReviews,
-  selfSubjectAccessReviews,
-  selfSubjectRulesReviews,
-  subjectAccessReviews,
-  bindings,
-  componentStatuses,
-  limitRanges,
-  podTemplates,
-  replicationControllers,
-  resourceQuotas,
-  runtimeClasses,
-  clusterRoles,
   ingresses,
   ingressClasses,
   networkPolicies,
@@ -91,6 +91,20 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   volumeAttributesClasses,
   volumeAttributesClassesV1beta1,
   customResourceDefinitions,
+  selfSubjectReviews,
+  tokenReviews,
+  localSubjectAccessReviews,
+  selfSubjectAccessReviews,
+  selfSubjectRulesReviews,
+  subjectAccessReviews,
+  bindings,
+  componentStatuses,
+  limitRanges,
+  podTemplates,
+  replicationControllers,
+  resourceQuotas,
+  runtimeClasses,
+  clusterRoles,
   clusterRoleBindings,
   roles,
   roleBindings,

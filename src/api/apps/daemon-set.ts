@@ -7,6 +7,7 @@ import {
   sameJson,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
+import { workloadWarnings } from "../core/pod-spec/warnings.ts";
 import type { appsv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import { type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
@@ -126,6 +127,7 @@ export const daemonSets = defineResource<appsv1.DaemonSet>({
     setTemplateGeneration(set, Math.max(1, templateGeneration(old)) + (changed ? 1 : 0));
   },
   validate: validateDaemonSet,
+  warnings: workloadWarnings,
   validateUpdate: (set, old) => [
     ...validateDaemonSet(set),
     ...immutable(set.spec.selector, old.spec.selector, "spec.selector"),

@@ -6,6 +6,7 @@ import {
   nonNegative,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
+import { namedWorkloadWarnings } from "../core/pod-spec/warnings.ts";
 import type { appsv1 } from "../generated/types/index.ts";
 import {
   ageColumn,
@@ -130,6 +131,7 @@ export const deployments = defineResource<appsv1.Deployment>({
   },
   defaults: defaultDeployment,
   validate: validateDeployment,
+  warnings: namedWorkloadWarnings,
   validateUpdate: (deployment, old) => [
     ...validateDeployment(deployment),
     ...immutable(deployment.spec.selector, old.spec.selector, "spec.selector"),

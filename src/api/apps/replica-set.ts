@@ -7,6 +7,7 @@ import {
   validateReplicaCounts,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
+import { namedWorkloadWarnings } from "../core/pod-spec/warnings.ts";
 import type { appsv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import type { FieldError } from "../meta/field-error.ts";
@@ -46,6 +47,7 @@ export const replicaSets = defineResource<appsv1.ReplicaSet>({
     set.status = { replicas: 0 };
   },
   validate: validateReplicaSet,
+  warnings: namedWorkloadWarnings,
   validateUpdate: (set, old) => [
     ...validateReplicaSet(set),
     ...immutable(set.spec.selector, old.spec.selector, "spec.selector"),

@@ -1,4 +1,5 @@
 /** StatefulSet. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/stateful-set-v1/ */
+import { defaultClaim } from "../core/persistent-volume-claim.ts";
 import { containerColumns } from "../core/pod-spec/columns.ts";
 import {
   defaultPodTemplate,
@@ -6,6 +7,7 @@ import {
   sameJson,
   validateRunningWorkload,
 } from "../core/pod-spec/template.ts";
+import { claimSpecWarnings, workloadWarnings } from "../core/pod-spec/warnings.ts";
 import type { appsv1, corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import { type FieldError, forbiddenField, invalid, required } from "../meta/field-error.ts";
@@ -35,18 +37,13 @@ function defaultStatefulSet(set: appsv1.StatefulSet): void {
   spec.persistentVolumeClaimRetentionPolicy.whenScaled ??= "Retain";
   spec.replicas ??= 1;
   spec.revisionHistoryLimit ??= 10;
-  for (const claim of spec.volumeClaimTemplates ?? []) defaultClaim(claim);
+  for (const claim of spec.volumeClaimTemplates ?? []) {
+    claim.apiVersion ??= "v1";
+    claim.kind ??= "PersistentVolumeClaim";
+    defaultClaim(claim);
+  }
   defaultPodTemplate(spec);
   set.status ??= emptyStatus();
-}
-
-function defaultClaim(claim: corev1.PersistentVolumeClaim): void {
-  claim.apiVersion ??= "v1";
-  claim.kind ??= "PersistentVolumeClaim";
-  claim.spec ??= {};
-  claim.spec.volumeMode ??= "Filesystem";
-  claim.status ??= {};
-  claim.status.phase ??= "Pending";
 }
 
 function validateStrategy({ type, rollingUpdate }: appsv1.StatefulSetUpdateStrategy): FieldError[] {
@@ -145,6 +142,19 @@ function validateStatus(set: StatefulSet): FieldError[] {
   return errors;
 }
 
+function statefulSetWarnings(set: StatefulSet, old: StatefulSet | undefined): string[] {
+  const claims = (set.spec.volumeClaimTemplates ?? []).flatMap(({ spec }, i) =>
+    spec ? claimSpecWarnings(spec, `spec.volumeClaimTemplates[${i}]`) : [],
+  );
+  const limit =
+    (set.spec.revisionHistoryLimit ?? 0) < 0
+      ? [
+          "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended",
+        ]
+      : [];
+  return [...workloadWarnings(set, old), ...claims, ...limit];
+}
+
 export const statefulSets = defineResource<appsv1.StatefulSet>({
   group: "apps",
   version: "v1",
@@ -166,6 +176,7 @@ export const statefulSets = defineResource<appsv1.StatefulSet>({
     set.status = emptyStatus();
   },
   validate: validateStatefulSet,
+  warnings: statefulSetWarnings,
   validateUpdate: (set, old) => [
     ...validateStatefulSet(set),
     ...(sameJson(fixedPart(set.spec), fixedPart(old.spec)) ? [] : [forbiddenField("spec", forbiddenUpdate)]),

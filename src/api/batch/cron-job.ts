@@ -7,6 +7,7 @@ import { type FieldError, invalid, notSupported, required } from "../meta/field-
 import { formatLabelSelector } from "../meta/label-selector.ts";
 import { ageOf } from "../meta/time.ts";
 import { validateJobSpec } from "./job-validation.ts";
+import { cronJobWarnings } from "./job-warnings.ts";
 import { isTimeZone, parseSchedule, ScheduleError } from "./schedule.ts";
 
 type CronJob = Readonly<batchv1.CronJob>;
@@ -107,6 +108,7 @@ export const cronJobs = defineResource<batchv1.CronJob>({
   subresources: { status: { kind: "CronJob", verbs: ["get", "patch", "update"] } },
   defaults: defaultCronJob,
   validate: (cronJob) => validateCronJob(cronJob),
+  warnings: cronJobWarnings,
   validateUpdate: validateCronJob,
   columns: [
     nameColumn(),

@@ -6,6 +6,7 @@ import { ageColumn, column, defineResource, nameColumn } from "../meta/define-re
 import { formatLabelSelector } from "../meta/label-selector.ts";
 import { formatAge, parseTime } from "../meta/time.ts";
 import { validateJob, validateJobUpdate } from "./job-validation.ts";
+import { jobWarnings } from "./job-warnings.ts";
 
 type Job = Readonly<batchv1.Job>;
 
@@ -94,6 +95,7 @@ export const jobs = defineResource<batchv1.Job>({
     takeTemplateLabels(job);
   },
   validate: validateJob,
+  warnings: jobWarnings,
   validateUpdate: validateJobUpdate,
   selectableFields: { "status.successful": (job) => String(job.status?.succeeded ?? 0) },
   columns: [

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import { type FieldError, invalid, required } from "../meta/field-error.ts";
+import { ipWarnings } from "../validation/addresses.ts";
 import { dnsLabelErrors, portErrors } from "../validation/names.ts";
 
 const shownMax = 3;
@@ -52,6 +53,14 @@ function validateSubset(subset: Readonly<corev1.EndpointSubset>, at: string): Fi
   return errors;
 }
 
+function endpointsWarnings({ subsets = [] }: Readonly<corev1.Endpoints>): string[] {
+  return subsets.flatMap((subset, i) =>
+    (["addresses", "notReadyAddresses"] as const).flatMap((list) =>
+      (subset[list] ?? []).flatMap(({ ip }, j) => ipWarnings(`subsets[${i}].${list}[${j}].ip`, ip)),
+    ),
+  );
+}
+
 export const endpoints = defineResource<corev1.Endpoints>({
   group: "",
   version: "v1",
@@ -60,10 +69,12 @@ export const endpoints = defineResource<corev1.Endpoints>({
   typeName: "io.k8s.api.core.v1.Endpoints",
   namespaced: true,
   shortNames: ["ep"],
+  deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   defaults(object) {
     for (const subset of object.subsets ?? []) for (const port of subset.ports ?? []) port.protocol ??= "TCP";
   },
   validate: validateEndpoints,
+  warnings: endpointsWarnings,
   columns: [
     nameColumn(),
     column("Endpoints", "string", "The addresses and ports behind the service.", endpointsText),

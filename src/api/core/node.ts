@@ -31,6 +31,14 @@ function address(node: Readonly<corev1.Node>, type: string): string {
   return (node.status?.addresses ?? []).find((a) => a.type === type)?.address ?? "<none>";
 }
 
+function nodeWarnings({ spec }: Readonly<corev1.Node>): string[] {
+  const warnings: string[] = [];
+  if (spec?.configSource) warnings.push("spec.configSource: the feature is removed");
+  if (spec?.externalID)
+    warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes");
+  return warnings;
+}
+
 export const nodes = defineResource<corev1.Node>({
   group: "",
   version: "v1",
@@ -56,6 +64,7 @@ export const nodes = defineResource<corev1.Node>({
   },
   onStatusUpdate: keepAllButStatus,
   validate: validateNode,
+  warnings: nodeWarnings,
   validateUpdate: validateNodeUpdate,
   selectableFields: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },
   columns: [

@@ -4,6 +4,7 @@ import { column, defineResource, nameColumn } from "../meta/define-resource.ts";
 import { formatLabels } from "../validation/checks.ts";
 import { containerColumns } from "./pod-spec/columns.ts";
 import { defaultPodTemplate, validatePodTemplate } from "./pod-spec/template.ts";
+import { isUnchanged, podTemplateWarnings } from "./pod-spec/warnings.ts";
 
 export const podTemplates = defineResource<corev1.PodTemplate>({
   group: "",
@@ -15,6 +16,8 @@ export const podTemplates = defineResource<corev1.PodTemplate>({
   hasGeneration: true,
   defaults: (object) => defaultPodTemplate(object as { template: corev1.PodTemplateSpec }),
   validate: (object) => validatePodTemplate(object.template!, "template"),
+  warnings: (object, old) =>
+    isUnchanged(object, old) ? [] : podTemplateWarnings(object.template, "template"),
   columns: [
     nameColumn(),
     ...containerColumns<corev1.PodTemplate>((t) => t.template?.spec).map((c) => ({

@@ -6,6 +6,7 @@ import { podColumns } from "./pod-columns.ts";
 import { defaultPod, defaultPodSpec } from "./pod-spec/defaults.ts";
 import { qosClassOf } from "./pod-spec/qos.ts";
 import { validatePod, validatePodStatusUpdate, validatePodUpdate } from "./pod-spec/validate-pod.ts";
+import { podWarnings } from "./pod-spec/warnings.ts";
 
 const connect = ["get", "create"];
 
@@ -58,6 +59,7 @@ export const pods = defineResource<corev1.Pod>({
     if (old.status?.qosClass) pod.status.qosClass ??= old.status.qosClass;
   },
   validate: validatePod,
+  warnings: podWarnings,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
   selectableFields: {

@@ -6,6 +6,7 @@ import { formatLabels } from "../validation/checks.ts";
 import { containerColumns } from "./pod-spec/columns.ts";
 import { defaultPodSpec } from "./pod-spec/defaults.ts";
 import { nonNegative, validatePodTemplate, validateReplicaCounts } from "./pod-spec/template.ts";
+import { namedWorkloadWarnings } from "./pod-spec/warnings.ts";
 
 type Controller = Readonly<corev1.ReplicationController>;
 const path = "spec.template";
@@ -78,6 +79,7 @@ export const replicationControllers = defineResource<corev1.ReplicationControlle
     controller.status = { replicas: 0 };
   },
   validate: validateController,
+  warnings: namedWorkloadWarnings,
   validateStatusUpdate: ({ status }) => validateReplicaCounts(status ?? { replicas: 0 }),
   selectableFields: { "status.replicas": (c) => String(c.status?.replicas ?? 0) },
   columns: [

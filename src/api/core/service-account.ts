@@ -2,6 +2,8 @@
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
 
+const mountableAnnotation = "kubernetes.io/enforce-mountable-secrets";
+
 export const serviceAccounts = defineResource<corev1.ServiceAccount>({
   group: "",
   version: "v1",
@@ -12,6 +14,11 @@ export const serviceAccounts = defineResource<corev1.ServiceAccount>({
   shortNames: ["sa"],
   subresources: {
     token: { kind: "TokenRequest", group: "authentication.k8s.io", version: "v1", verbs: ["create"] },
+  },
+  warnings({ metadata }) {
+    if (metadata.annotations?.[mountableAnnotation] === undefined) return [];
+    const advice = "prefer separate namespaces to isolate access to mounted secrets";
+    return [`metadata.annotations[${mountableAnnotation}]: deprecated in v1.32+; ${advice}`];
   },
   columns: [
     nameColumn(),

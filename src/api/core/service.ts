@@ -3,6 +3,7 @@ import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn, proxyVerbs } from "../meta/define-resource.ts";
 import { nameIsDns1035Label } from "../validation/names.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
+import { serviceWarnings } from "./service-warnings.ts";
 
 const none = "<none>";
 /** Three hours. */
@@ -105,6 +106,7 @@ export const services = defineResource<corev1.Service>({
     dropFormerType(service, old);
   },
   validate: validateService,
+  warnings: serviceWarnings,
   validateUpdate: validateServiceUpdate,
   selectableFields: {
     "spec.clusterIP": (service) => service.spec.clusterIP ?? "",

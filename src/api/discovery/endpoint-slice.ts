@@ -2,7 +2,8 @@
 import { isIP } from "node:net";
 import type { discoveryv1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
-import { duplicate, type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
+import { duplicate, type FieldError, invalid, notSupported, required, tooMany } from "../meta/field-error.ts";
+import { ipWarnings } from "../validation/addresses.ts";
 import { dnsLabelErrors, dnsSubdomainErrors, portErrors } from "../validation/names.ts";
 
 type Slice = Readonly<discoveryv1.EndpointSlice>;
@@ -12,10 +13,6 @@ const protocols = ["SCTP", "TCP", "UDP"];
 const endpointsMax = 1000;
 const addressesMax = 100;
 const shownMax = 3;
-
-function tooMany(field: string, actual: number, max: number): FieldError {
-  return { type: "FieldValueTooMany", field, message: `Too many: ${actual}: must have at most ${max} items` };
-}
 
 function addressErrors(address: string, type: string): string[] {
   if (type === "FQDN") return dnsSubdomainErrors(address);
@@ -71,6 +68,13 @@ function shortened(texts: readonly string[]): string {
   return texts.length > shownMax ? `${shown} + ${texts.length - shownMax} more...` : shown;
 }
 
+function sliceWarnings({ addressType, endpoints = [] }: Slice): string[] {
+  if (addressType === "FQDN") return ["spec.addressType: FQDN endpoints are deprecated"];
+  return endpoints.flatMap(({ addresses = [] }, i) =>
+    addresses.flatMap((address, j) => ipWarnings(`endpoints[${i}].addresses[${j}]`, address)),
+  );
+}
+
 export const endpointSlices = defineResource<discoveryv1.EndpointSlice>({
   group: "discovery.k8s.io",
   version: "v1",
@@ -86,6 +90,7 @@ export const endpointSlices = defineResource<discoveryv1.EndpointSlice>({
     }
   },
   validate: validateSlice,
+  warnings: sliceWarnings,
   validateUpdate(slice, old) {
     const errors = validateSlice(slice);
     if (slice.addressType !== old.addressType)

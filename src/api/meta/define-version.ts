@@ -12,7 +12,15 @@ interface Given<T extends KubernetesObject, S extends KubernetesObject>
   extends Partial<
     Pick<
       ResourceDefinition<T>,
-      "group" | "resource" | "singular" | "shortNames" | "categories" | "verbs" | "subresources" | "columns"
+      | "group"
+      | "resource"
+      | "singular"
+      | "shortNames"
+      | "categories"
+      | "verbs"
+      | "subresources"
+      | "columns"
+      | "deprecation"
     >
   > {
   readonly version: string;

@@ -80,6 +80,10 @@ export interface ResourceDefinition<T extends KubernetesObject = KubernetesObjec
   /** All errors of a change, those of `validate` included. */
   validateUpdate(object: Readonly<T>, old: Readonly<T>): FieldError[];
   validateStatusUpdate(object: Readonly<T>, old: Readonly<T>): FieldError[];
+  /** What a client should be told though its write is good; `old` is undefined for a creation. */
+  warnings?(object: Readonly<T>, old: Readonly<T> | undefined): string[];
+  /** Told with every answer of this version: since when there is something better. */
+  readonly deprecation?: string;
   /** Field selectors beside `metadata.name` and `metadata.namespace`. */
   readonly selectableFields: Readonly<Record<string, FieldGetter<T>>>;
   readonly columns: readonly Column<T>[];

@@ -65,6 +65,10 @@ export function tooLong(field: string, maxLength: number): FieldError {
   return { type: "FieldValueTooLong", field, message: `Too long: may not be more than ${maxLength} bytes` };
 }
 
+export function tooMany(field: string, actual: number, max: number): FieldError {
+  return { type: "FieldValueTooMany", field, message: `Too many: ${actual}: must have at most ${max} items` };
+}
+
 export function fieldNotFound(field: string, value: unknown): FieldError {
   return { type: "FieldValueNotFound", field, message: `Not found: ${printed(value)}` };
 }

@@ -1,5 +1,6 @@
 /** RuntimeClass. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/runtime-class-v1/ */
 
+import { nodeLabelDeprecation } from "../core/node-labels.ts";
 import { immutable } from "../core/pod-spec/template.ts";
 import { validateResources } from "../core/pod-spec/validate-resources.ts";
 import { validateTolerations } from "../core/pod-spec/validate-scheduling.ts";
@@ -42,6 +43,11 @@ export const runtimeClasses = defineResource<nodev1.RuntimeClass>({
   typeName: "io.k8s.api.node.v1.RuntimeClass",
   namespaced: false,
   validate: validateRuntimeClass,
+  warnings: ({ scheduling }) =>
+    Object.keys(scheduling?.nodeSelector ?? {}).flatMap((key) => {
+      const message = nodeLabelDeprecation(key);
+      return message ? [`scheduling.nodeSelector: ${message}`] : [];
+    }),
   validateUpdate: (runtimeClass, old) => immutable(runtimeClass.handler, old.handler, "handler"),
   columns: [
     nameColumn(),

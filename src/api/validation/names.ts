@@ -5,7 +5,7 @@
 import { type FieldError, invalid, tooLong } from "../meta/field-error.ts";
 
 const dnsLabelFormat = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
-const dnsSubdomainFormat = `${dnsLabelFormat}(\\.${dnsLabelFormat})*`;
+export const dnsSubdomainFormat = `${dnsLabelFormat}(\\.${dnsLabelFormat})*`;
 const dns1035Format = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const qualifiedNameFormat = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const labelValueFormat = `(${qualifiedNameFormat})?`;
@@ -23,7 +23,8 @@ export function maxLengthError(max: number): string {
   return `must be no more than ${max} bytes`;
 }
 
-function patternError(message: string, format: string, ...examples: string[]): string {
+/** A rule, examples of what keeps it, and the pattern that checks it. */
+export function patternError(message: string, format: string, ...examples: string[]): string {
   const given = examples.map((e) => `'${e}', `).join(" or ");
   return `${message} (e.g. ${given}regex used for validation is '${format}')`;
 }

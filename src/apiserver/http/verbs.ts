@@ -91,8 +91,10 @@ function makeStored(definition: ResourceDefinition, make: Make): Make {
     );
 }
 
-export function contextOf({ request }: Call): WriteContext {
-  return { user: request.user, dryRun: dryRunOf(request.query.getAll("dryRun")) };
+/** `warnings` is where the registry puts what it has to tell the client. */
+export function contextOf({ request }: Call, warnings?: string[]): WriteContext {
+  const context = { user: request.user, dryRun: dryRunOf(request.query.getAll("dryRun")) };
+  return warnings ? { ...context, warnings } : context;
 }
 
 function dryRunOf(values: readonly string[]): boolean {
@@ -157,7 +159,7 @@ export async function createOne(call: Call): Promise<ApiResponse> {
   const warnings: string[] = [];
   const object = await readObject(call, expectedKindOf(call.definition), warnings);
   const stored = asStored(call.definition, object);
-  const outcome = await create(call.registry, targetOf(call), contextOf(call), stored);
+  const outcome = await create(call.registry, targetOf(call), contextOf(call, warnings), stored);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
 
@@ -181,7 +183,7 @@ export async function updateWith(call: Call, strategy: UpdateStrategy): Promise<
     call.definition,
     await replacement(call, expectedKindOf(call.definition), warnings),
   );
-  const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
+  const outcome = await change(call.registry, targetOf(call), contextOf(call, warnings), strategy, make);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
 
@@ -207,7 +209,7 @@ export function patchOne(call: Call): Promise<ApiResponse> {
 export async function patchWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
   const warnings: string[] = [];
   const make = makeStored(call.definition, patchOf(call.request, expectedKindOf(call.definition), warnings));
-  const outcome = await change(call.registry, targetOf(call), contextOf(call), strategy, make);
+  const outcome = await change(call.registry, targetOf(call), contextOf(call, warnings), strategy, make);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
 }
 

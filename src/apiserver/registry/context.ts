@@ -6,6 +6,9 @@ import type { CachedObject } from "../cache/cached-object.ts";
 import type { User } from "../user.ts";
 import type { Storage } from "./storage.ts";
 
+/** The header is bounded further, by its length. */
+const warningsMax = 1000;
+
 /** Everything the verbs work with. */
 export interface Registry {
   readonly world: World;
@@ -25,6 +28,19 @@ export interface Target {
 export interface WriteContext {
   readonly user: User;
   readonly dryRun: boolean;
+  /** Collects what the client should be told of its write; absent: nobody listens. */
+  readonly warnings?: string[];
+}
+
+/** Said of an object that is valid. */
+export function warn(
+  { warnings }: WriteContext,
+  definition: ResourceDefinition,
+  object: Readonly<KubernetesObject>,
+  old: Readonly<KubernetesObject> | undefined,
+): void {
+  const said = warnings && definition.warnings?.(object, old);
+  if (said && said.length > 0) warnings.push(...said.slice(0, warningsMax));
 }
 
 /** What only the requested version demands. */

@@ -11,7 +11,14 @@ import {
 import type { Attributes } from "../admission/admission.ts";
 import { CachedObject, serialize } from "../cache/cached-object.ts";
 import { keyOf } from "../cache/keys.ts";
-import { type Outcome, type Registry, requestErrors, type Target, type WriteContext } from "./context.ts";
+import {
+  type Outcome,
+  type Registry,
+  requestErrors,
+  type Target,
+  type WriteContext,
+  warn,
+} from "./context.ts";
 import { StaleError } from "./storage.ts";
 
 const generatedSuffixLength = 5;
@@ -115,6 +122,7 @@ async function createOnce(
     ];
     if (errors.length > 0) throw invalidObject(definition, object.metadata.name ?? "", errors);
     admission.validate(attributes);
+    warn(context, definition, object, undefined);
     if (!context.dryRun) return await storage.put(definition, object, 0);
     const key = keyOf(definition, namespace, object.metadata.name);
     if (storage.cache(definition).get(key)) throw new StaleError(undefined);

@@ -14,7 +14,14 @@ import {
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
 import { CachedObject, serialize } from "../cache/cached-object.ts";
-import { type Outcome, type Registry, requestErrors, type Target, type WriteContext } from "./context.ts";
+import {
+  type Outcome,
+  type Registry,
+  requestErrors,
+  type Target,
+  type WriteContext,
+  warn,
+} from "./context.ts";
 import { isFinished } from "./deletion.ts";
 import { modified, onLatest, StaleError } from "./storage.ts";
 
@@ -167,6 +174,7 @@ async function changeOnce(
     ];
     if (errors.length > 0) throw invalidObject(definition, name, errors);
     admission.validate(attributes);
+    if (subresource === "") warn(context, definition, object, old);
     return await storeChange(registry, target, context, object, current, old);
   } finally {
     admission.settled(attributes);

@@ -95,6 +95,14 @@ function validateNodeTerm(term: Readonly<corev1.NodeSelectorTerm>, at: string): 
   return errors;
 }
 
+/** Terms of which a node must fit one: of pods, of volumes, of devices. */
+export function validateNodeSelector(selector: Readonly<corev1.NodeSelector>, path: string): FieldError[] {
+  const terms = selector.nodeSelectorTerms ?? [];
+  const at = `${path}.nodeSelectorTerms`;
+  if (terms.length === 0) return [required(at, "must have at least one node selector term")];
+  return terms.flatMap((term, i) => validateNodeTerm(term, `${at}[${i}]`));
+}
+
 function weightErrors(weight: number | undefined, at: string): FieldError[] {
   const value = weight ?? 0;
   return value < 1 || value > 100 ? [invalid(`${at}.weight`, value, "must be in the range 1-100")] : [];
@@ -120,12 +128,8 @@ export function validateAffinity(
   const errors: FieldError[] = [];
   const node = affinity?.nodeAffinity;
   const hard = node?.requiredDuringSchedulingIgnoredDuringExecution;
-  const hardPath = `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
-  if (hard && !hard.nodeSelectorTerms?.length) {
-    errors.push(required(hardPath, "must have at least one node selector term"));
-  }
-  for (const [i, term] of (hard?.nodeSelectorTerms ?? []).entries())
-    errors.push(...validateNodeTerm(term, `${hardPath}[${i}]`));
+  const hardPath = `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`;
+  if (hard) errors.push(...validateNodeSelector(hard, hardPath));
   for (const [i, soft] of (node?.preferredDuringSchedulingIgnoredDuringExecution ?? []).entries()) {
     const at = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
     errors.push(
