@@ -15,6 +15,10 @@ const template = {
 };
 const workload = { selector: { matchLabels: { app: "a" } }, template };
 
+const everyPod = {
+  resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] }],
+};
+
 /** The least that a client must say of each kind. A new resource adds its own here. */
 const minimal: Record<string, object> = {
   ConfigMap: { data: { key: "value" } },
@@ -33,6 +37,20 @@ const minimal: Record<string, object> = {
   Service: { spec: { ports: [{ port: 80 }], selector: { app: "a" } } },
   ControllerRevision: { data: { spec: {} }, revision: 1 },
   DaemonSet: { spec: workload },
+  MutatingWebhookConfiguration: {},
+  ValidatingWebhookConfiguration: {},
+  ValidatingAdmissionPolicy: {
+    spec: { matchConstraints: everyPod, validations: [{ expression: "true" }] },
+  },
+  ValidatingAdmissionPolicyBinding: { spec: { policyName: "p", validationActions: ["Deny"] } },
+  MutatingAdmissionPolicy: {
+    spec: {
+      matchConstraints: everyPod,
+      mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: "[]" } }],
+      reinvocationPolicy: "Never",
+    },
+  },
+  MutatingAdmissionPolicyBinding: { spec: { policyName: "p" } },
   CustomResourceDefinition: {
     spec: {
       group: "example.com",

@@ -1,3 +1,13 @@
+export {
+  mutatingAdmissionPolicies,
+  mutatingAdmissionPolicyBindings,
+} from "./admissionregistration/mutating-admission-policy.ts";
+export { mutatingWebhookConfigurations } from "./admissionregistration/mutating-webhook-configuration.ts";
+export {
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+} from "./admissionregistration/validating-admission-policy.ts";
+export { validatingWebhookConfigurations } from "./admissionregistration/validating-webhook-configuration.ts";
 export * from "./apiextensions/index.ts";
 export { controllerRevisions } from "./apps/controller-revision.ts";
 export { daemonSets } from "./apps/daemon-set.ts";

@@ -1,4 +1,16 @@
 /** Every resource this project serves: one line each. Discovery, OpenAPI and the API server read nothing else. */
+
+import {
+  mutatingAdmissionPolicies,
+  mutatingAdmissionPolicyBindings,
+  olderMutatingAdmissionPolicies,
+} from "./admissionregistration/mutating-admission-policy.ts";
+import { mutatingWebhookConfigurations } from "./admissionregistration/mutating-webhook-configuration.ts";
+import {
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+} from "./admissionregistration/validating-admission-policy.ts";
+import { validatingWebhookConfigurations } from "./admissionregistration/validating-webhook-configuration.ts";
 import { customResourceDefinitions } from "./apiextensions/index.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
@@ -91,6 +103,13 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   volumeAttributesClasses,
   volumeAttributesClassesV1beta1,
   customResourceDefinitions,
+  mutatingWebhookConfigurations,
+  validatingWebhookConfigurations,
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+  mutatingAdmissionPolicies,
+  mutatingAdmissionPolicyBindings,
+  ...olderMutatingAdmissionPolicies,
   selfSubjectReviews,
   tokenReviews,
   localSubjectAccessReviews,
