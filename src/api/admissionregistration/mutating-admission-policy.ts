@@ -42,7 +42,7 @@ function validateMutation(mutation: Readonly<admissionregistrationv1.Mutation>, 
   return errors;
 }
 
-function validatePolicy({ spec }: Policy): FieldError[] {
+function validatePolicy({ spec = {} }: Policy): FieldError[] {
   return [
     ...(spec.failurePolicy === undefined
       ? [required("spec.failurePolicy")]
@@ -83,7 +83,7 @@ export const mutatingAdmissionPolicies = defineResource<admissionregistrationv1.
       "Mutations",
       "integer",
       "Mutation indicates the number of mutations rules defined in this configuration",
-      (policy) => policy.spec.mutations?.length ?? 0,
+      (policy) => policy.spec?.mutations?.length ?? 0,
     ),
     column(
       "ParamKind",
@@ -112,7 +112,7 @@ export const mutatingAdmissionPolicyBindings =
       binding.spec ??= {};
       if (binding.spec.matchResources) defaultMatchResources(binding.spec.matchResources);
     },
-    validate: ({ spec }: Binding) => [
+    validate: ({ spec = {} }: Binding) => [
       ...validatePolicyName(spec.policyName, "spec.policyName"),
       ...validateParamRef(spec.paramRef, "spec.paramRef"),
       ...(spec.matchResources
@@ -125,13 +125,13 @@ export const mutatingAdmissionPolicyBindings =
         "PolicyName",
         "string",
         "PolicyName indicates the policy definition which the policy binding binded to",
-        (b) => b.spec.policyName ?? "",
+        (b) => b.spec?.policyName ?? "",
       ),
       column(
         "ParamRef",
         "string",
         "ParamRef indicates the param resource which sets the configuration param",
-        (b) => paramRefCell(b.spec.paramRef),
+        (b) => paramRefCell(b.spec?.paramRef),
       ),
       ageColumn(),
     ],
@@ -144,9 +144,11 @@ export const olderMutatingAdmissionPolicies = older.flatMap((version) => [
   defineVersion(mutatingAdmissionPolicies, {
     version,
     typeName: `io.k8s.api.admissionregistration.${version}.MutatingAdmissionPolicy`,
+    defaults: mutatingAdmissionPolicies.defaults,
   }),
   defineVersion(mutatingAdmissionPolicyBindings, {
     version,
     typeName: `io.k8s.api.admissionregistration.${version}.MutatingAdmissionPolicyBinding`,
+    defaults: mutatingAdmissionPolicyBindings.defaults,
   }),
 ]);

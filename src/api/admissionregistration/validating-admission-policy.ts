@@ -19,6 +19,7 @@ type Binding = Readonly<admissionregistrationv1.ValidatingAdmissionPolicyBinding
 
 const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
 const actions = ["Audit", "Deny", "Warn"];
+const noSpec: Binding["spec"] = { policyName: "", validationActions: [] };
 const messageMaxLength = 10_240;
 
 function validateOne(validation: Readonly<admissionregistrationv1.Validation>, at: string): FieldError[] {
@@ -51,7 +52,7 @@ function validateAudit(
   });
 }
 
-function validatePolicy({ spec }: Policy): FieldError[] {
+function validatePolicy({ spec = {} }: Policy): FieldError[] {
   const errors = [
     ...validatePolicyChoice(spec.failurePolicy, "spec.failurePolicy", failurePolicies),
     ...validateParamKind(spec.paramKind, "spec.paramKind"),
@@ -93,7 +94,7 @@ export const validatingAdmissionPolicies = defineResource<admissionregistrationv
       "Validations",
       "integer",
       "Validations indicates the number of validation rules defined in this configuration",
-      (policy) => policy.spec.validations?.length ?? 0,
+      (policy) => policy.spec?.validations?.length ?? 0,
     ),
     column(
       "ParamKind",
@@ -137,7 +138,7 @@ export const validatingAdmissionPolicyBindings =
       binding.spec ??= { policyName: "", validationActions: [] };
       if (binding.spec.matchResources) defaultMatchResources(binding.spec.matchResources);
     },
-    validate: ({ spec }: Binding) => [
+    validate: ({ spec = noSpec }: Binding) => [
       ...validatePolicyName(spec.policyName, "spec.policyName"),
       ...validateParamRef(spec.paramRef, "spec.paramRef"),
       ...(spec.matchResources
@@ -151,13 +152,13 @@ export const validatingAdmissionPolicyBindings =
         "PolicyName",
         "string",
         "PolicyName indicates the policy definition which the policy binding binded to",
-        (b) => b.spec.policyName,
+        (b) => b.spec?.policyName ?? "",
       ),
       column(
         "ParamRef",
         "string",
         "ParamRef indicates the param resource which sets the configration param",
-        (b) => paramRefCell(b.spec.paramRef),
+        (b) => paramRefCell(b.spec?.paramRef),
       ),
       ageColumn(),
     ],
