@@ -85,6 +85,12 @@ const minimal: Record<string, object> = {
   Binding: { target: { kind: "Node", name: "n" } },
   ComponentStatus: { conditions: [{ type: "Healthy", status: "True" }] },
   LimitRange: { spec: { limits: [{ type: "Container", max: { cpu: "1" } }] } },
+  PersistentVolume: {
+    spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/data" } },
+  },
+  PersistentVolumeClaim: {
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+  },
   PodTemplate: { template },
   ReplicationController: { spec: { selector: { app: "a" }, template } },
   ResourceQuota: { spec: { hard: { pods: "10" } } },
@@ -112,6 +118,18 @@ const minimal: Record<string, object> = {
   CSINode: { spec: { drivers: [{ name: "example.com", nodeID: "n" }] } },
   CSIStorageCapacity: { storageClassName: "a", capacity: "1Gi" },
   VolumeAttributesClass: { driverName: "example.com", parameters: { iops: "100" } },
+  LeaseCandidate: {
+    spec: {
+      leaseName: "a",
+      binaryVersion: "1.36.0",
+      emulationVersion: "1.36.0",
+      strategy: "OldestEmulationVersion",
+    },
+  },
+  PodGroup: { spec: { schedulingPolicy: { gang: { minCount: 2 } } } },
+  Workload: { spec: { podGroupTemplates: [{ name: "a", schedulingPolicy: { basic: {} } }] } },
+  StorageVersionMigration: { spec: { resource: { group: "apps", resource: "deployments" } } },
+  StorageVersion: { spec: {} },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.0.0.1"] }], ports: [{ port: 80 }] },
 };
 

@@ -27,6 +27,7 @@ import {
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
+import { leaseCandidates, leaseCandidatesV1alpha2 } from "./coordination/lease-candidate.ts";
 import { bindings } from "./core/binding.ts";
 import { componentStatuses } from "./core/component-status.ts";
 import { configMaps } from "./core/config-map.ts";
@@ -35,6 +36,8 @@ import { events } from "./core/event.ts";
 import { limitRanges } from "./core/limit-range.ts";
 import { namespaces } from "./core/namespace.ts";
 import { nodes } from "./core/node.ts";
+import { persistentVolumes } from "./core/persistent-volume.ts";
+import { persistentVolumeClaims } from "./core/persistent-volume-claim.ts";
 import { pods } from "./core/pod.ts";
 import { podTemplates } from "./core/pod-template.ts";
 import { replicationControllers } from "./core/replication-controller.ts";
@@ -43,6 +46,7 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import { storageVersions } from "./internal/storage-version.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
 import { ingresses } from "./networking/ingress.ts";
@@ -56,7 +60,9 @@ import { clusterRoles } from "./rbac/cluster-role.ts";
 import { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
 import { roles } from "./rbac/role.ts";
 import { roleBindings } from "./rbac/role-binding.ts";
+import { podGroups } from "./scheduling/pod-group.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
+import { workloads } from "./scheduling/workload.ts";
 import { csiDrivers } from "./storage/csi-driver.ts";
 import { csiNodes } from "./storage/csi-node.ts";
 import { csiStorageCapacities } from "./storage/csi-storage-capacity.ts";
@@ -66,6 +72,7 @@ import {
   volumeAttributesClasses,
   volumeAttributesClassesV1beta1,
 } from "./storage/volume-attributes-class.ts";
+import { storageVersionMigrations } from "./storagemigration/storage-version-migration.ts";
 
 export const resourceDefinitions: readonly ResourceDefinition[] = [
   configMaps,
@@ -110,6 +117,12 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   mutatingAdmissionPolicies,
   mutatingAdmissionPolicyBindings,
   ...olderMutatingAdmissionPolicies,
+  leaseCandidates,
+  leaseCandidatesV1alpha2,
+  podGroups,
+  workloads,
+  storageVersionMigrations,
+  storageVersions,
   selfSubjectReviews,
   tokenReviews,
   localSubjectAccessReviews,
@@ -127,6 +140,8 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   clusterRoleBindings,
   roles,
   roleBindings,
+  persistentVolumes,
+  persistentVolumeClaims,
 ];
 
 /** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */
