@@ -5,7 +5,8 @@ import { formatTime } from "../meta/time.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod, defaultPodSpec } from "./pod-spec/defaults.ts";
 import { qosClassOf } from "./pod-spec/qos.ts";
-import { validatePod, validatePodStatusUpdate, validatePodUpdate } from "./pod-spec/validate-pod.ts";
+import { validatePod, validatePodUpdate } from "./pod-spec/validate-pod.ts";
+import { validatePodStatusUpdate } from "./pod-spec/validate-pod-status.ts";
 import { podWarnings } from "./pod-spec/warnings.ts";
 
 const connect = ["get", "create"];
@@ -29,6 +30,7 @@ export const pods = defineResource<corev1.Pod>({
     log: { kind: "Pod", verbs: ["get"] },
     portforward: { kind: "PodPortForwardOptions", verbs: connect },
     proxy: { kind: "PodProxyOptions", verbs: proxyVerbs },
+    resize: { kind: "Pod", verbs: ["get", "patch", "update"] },
     status: { kind: "Pod", verbs: ["get", "patch", "update"] },
   },
   gracePeriodSeconds: (pod) => pod.spec.terminationGracePeriodSeconds ?? 30,
@@ -70,6 +72,8 @@ export const pods = defineResource<corev1.Pod>({
     "spec.hostNetwork": (pod) => String(pod.spec.hostNetwork ?? false),
     "status.phase": (pod) => pod.status?.phase ?? "",
     "status.podIP": (pod) => pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "",
+    // Accepted, and never set: as upstream.
+    "status.podIPs": () => "",
     "status.nominatedNodeName": (pod) => pod.status?.nominatedNodeName ?? "",
   },
   columns: podColumns,

@@ -3,6 +3,7 @@
  * https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/v1/defaults.go
  */
 import type { corev1 } from "../../generated/types/index.ts";
+import { defaultSource } from "../volume-sources.ts";
 
 /** Octal 0644: the mode of projected files. */
 const fileMode = 0o644;
@@ -94,7 +95,7 @@ function defaultVolume(volume: corev1.Volume): void {
   if (Object.keys(volume).every((key) => key === "name")) volume.emptyDir = {};
   if (volume.secret) volume.secret.defaultMode ??= fileMode;
   if (volume.configMap) volume.configMap.defaultMode ??= fileMode;
-  if (volume.hostPath) volume.hostPath.type ??= "";
+  defaultSource(volume);
   if (volume.downwardAPI) {
     volume.downwardAPI.defaultMode ??= fileMode;
     defaultFieldRefs(volume.downwardAPI.items);

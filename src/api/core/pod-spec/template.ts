@@ -3,6 +3,7 @@ import type { corev1, metav1 } from "../../generated/types/index.ts";
 import { type FieldError, forbiddenField, invalid, notSupported, required } from "../../meta/field-error.ts";
 import { isEmptySelector, selectorMatches, validateLabelSelector } from "../../meta/label-selector.ts";
 import { validateAnnotations, validateLabels } from "../../validation/names.ts";
+import { nonNegative } from "../../validation/numbers.ts";
 import { defaultPodSpec } from "./defaults.ts";
 import { validatePodSpec } from "./validate-spec.ts";
 
@@ -26,6 +27,8 @@ export function validatePodTemplate(template: Readonly<corev1.PodTemplateSpec>, 
   }
   return errors;
 }
+
+export { nonNegative };
 
 interface Workload {
   selector: metav1.LabelSelector;
@@ -64,12 +67,6 @@ export function validateRunningWorkload(
     );
   }
   return errors;
-}
-
-export function nonNegative(value: number | undefined, field: string): FieldError[] {
-  return value !== undefined && value < 0
-    ? [invalid(field, value, "must be greater than or equal to 0")]
-    : [];
 }
 
 interface ReplicaCounts {

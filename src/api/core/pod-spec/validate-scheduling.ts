@@ -9,6 +9,7 @@ import {
   required,
 } from "../../meta/field-error.ts";
 import { validateLabelSelector } from "../../meta/label-selector.ts";
+import { invalidEach, oneOf } from "../../validation/checks.ts";
 import { dnsLabelErrors, labelValueErrors, qualifiedNameErrors } from "../../validation/names.ts";
 
 const effects = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
@@ -31,7 +32,8 @@ function validateToleration(t: Readonly<corev1.Toleration>, at: string): FieldEr
     );
   }
   if (operator === "Equal") {
-    for (const e of labelValueErrors(t.value ?? "")) errors.push(invalid(`${at}.operator`, t.value, e));
+    const wrong = labelValueErrors(t.value ?? "");
+    if (wrong.length > 0) errors.push(invalid(`${at}.operator`, t.value, wrong.join(";")));
   } else if (operator === "Exists") {
     if (t.value) errors.push(invalid(`${at}.operator`, t, "value must be empty when `operator` is 'Exists'"));
   } else errors.push(notSupported(`${at}.operator`, operator, ["Equal", "Exists"]));
@@ -109,15 +111,45 @@ function weightErrors(weight: number | undefined, at: string): FieldError[] {
 }
 
 function validatePodTerm(term: Readonly<corev1.PodAffinityTerm>, at: string): FieldError[] {
-  const errors = validateLabelSelector(term.labelSelector, `${at}.labelSelector`);
-  errors.push(...validateLabelSelector(term.namespaceSelector, `${at}.namespaceSelector`));
-  for (const [i, namespace] of (term.namespaces ?? []).entries()) {
-    for (const e of dnsLabelErrors(namespace)) errors.push(invalid(`${at}.namespaces[${i}]`, namespace, e));
+  const { topologyKey = "" } = term;
+  return [
+    ...validateLabelSelector(term.labelSelector, `${at}.labelSelector`),
+    ...validateLabelSelector(term.namespaceSelector, `${at}.namespaceSelector`),
+    ...(term.namespaces ?? []).flatMap((namespace) =>
+      invalidEach(`${at}.namespace`, namespace, dnsLabelErrors(namespace)),
+    ),
+    ...validateLabelKeys(term, at),
+    ...(topologyKey ? [] : [required(`${at}.topologyKey`, "can not be empty")]),
+    ...invalidEach(`${at}.topologyKey`, topologyKey, qualifiedNameErrors(topologyKey)),
+  ];
+}
+
+/** Keys whose values are the incoming pod's own: of labels that must be the same, or must differ. */
+function validateLabelKeys(term: Readonly<corev1.PodAffinityTerm>, at: string): FieldError[] {
+  const { matchLabelKeys = [], mismatchLabelKeys = [], labelSelector } = term;
+  const errors: FieldError[] = [];
+  for (const field of ["matchLabelKeys", "mismatchLabelKeys"] as const) {
+    const keys = term[field] ?? [];
+    if (keys.length === 0) continue;
+    if (!labelSelector)
+      errors.push(forbiddenField(`${at}.${field}`, "must not be specified when labelSelector is not set"));
+    else
+      for (const [i, key] of keys.entries())
+        errors.push(...invalidEach(`${at}.${field}[${i}]`, key, qualifiedNameErrors(key)));
   }
-  if (!term.topologyKey) errors.push(required(`${at}.topologyKey`, "can not be empty"));
-  else
-    for (const e of qualifiedNameErrors(term.topologyKey))
-      errors.push(invalid(`${at}.topologyKey`, term.topologyKey, e));
+  const selected = new Set(Object.keys(labelSelector?.matchLabels ?? {}));
+  for (const { key } of labelSelector?.matchExpressions ?? []) {
+    const i = matchLabelKeys.indexOf(key);
+    if (i >= 0 && selected.has(key))
+      errors.push(invalid(`${at}[${i}]`, key, "exists in both matchLabelKeys and labelSelector"));
+    selected.add(key);
+  }
+  for (const [i, key] of matchLabelKeys.entries()) {
+    if (mismatchLabelKeys.includes(key)) {
+      const detail = "exists in both matchLabelKeys and mismatchLabelKeys";
+      errors.push(invalid(`${at}.matchLabelKeys[${i}]`, key, detail));
+    }
+  }
   return errors;
 }
 
@@ -154,31 +186,62 @@ export function validateAffinity(
 }
 
 const unsatisfiable = ["DoNotSchedule", "ScheduleAnyway"];
+const nodePolicies = ["Honor", "Ignore"];
+type Constraint = Readonly<corev1.TopologySpreadConstraint>;
 
-export function validateSpread(
-  constraints: readonly corev1.TopologySpreadConstraint[],
-  path: string,
-): FieldError[] {
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  for (const [i, c] of constraints.entries()) {
+export function validateSpread(constraints: readonly Constraint[], path: string): FieldError[] {
+  return constraints.flatMap((constraint, i) => {
     const at = `${path}[${i}]`;
-    if ((c.maxSkew ?? 0) <= 0)
-      errors.push(invalid(`${at}.maxSkew`, c.maxSkew ?? 0, "must be greater than zero"));
-    if (!c.topologyKey) errors.push(required(`${at}.topologyKey`, "can not be empty"));
-    else
-      for (const e of qualifiedNameErrors(c.topologyKey))
-        errors.push(invalid(`${at}.topologyKey`, c.topologyKey, e));
-    if (!unsatisfiable.includes(c.whenUnsatisfiable)) {
-      errors.push(notSupported(`${at}.whenUnsatisfiable`, c.whenUnsatisfiable ?? "", unsatisfiable));
-    }
-    if (c.minDomains !== undefined && c.minDomains <= 0) {
-      errors.push(invalid(`${at}.minDomains`, c.minDomains, "must be greater than zero"));
-    }
-    const identity = `{${c.topologyKey}, ${c.whenUnsatisfiable}}`;
-    if (seen.has(identity)) errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, identity));
-    seen.add(identity);
-    errors.push(...validateLabelSelector(c.labelSelector, `${at}.labelSelector`));
+    const { topologyKey = "", whenUnsatisfiable: action } = constraint;
+    const isSame = (other: Constraint) =>
+      (other.topologyKey ?? "") === topologyKey && other.whenUnsatisfiable === action;
+    const repeated = constraints.slice(i + 1).some(isSame)
+      ? [duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${action ?? ""}}`)]
+      : [];
+    return [
+      ...((constraint.maxSkew ?? 0) > 0
+        ? []
+        : [invalid(`${at}.maxSkew`, constraint.maxSkew ?? 0, "must be greater than zero")]),
+      ...(topologyKey ? [] : [required(`${at}.topologyKey`, "can not be empty")]),
+      ...oneOf(action, `${at}.whenUnsatisfiable`, unsatisfiable),
+      ...repeated,
+      ...validateMinDomains(constraint, `${at}.minDomains`),
+      ...(["nodeAffinityPolicy", "nodeTaintsPolicy"] as const).flatMap((name) =>
+        constraint[name] === undefined ? [] : oneOf(constraint[name], `${at}.${name}`, nodePolicies),
+      ),
+      ...validateSpreadKeys(constraint, `${at}.matchLabelKeys`),
+      ...validateLabelSelector(constraint.labelSelector, `${at}.labelSelector`),
+    ];
+  });
+}
+
+function validateMinDomains(
+  { minDomains, whenUnsatisfiable: action }: Constraint,
+  field: string,
+): FieldError[] {
+  if (minDomains === undefined) return [];
+  const errors: FieldError[] = [];
+  if (minDomains <= 0) errors.push(invalid(field, minDomains, "must be greater than zero"));
+  if (action !== "DoNotSchedule") {
+    const detail = `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action ?? ""}`;
+    errors.push(invalid(field, minDomains, detail));
+  }
+  return errors;
+}
+
+function validateSpreadKeys({ matchLabelKeys = [], labelSelector }: Constraint, field: string): FieldError[] {
+  if (matchLabelKeys.length === 0) return [];
+  const errors: FieldError[] = labelSelector
+    ? []
+    : [forbiddenField(field, "must not be specified when labelSelector is not set")];
+  const selected = new Set([
+    ...Object.keys(labelSelector?.matchLabels ?? {}),
+    ...(labelSelector?.matchExpressions ?? []).map((expression) => expression.key),
+  ]);
+  for (const [i, key] of matchLabelKeys.entries()) {
+    errors.push(...invalidEach(`${field}[${i}]`, key, qualifiedNameErrors(key)));
+    if (selected.has(key))
+      errors.push(invalid(`${field}[${i}]`, key, "exists in both matchLabelKeys and labelSelector"));
   }
   return errors;
 }

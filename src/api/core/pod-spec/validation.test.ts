@@ -61,15 +61,17 @@ describe("a pod's spec", () => {
       'spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Unsupported value: "spec.nope": supported values: "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"',
       'spec.containers[0].env[1].valueFrom: Invalid value: "": may not be specified when `value` is not empty',
       'spec.containers[0].volumeMounts[0].name: Not found: "gone"',
-      'spec.containers[0].resources.limits: Invalid value: "bogus": must be a standard resource for containers',
+      'spec.containers[0].resources.limits[bogus]: Invalid value: "bogus": must be a standard resource type or fully qualified',
+      'spec.containers[0].resources.limits[bogus]: Invalid value: "bogus": must be a standard resource for containers',
       'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
       'spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0',
-      'spec.containers[0].resources.requests: Invalid value: "bogus": must be a standard resource for containers',
-      "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
+      'spec.containers[0].resources.requests[bogus]: Invalid value: "bogus": must be a standard resource type or fully qualified',
+      'spec.containers[0].resources.requests[bogus]: Invalid value: "bogus": must be a standard resource for containers',
       "spec.containers[0].livenessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive",
+      "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
       "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
       'spec.containers[2].name: Duplicate value: "main"',
-      'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+      'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
     ]);
   });
 
@@ -129,7 +131,7 @@ describe("a pod's spec", () => {
     ],
     [
       { hostNetwork: true, containers: [{ ...main, ports: [{ containerPort: 1, hostPort: 2 }] }] },
-      "must match `hostPort` when `hostNetwork` is true",
+      "must match `containerPort` when `hostNetwork` is true",
     ],
     [
       { containers: [{ ...main, securityContext: { privileged: true, allowPrivilegeEscalation: false } }] },
@@ -139,7 +141,6 @@ describe("a pod's spec", () => {
       { ephemeralContainers: [{ ...main, name: "e", ports: [{ containerPort: 1 }] }] },
       "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
     ],
-    [{ imagePullSecrets: [{}] }, "spec.imagePullSecrets[0].name: Required value"],
     [{ securityContext: { runAsUser: -1 } }, "spec.securityContext.runAsUser: Invalid value: -1"],
   ])("refuses %j", (spec, message) => {
     expect(errorsOf(spec).join("\n")).toContain(message);
@@ -148,7 +149,10 @@ describe("a pod's spec", () => {
 
 describe("a change of a pod", () => {
   function change(spec: object): string[] {
-    const old = pod({ containers: [main], tolerations: [{ key: "a", operator: "Exists" }] });
+    const old = pod({
+      containers: [main],
+      tolerations: [{ key: "a", operator: "Exists", effect: "NoExecute" }],
+    });
     return pods.validateUpdate(pod({ ...old.spec, ...spec }), old).map((e) => `${e.field}: ${e.message}`);
   }
 
@@ -159,7 +163,7 @@ describe("a change of a pod", () => {
     expect(
       change({
         tolerations: [
-          { key: "a", operator: "Exists", tolerationSeconds: 5 },
+          { key: "a", operator: "Exists", effect: "NoExecute", tolerationSeconds: 5 },
           { key: "b", operator: "Exists" },
         ],
       }),
