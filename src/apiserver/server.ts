@@ -13,6 +13,7 @@ import { serviceAccount } from "./admission/service-account.ts";
 import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
+import { CustomResources } from "./customresources/controller.ts";
 import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
 import { privilegeEscalation } from "./authorization/escalation.ts";
 import { NodeAuthorizer } from "./authorization/node.ts";
@@ -85,6 +86,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     serviceAllocation(storage, options),
     nodeRestriction(storage),
     privilegeEscalation(rbac, authorizer),
+  const customResources = new CustomResources(registry, webhooks);
   ]);
   const registry: Registry = { world, storage, admission };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
@@ -92,6 +94,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const proxy = new ResourceProxy(storage, options.kubeletClient);
   const pipeline = new Pipeline({
     registry,
+    customResources.stop();
+    webhooks.close();
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer,
@@ -101,6 +105,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   });
   const timers = [compactRegularly(world, store), expireEvents(storage)];
   let front: Front | undefined;
+    await customResources.start();
   const stop = async () => {
     for (const timer of timers) timer.cancel();
     pipeline.close();

@@ -54,6 +54,8 @@ export interface StoredAs<T extends KubernetesObject = KubernetesObject> {
 export interface ResourceDefinition<T extends KubernetesObject = KubernetesObject> extends ResourceType<T> {
   /** Key of the object's type in the schema tables: `io.k8s.api.core.v1.Pod`. */
   readonly typeName: string;
+  /** Of the list, where it is not the kind with `List` behind it. */
+  readonly listKind?: string;
   readonly singular: string;
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];

@@ -3,13 +3,14 @@
  * request; the storage converts between it and whatever version an object was stored in.
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/
  */
-import type { autoscalingv1, KubernetesObject, ResourceDefinition } from "#api";
+import type { autoscalingv1, JsonSchema, KubernetesObject, ResourceDefinition } from "#api";
 import type { CachedObject } from "../cache/cached-object.ts";
 import type { Schema } from "../openapi/schemas.ts";
 
 export interface CustomVersion {
   /** Names the storage of all versions; the same as long as the CustomResourceDefinition lives. */
   readonly storage: ResourceDefinition;
+  readonly schema: Readonly<JsonSchema>;
   /** A webhook makes this version of what is stored. */
   readonly isConverted: boolean;
   /** A stored object in this version, pruned and with its defaults. Throws `NotConverted` where a webhook must be asked first. */

@@ -17,6 +17,7 @@ import {
   strictWarnings,
 } from "#api";
 import { messageOf } from "#base";
+import { type CustomVersion, customOf } from "../customresources/custom-definition.ts";
 import type { ApiRequest } from "./exchange.ts";
 import { mediaTypes } from "./negotiation.ts";
 
@@ -27,10 +28,18 @@ export interface ExpectedKind {
   readonly apiVersion: string;
   /** Further versions of the same shape that older clients send. */
   readonly accepts?: readonly string[];
+  /** How a custom resource is decoded: by the schema of its definition. */
+  readonly custom?: Pick<CustomVersion, "decode">;
 }
 
 export function expectedKindOf(definition: ResourceDefinition): ExpectedKind {
-  return { typeName: definition.typeName, kind: definition.kind, apiVersion: apiVersionOf(definition) };
+  const custom = customOf(definition);
+  return {
+    typeName: definition.typeName,
+    kind: definition.kind,
+    apiVersion: apiVersionOf(definition),
+    ...(custom ? { custom } : {}),
+  };
 }
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
@@ -123,7 +132,7 @@ export function decodeObject(
   checkKind(expected, value);
   let unknown: string[];
   try {
-    ({ unknown } = decode(expected.typeName, value));
+    ({ unknown } = expected.custom ? expected.custom.decode(value) : decode(expected.typeName, value));
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     throw cannotBeHandled(expected, expected.kind, expected.apiVersion, error.message);

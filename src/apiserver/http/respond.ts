@@ -102,7 +102,11 @@ export async function listResponse(view: View, page: Page): Promise<ApiResponse>
     ...(page.remainingItemCount ? { remainingItemCount: page.remainingItemCount } : {}),
   };
   const { definition } = view;
-  const head = { kind: `${definition.kind}List`, apiVersion: apiVersionOf(definition), metadata };
+  const head = {
+    kind: definition.listKind ?? `${definition.kind}List`,
+    apiVersion: apiVersionOf(definition),
+    metadata,
+  };
   const read = readerOf(definition);
   const parsed = () => page.objects.map((o) => read(o.parse()));
   switch (view.representation) {

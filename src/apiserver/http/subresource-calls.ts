@@ -113,7 +113,7 @@ async function scaleCall(call: Call): Promise<ApiResponse> {
   const { definition } = target;
   if (request.method === "GET") {
     const object = registry.storage.get(definition, target.namespace, target.name).parse();
-    return plainOutcome(call, { code: 200, object: scaleOf(object) });
+    return plainOutcome(call, { code: 200, object: scaleOf(definition, object) });
   }
   if (request.method !== "PUT" && request.method !== "PATCH") return refuse(call);
   const warnings: string[] = [];
@@ -122,9 +122,9 @@ async function scaleCall(call: Call): Promise<ApiResponse> {
       ? await replacement(call, kinds.scale, warnings)
       : patchOf(request, kinds.scale, warnings);
   const make: Make = (current) =>
-    scaled(current(), wanted(() => scaleOf(current())) as autoscalingv1.Scale & KubernetesObject);
+    scaled(definition, current(), wanted(() => scaleOf(definition, current())) as autoscalingv1.Scale & KubernetesObject);
   const outcome = await change(registry, target, contextOf(call), mainStrategy(definition), make);
-  const object = "stored" in outcome ? scaleOf(outcome.stored.parse()) : outcome.object;
+  const object = "stored" in outcome ? scaleOf(definition, outcome.stored.parse()) : outcome.object;
   return withWarnings(await plainOutcome(call, { code: outcome.code, object }), warnings);
 }
 

@@ -75,13 +75,13 @@ export const kindSchemas: Readonly<Record<string, Schema>> = Object.fromEntries(
 );
 
 /** The list of a custom resource. */
-export function listSchema({ typeName, kind, group, version }: ResourceDefinition, dialect: Dialect): Schema {
+export function listSchema({ typeName, kind, group, version, listKind = `${kind}List` }: ResourceDefinition, dialect: Dialect): Schema {
   const reference = (name: string): Schema => {
     const $ref = referenceTo(name, dialect);
     return dialect === "v2" ? { $ref } : { allOf: [{ $ref }] };
   };
   return {
-    description: `${kind}List is a list of ${kind}`,
+    description: `${listKind} is a list of ${kind}`,
     type: "object",
     required: ["items"],
     properties: {
@@ -96,7 +96,7 @@ export function listSchema({ typeName, kind, group, version }: ResourceDefinitio
         ...reference(listMetaType),
       },
     },
-    "x-kubernetes-group-version-kind": [{ group, kind: `${kind}List`, version }],
+    "x-kubernetes-group-version-kind": [{ group, kind: listKind, version }],
   };
 }
 

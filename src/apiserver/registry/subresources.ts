@@ -16,6 +16,7 @@ import {
   required,
   sameJson,
 } from "#api";
+import { customOf } from "../customresources/custom-definition.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { onLatest } from "./storage.ts";
 import { change, type Make, type UpdateStrategy } from "./update.ts";
@@ -65,7 +66,12 @@ function assignNode(pod: corev1.Pod, node: string, binding: corev1.Binding, now:
 
 type Scalable = appsv1.Deployment | appsv1.ReplicaSet;
 
-export function scaleOf(object: Readonly<KubernetesObject>): autoscalingv1.Scale & KubernetesObject {
+export function scaleOf(
+  definition: ResourceDefinition,
+  object: Readonly<KubernetesObject>,
+): autoscalingv1.Scale & KubernetesObject {
+  const custom = customOf(definition)?.scale;
+  if (custom) return custom.read(object);
   const { metadata, spec, status } = object as Scalable;
   return {
     kind: "Scale",
@@ -84,6 +90,7 @@ export function scaleOf(object: Readonly<KubernetesObject>): autoscalingv1.Scale
 
 /** The object with the replicas that a Scale wants. */
 export function scaled(
+  definition: ResourceDefinition,
   object: KubernetesObject,
   scale: autoscalingv1.Scale & KubernetesObject,
 ): KubernetesObject {
@@ -96,6 +103,12 @@ export function scaled(
     ...object.metadata,
     resourceVersion: scale.metadata?.resourceVersion ?? "",
   };
+  const custom = customOf(definition)?.scale;
+  if (custom) {
+    const copy = { ...structuredClone(object), metadata };
+    custom.write(copy, replicas);
+    return copy;
+  }
   const { spec } = object as Scalable;
   return { ...object, metadata, spec: { ...spec, replicas } } as KubernetesObject;
 }

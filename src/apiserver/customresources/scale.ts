@@ -1,0 +1,51 @@
+/** The scale subresource of custom resources. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource */
+import { type apiextensionsv1, invalidObject, isObject, type ResourceDefinition, required } from "#api";
+import type { CustomScale } from "./custom-definition.ts";
+import { parseJsonPath } from "./json-path.ts";
+
+type Paths = Readonly<apiextensionsv1.CustomResourceSubresourceScale>;
+
+export function scaleOfCustom(
+  paths: Paths | undefined,
+  definition: Pick<ResourceDefinition, "group" | "kind">,
+): CustomScale | undefined {
+  if (!paths) return undefined;
+  const specReplicas = parseJsonPath(paths.specReplicasPath);
+  const statusReplicas = parseJsonPath(paths.statusReplicasPath);
+  const selector = paths.labelSelectorPath ? parseJsonPath(paths.labelSelectorPath) : undefined;
+  return {
+    read(object) {
+      const { metadata } = object;
+      const wanted = specReplicas(object)[0];
+      if (wanted !== undefined && !Number.isInteger(wanted))
+        throw invalidObject(definition, metadata.name, [required(paths.specReplicasPath)]);
+      const actual = statusReplicas(object)[0];
+      const text = selector?.(object)[0];
+      return {
+        kind: "Scale",
+        apiVersion: "autoscaling/v1",
+        metadata: {
+          name: metadata.name,
+          ...(metadata.namespace ? { namespace: metadata.namespace } : {}),
+          uid: metadata.uid,
+          resourceVersion: metadata.resourceVersion,
+          creationTimestamp: metadata.creationTimestamp,
+        },
+        spec: wanted ? { replicas: wanted as number } : {},
+        status: {
+          replicas: Number.isInteger(actual) ? (actual as number) : 0,
+          ...(typeof text === "string" && text ? { selector: text } : {}),
+        },
+      };
+    },
+    write(object, replicas) {
+      const names = paths.specReplicasPath.slice(1).split(".");
+      let place = object as unknown as Record<string, unknown>;
+      for (const name of names.slice(0, -1)) {
+        if (!isObject(place[name])) place[name] = {};
+        place = place[name] as Record<string, unknown>;
+      }
+      place[names.at(-1)!] = replicas;
+    },
+  };
+}
