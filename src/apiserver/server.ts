@@ -13,13 +13,13 @@ import { serviceAccount } from "./admission/service-account.ts";
 import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
-import { CustomResources } from "./customresources/controller.ts";
 import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
 import { privilegeEscalation } from "./authorization/escalation.ts";
 import { NodeAuthorizer } from "./authorization/node.ts";
 import type { ComponentPolicy } from "./authorization/policy/install.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
+import { CustomResources } from "./customresources/controller.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
 import type { Extension } from "./http/extensions.ts";
@@ -31,6 +31,7 @@ import { ResourceProxy } from "./proxy/resource-proxy.ts";
 import type { Registry } from "./registry/context.ts";
 import { Storage } from "./registry/storage.ts";
 import { authenticatedGroup, type User } from "./user.ts";
+import { WebhookClient } from "./webhooks/webhook-client.ts";
 
 export interface ApiServerOptions {
   world: World;
@@ -86,7 +87,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     serviceAllocation(storage, options),
     nodeRestriction(storage),
     privilegeEscalation(rbac, authorizer),
-  const customResources = new CustomResources(registry, webhooks);
   ]);
   const registry: Registry = { world, storage, admission };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
@@ -94,8 +94,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const proxy = new ResourceProxy(storage, options.kubeletClient);
   const pipeline = new Pipeline({
     registry,
-    customResources.stop();
-    webhooks.close();
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer,
@@ -103,14 +101,17 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     extensions: options.extensions ?? [],
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });
+  const webhooks = new WebhookClient(storage);
+  const customResources = new CustomResources(registry, webhooks);
   const timers = [compactRegularly(world, store), expireEvents(storage)];
   let front: Front | undefined;
-    await customResources.start();
   const stop = async () => {
     for (const timer of timers) timer.cancel();
     pipeline.close();
     nodes.close();
     proxy.close();
+    customResources.stop();
+    webhooks.close();
     await front?.close();
     storage.close();
   };
@@ -119,6 +120,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       if (await proxy.upgrade(request, socket, head)) return;
       await nodes.upgrade(storage, request, message, socket, head);
     };
+    await customResources.start();
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
     const cluster = { ...options, components: options.components ?? [], port: front?.port };
     await bootstrap(registry, cluster);
