@@ -23,7 +23,7 @@ import type { Authorizer } from "./authorization/authorizer.ts";
 import { expectedKindOf } from "./http/body.ts";
 import type { ApiResponse } from "./http/exchange.ts";
 import { type Call, plainOutcome, readObject, targetOf, withWarnings } from "./http/verbs.ts";
-import type { User } from "./user.ts";
+import { type User, userInfoOf } from "./user.ts";
 
 interface Judges {
   authenticator: Authenticator;
@@ -67,15 +67,6 @@ async function respond(call: Call, judges: Judges, answer: Answer): Promise<ApiR
   if (errors.length > 0) throw invalidObject(definition, "", errors);
   object.status = await answer(object, call, judges);
   return withWarnings(await plainOutcome(call, { code: 201, object }), warnings);
-}
-
-function userInfoOf({ username, uid, groups, extra }: User): authenticationv1.UserInfo {
-  return {
-    username,
-    ...(uid ? { uid } : {}),
-    groups: [...groups],
-    ...(extra ? { extra: Object.fromEntries(Object.entries(extra).map(([k, v]) => [k, [...v]])) } : {}),
-  };
 }
 
 async function tokenStatus(

@@ -4,17 +4,11 @@ import { forComponent, type World } from "#base";
 import type { Transport } from "#client";
 import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
-import { defaultIngressClass, defaultStorageClass } from "./admission/default-class.ts";
-import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
-import { nodeRestriction } from "./admission/node-restriction.ts";
-import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
-import { priority } from "./admission/priority.ts";
-import { serviceAccount } from "./admission/service-account.ts";
-import { type PortRange, serviceAllocation } from "./admission/service-allocation.ts";
+import type { PortRange } from "./admission/service-allocation.ts";
+import { admissionSteps } from "./admission/steps.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
 import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
-import { privilegeEscalation } from "./authorization/escalation.ts";
 import { NodeAuthorizer } from "./authorization/node.ts";
 import type { ComponentPolicy } from "./authorization/policy/install.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
@@ -77,17 +71,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const storage = await Storage.open(world, store);
   const rbac = new RbacAuthorizer(storage);
   const authorizer = firstToAllow(privilegedUsers, new NodeAuthorizer(storage), rbac);
-  const admission = new Admission([
-    namespaceLifecycle(storage),
-    serviceAccount(storage),
-    priority(storage),
-    defaultTolerationSeconds,
-    defaultStorageClass(storage),
-    defaultIngressClass(storage),
-    serviceAllocation(storage, options),
-    nodeRestriction(storage),
-    privilegeEscalation(rbac, authorizer),
-  ]);
+  const webhooks = new WebhookClient(storage);
+  const admission = new Admission(admissionSteps({ storage, rbac, authorizer, webhooks, services: options }));
   const registry: Registry = { world, storage, admission };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
   const nodes = new NodeProxy(storage, options.kubeletClient);
@@ -101,7 +86,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     extensions: options.extensions ?? [],
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });
-  const webhooks = new WebhookClient(storage);
   const customResources = new CustomResources(registry, webhooks);
   const timers = [compactRegularly(world, store), expireEvents(storage)];
   let front: Front | undefined;
@@ -117,6 +101,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
   try {
     const upgrade: FrontOptions["upgrade"] = async (request, message, socket, head) => {
+      await pipeline.admitConnect(request);
       if (await proxy.upgrade(request, socket, head)) return;
       await nodes.upgrade(storage, request, message, socket, head);
     };

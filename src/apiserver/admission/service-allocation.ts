@@ -94,7 +94,7 @@ export function serviceAllocation(storage: Storage, options: ServiceAllocationOp
   });
   return {
     name: "ServiceAllocation",
-    mutate(attributes) {
+    reserve(attributes) {
       const service = serviceOf(attributes);
       if (!service) return;
       if (attributes.old) keepAllocated(service, attributes.old as corev1.Service);

@@ -23,6 +23,7 @@ import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
 import { answerReview } from "../reviews.ts";
 import { anonymous, type User } from "../user.ts";
+import { admitConnect } from "../webhooks/connect.ts";
 import { customCall } from "./custom-call.ts";
 import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
@@ -111,6 +112,13 @@ export class Pipeline {
     if (!allowed) throw forbiddenTo(attributes, reason);
   }
 
+  /** Asks webhooks about a connection that is about to leave HTTP. Throws their refusal. */
+  async admitConnect(request: ApiRequest): Promise<void> {
+    const info = resourceInfoOf(request.path);
+    const definition = info && this.#find(info);
+    if (definition) await admitConnect(this.#parts.registry.admission, request, info, definition);
+  }
+
   /** Never rejects. */
   async handle(request: ApiRequest): Promise<ApiResponse> {
     const { clock } = this.#parts.registry.world;
@@ -170,7 +178,8 @@ export class Pipeline {
     }
     const definition = this.#find(info);
     if (!definition) throw notServed();
-    return this.#call({ registry: this.#parts.registry, request, info, definition });
+    const authorizeCreate = () => this.authorize({ ...request, method: "POST" }, info);
+    return this.#call({ registry: this.#parts.registry, request, info, definition, authorizeCreate });
   }
 
   async #call(call: Call): Promise<ApiResponse> {
@@ -183,6 +192,8 @@ export class Pipeline {
   async #resource(call: Call): Promise<ApiResponse> {
     const { info } = call;
     if (info.subresource) {
+      const asked = admitConnect(this.#parts.registry.admission, call.request, info, call.definition);
+      if (asked) await asked;
       return this.#parts.passThrough(call) ?? subresourceCall(call, this.#parts.tokens);
     }
     return info.name ? this.#one(call) : this.#many(call);

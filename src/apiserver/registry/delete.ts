@@ -12,10 +12,12 @@ import {
   notSupported,
   sameJson,
 } from "#api";
+import type { Attributes } from "../admission/admission.ts";
 import type { CachedObject } from "../cache/cached-object.ts";
 import type { Selection } from "../cache/selection.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { finalizersFor, gracePeriodOf, isFinished, specFinalizers } from "./deletion.ts";
+import { approve } from "./outside.ts";
 import { onLatest } from "./storage.ts";
 
 export async function remove(
@@ -26,22 +28,34 @@ export async function remove(
 ): Promise<Outcome> {
   validateOptions(options);
   const { definition, namespace, name } = target;
-  admit(registry, target, context, registry.storage.get(definition, namespace, name));
+  await admit(registry, target, context, registry.storage.get(definition, namespace, name), options);
   return onLatest(registry.storage, target, (current) =>
     removeOnce(registry, target, context, options, current),
   );
 }
 
-function admit(registry: Registry, target: Target, context: WriteContext, current: CachedObject): void {
-  registry.admission.validate({
+async function admit(
+  { admission }: Registry,
+  target: Target,
+  context: WriteContext,
+  current: CachedObject,
+  options: Readonly<metav1.DeleteOptions>,
+): Promise<void> {
+  const attributes: Attributes = {
     ...target,
     operation: "DELETE",
     subresource: "",
     user: context.user,
     dryRun: context.dryRun,
+    options: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options },
+    ...(context.warnings ? { warnings: context.warnings } : {}),
     object: undefined,
     old: current.parse(),
-  });
+  };
+  // They may refuse; there is nothing to change.
+  const pending = admission.admit(attributes);
+  if (pending) await pending;
+  await approve(admission, attributes);
 }
 
 const policies = ["Background", "Foreground", "Orphan"];

@@ -1,0 +1,56 @@
+/**
+ * Every admission step, in the order in which they decide: one line each.
+ * https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+ */
+import { type ResourceDefinition, storedOf } from "#api";
+import type { Authorizer } from "../authorization/authorizer.ts";
+import { privilegeEscalation } from "../authorization/escalation.ts";
+import type { RbacAuthorizer } from "../authorization/rbac.ts";
+import { customOf } from "../customresources/custom-definition.ts";
+import type { Storage } from "../registry/storage.ts";
+import { mutatingWebhooks } from "../webhooks/mutating.ts";
+import { validatingWebhooks } from "../webhooks/validating.ts";
+import type { WebhookClient } from "../webhooks/webhook-client.ts";
+import type { AdmissionStep } from "./admission.ts";
+import { defaultIngressClass, defaultStorageClass } from "./default-class.ts";
+import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodeRestriction } from "./node-restriction.ts";
+import { defaultTolerationSeconds } from "./pod-defaults.ts";
+import { priority } from "./priority.ts";
+import { serviceAccount } from "./service-account.ts";
+import { type ServiceAllocationOptions, serviceAllocation } from "./service-allocation.ts";
+
+interface AdmissionParts {
+  storage: Storage;
+  rbac: RbacAuthorizer;
+  authorizer: Authorizer;
+  webhooks: WebhookClient;
+  services: ServiceAllocationOptions;
+}
+
+export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] {
+  const { storage, rbac, authorizer, webhooks, services } = parts;
+  const asked = { storage, client: webhooks, versionsOf: versionsIn(storage) };
+  return [
+    namespaceLifecycle(storage),
+    serviceAccount(storage),
+    priority(storage),
+    defaultTolerationSeconds,
+    defaultStorageClass(storage),
+    defaultIngressClass(storage),
+    mutatingWebhooks(asked),
+    validatingWebhooks(asked),
+    serviceAllocation(storage, services),
+    nodeRestriction(storage),
+    privilegeEscalation(rbac, authorizer),
+  ];
+}
+
+/** The served versions of the same objects. */
+function versionsIn(storage: Storage): (definition: ResourceDefinition) => readonly ResourceDefinition[] {
+  const homeOf = (definition: ResourceDefinition) => customOf(definition)?.storage ?? storedOf(definition);
+  return (definition) => {
+    const home = homeOf(definition);
+    return storage.resources.definitions.filter((each) => homeOf(each) === home);
+  };
+}
