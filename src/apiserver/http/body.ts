@@ -44,16 +44,17 @@ export function expectedKindOf(definition: ResourceDefinition): ExpectedKind {
 
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
 
+type Document = Record<string, unknown>;
+
 export interface Parsed {
   value: unknown;
   duplicates: string[];
 }
 
+/** What else it may say has been refused with the other options. */
 export function fieldValidationOf(query: URLSearchParams): FieldValidation {
-  const value = query.get("fieldValidation") || "Warn";
-  if (value === "Ignore" || value === "Warn" || value === "Strict") return value;
-  const message = `fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "", "Ignore", "Warn", "Strict"`;
-  throw StatusError.of(422, "Invalid", `options.meta.k8s.io "" is invalid: ${message}`);
+  const value = query.get("fieldValidation");
+  return value === "Ignore" || value === "Strict" ? value : "Warn";
 }
 
 export function mediaTypeOf(request: ApiRequest): string {
@@ -94,7 +95,7 @@ export async function bodyParser(request: ApiRequest, expected: string): Promise
 /** Clients send JSON; what takes YAML takes time that grows faster than its length. */
 const yamlMaxBytes = 128 * 1024;
 
-function boundedYaml(body: Buffer): string {
+export function boundedYaml(body: Buffer): string {
   if (body.length <= yamlMaxBytes) return body.toString("utf8");
   const message = `Request entity too large: a YAML body may have ${yamlMaxBytes} bytes; send JSON instead`;
   throw StatusError.of(413, "RequestEntityTooLarge", message);
@@ -132,7 +133,7 @@ export function decodeObject(
   checkKind(expected, value);
   let unknown: string[];
   try {
-    ({ unknown } = expected.custom ? expected.custom.decode(value) : decode(expected.typeName, value));
+    unknown = decodeBody(expected, value);
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     throw cannotBeHandled(expected, expected.kind, expected.apiVersion, error.message);
@@ -149,6 +150,22 @@ export function decodeObject(
   const { apiVersion: _, kind: __, metadata, ...rest } = value;
   const object = { kind: expected.kind, apiVersion: expected.apiVersion, metadata: metadata ?? {}, ...rest };
   return object as unknown as KubernetesObject;
+}
+
+/** Decodes in place and answers the paths of unknown fields. Throws `DecodeError`. */
+export function decodeBody(
+  { typeName, custom }: Pick<ExpectedKind, "typeName" | "custom">,
+  value: Document,
+): string[] {
+  // An empty list of owners wipes them out: it is no list that may as well be absent.
+  const wipesOwners = isObject(value.metadata) && isEmptyList(value.metadata.managedFields);
+  const { unknown } = custom ? custom.decode(value) : decode(typeName, value);
+  if (wipesOwners && isObject(value.metadata)) value.metadata.managedFields = [];
+  return unknown;
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function cannotBeHandled(expected: ExpectedKind, kind: string, apiVersion: string, why: string): StatusError {

@@ -2,23 +2,31 @@
 import {
   badRequest,
   DecodeError,
-  decode,
   invalidObject,
   isObject,
   type KubernetesObject,
   parseJson,
-  StatusError,
+  type StatusError,
   strictMessage,
   strictWarnings,
 } from "#api";
 import { messageOf } from "#base";
 import { jsonPatch, mergePatch, strategicMergePatch } from "../patch/index.ts";
 import type { Make } from "../registry/update.ts";
-import { type ExpectedKind, fieldValidationOf, mediaTypeOf, unsupportedMediaType } from "./body.ts";
+import {
+  decodeBody,
+  type ExpectedKind,
+  fieldValidationOf,
+  mediaTypeOf,
+  unsupportedMediaType,
+} from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
 
 type Document = Record<string, unknown>;
 type Patcher = (typeName: string, document: Document, patch: unknown) => unknown;
+
+/** Its directives need a schema in the server's own tables: custom resources have none. */
+const strategic = "application/strategic-merge-patch+json";
 
 const patchers: ReadonlyMap<string, Patcher> = new Map<string, Patcher>([
   ["application/json-patch+json", (_, document, patch) => jsonPatch(document, patch)],
@@ -29,19 +37,15 @@ const patchers: ReadonlyMap<string, Patcher> = new Map<string, Patcher>([
       return mergePatch(document, patch);
     },
   ],
-  ["application/strategic-merge-patch+json", strategicMergePatch],
+  [strategic, strategicMergePatch],
 ]);
 
 /** A function that makes the wanted object of the present one; it may be called again on a newer one. */
 export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: string[]): Make {
   const mediaType = mediaTypeOf(request);
-  const apply = patchers.get(mediaType);
-  if (mediaType.startsWith("application/apply-patch")) {
-    const message =
-      "server-side apply is not served yet: use client-side apply (kubectl apply without --server-side)";
-    throw StatusError.of(415, "UnsupportedMediaType", message);
-  }
-  if (!apply) throw unsupportedMediaType([...patchers.keys()]);
+  const isMerged = expected.custom !== undefined && mediaType === strategic;
+  const apply = isMerged ? undefined : patchers.get(mediaType);
+  if (!apply) throw unsupportedMediaType(acceptedBy(expected));
   const validation = fieldValidationOf(request.query);
   const text = request.body.toString("utf8");
   // What a patch brings becomes part of the object: a second use needs a second copy.
@@ -56,7 +60,7 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
     if (!isObject(patched)) throw invalidPatch(text, "the patched document is no object");
     let unknown: string[];
     try {
-      ({ unknown } = decode(expected.typeName, patched));
+      unknown = decodeBody(expected, patched);
     } catch (error) {
       if (error instanceof DecodeError) throw invalidPatch(text, error.message);
       throw error;
@@ -68,6 +72,11 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
     patched.metadata ??= {};
     return patched as unknown as KubernetesObject;
   };
+}
+
+function acceptedBy({ custom }: ExpectedKind): string[] {
+  const types = [...patchers.keys()].filter((type) => type !== strategic || !custom);
+  return [...types, "application/apply-patch+yaml"];
 }
 
 function parsePatch(text: string): unknown {

@@ -1,5 +1,6 @@
 /** Subresources: which call each of them takes, and with which body. */
 import {
+  apiVersionOf,
   type autoscalingv1,
   type corev1,
   type KubernetesObject,
@@ -8,11 +9,13 @@ import {
   type policyv1,
   storedOf,
 } from "#api";
+import { ownersOfReplicas, ownersWithReplicas } from "../apply/index.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import type { Outcome } from "../registry/context.ts";
 import { evict } from "../registry/eviction.ts";
 import { bind, ephemeralContainersStrategy, finalize, scaled, scaleOf } from "../registry/subresources.ts";
 import { change, type Make, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { applyMake, configurationOf, definitionOfKind } from "./apply-patch.ts";
 import { type ExpectedKind, expectedKindOf } from "./body.ts";
 import type { ApiResponse } from "./exchange.ts";
 import { patchOf } from "./patch.ts";
@@ -28,6 +31,7 @@ import {
   updateWith,
   withWarnings,
 } from "./verbs.ts";
+import { isApply, writeOptionsOf } from "./write-options.ts";
 
 const kinds = {
   binding: { typeName: "io.k8s.api.core.v1.Binding", kind: "Binding", apiVersion: "v1" },
@@ -117,15 +121,52 @@ async function scaleCall(call: Call): Promise<ApiResponse> {
   }
   if (request.method !== "PUT" && request.method !== "PATCH") return refuse(call);
   const warnings: string[] = [];
+  const context = contextOf(call, warnings);
+  const make = isApply(request) ? await scaleApply(call, warnings) : await scaleMake(call, warnings);
+  const strategy = { ...mainStrategy(definition), subresource: "scale" };
+  const isApplied = isApply(request);
+  const outcome = await change(registry, target, { ...context, isApplied }, strategy, make);
+  const object = "stored" in outcome ? scaleOf(definition, outcome.stored.parse()) : outcome.object;
+  return withWarnings(await plainOutcome(call, { code: outcome.code, object }), warnings);
+}
+
+type Scale = autoscalingv1.Scale & KubernetesObject;
+
+async function scaleMake(call: Call, warnings: string[]): Promise<Make> {
+  const { request, definition } = call;
   const wanted =
     request.method === "PUT"
       ? await replacement(call, kinds.scale, warnings)
       : patchOf(request, kinds.scale, warnings);
-  const make: Make = (current) =>
-    scaled(definition, current(), wanted(() => scaleOf(definition, current())) as autoscalingv1.Scale & KubernetesObject);
-  const outcome = await change(registry, target, contextOf(call), mainStrategy(definition), make);
-  const object = "stored" in outcome ? scaleOf(definition, outcome.stored.parse()) : outcome.object;
-  return withWarnings(await plainOutcome(call, { code: outcome.code, object }), warnings);
+  return (current) => scaled(definition, current(), wanted(() => scaleOf(definition, current())) as Scale);
+}
+
+/** An applied Scale owns the one field of the object that it stands for. */
+async function scaleApply(call: Call, warnings: string[]): Promise<Make> {
+  const { request, registry, definition } = call;
+  const config = await configurationOf(request, warnings);
+  const { manager, force } = writeOptionsOf(request);
+  const write = {
+    definition: definitionOfKind(kinds.scale),
+    ownersVersion: apiVersionOf(definition),
+    subresource: "scale",
+    manager,
+    force,
+    nowMs: registry.world.clock.now(),
+  };
+  const make = applyMake(write, kinds.scale, config);
+  return (current) => {
+    const object = current();
+    const scale = scaleOf(definition, object);
+    const owners = object.metadata.managedFields;
+    if (owners) scale.metadata.managedFields = ownersOfReplicas(owners);
+    const applied = make(() => scale) as Scale;
+    const result = scaled(definition, object, applied);
+    const after = ownersWithReplicas(owners, applied.metadata.managedFields);
+    if (after) result.metadata.managedFields = after;
+    else delete result.metadata.managedFields;
+    return result;
+  };
 }
 
 async function finalizeCall(call: Call): Promise<ApiResponse> {

@@ -8,17 +8,18 @@ import {
   type metav1,
   methodNotAllowed,
   type ResourceDefinition,
-  StatusError,
   storedOf,
   type Verb,
 } from "#api";
 import { listPage } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
 import { customOf } from "../customresources/custom-definition.ts";
+import { apply } from "../registry/apply.ts";
 import type { Outcome, Registry, Target, WriteContext } from "../registry/context.ts";
 import { create } from "../registry/create.ts";
 import { remove, removeCollection } from "../registry/delete.ts";
 import { change, type Make, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
+import { applyMake, configurationOf } from "./apply-patch.ts";
 import {
   bodyParser,
   decodeObject,
@@ -40,6 +41,7 @@ import {
   type View,
 } from "./respond.ts";
 import { warningHeader } from "./warnings.ts";
+import { isApply, writeOptionsOf } from "./write-options.ts";
 
 /** One request on a resource that is served. */
 export interface Call {
@@ -47,6 +49,8 @@ export interface Call {
   request: ApiRequest;
   info: ResourceInfo;
   definition: ResourceDefinition;
+  /** Throws 403 if the user may not create the object that the request names. */
+  authorizeCreate(): void;
 }
 
 export function requireVerb(definition: ResourceDefinition, verb: Verb): void {
@@ -93,17 +97,9 @@ function makeStored(definition: ResourceDefinition, make: Make): Make {
 
 /** `warnings` is where the registry puts what it has to tell the client. */
 export function contextOf({ request }: Call, warnings?: string[]): WriteContext {
-  const context = { user: request.user, dryRun: dryRunOf(request.query.getAll("dryRun")) };
+  const { dryRun, manager } = writeOptionsOf(request);
+  const context = { user: request.user, dryRun, manager };
   return warnings ? { ...context, warnings } : context;
-}
-
-function dryRunOf(values: readonly string[]): boolean {
-  const unknown = values.find((value) => value !== "All" && value !== "");
-  if (unknown !== undefined) {
-    const message = `dryRun: Unsupported value: ${JSON.stringify(unknown)}: supported values: "All"`;
-    throw StatusError.of(422, "Invalid", `options.meta.k8s.io "" is invalid: ${message}`);
-  }
-  return values.includes("All");
 }
 
 export function withWarnings(response: ApiResponse, warnings: readonly string[]): ApiResponse {
@@ -208,9 +204,34 @@ export function patchOne(call: Call): Promise<ApiResponse> {
 
 export async function patchWith(call: Call, strategy: UpdateStrategy): Promise<ApiResponse> {
   const warnings: string[] = [];
+  const context = contextOf(call, warnings);
+  if (isApply(call.request)) {
+    const outcome = await applyWith(call, strategy, context, warnings);
+    return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
+  }
   const make = makeStored(call.definition, patchOf(call.request, expectedKindOf(call.definition), warnings));
-  const outcome = await change(call.registry, targetOf(call), contextOf(call, warnings), strategy, make);
+  const outcome = await change(call.registry, targetOf(call), context, strategy, make);
   return withWarnings(await outcomeResponse(viewOf(call), outcome), warnings);
+}
+
+async function applyWith(
+  call: Call,
+  strategy: UpdateStrategy,
+  context: WriteContext,
+  warnings: string[],
+): Promise<Outcome> {
+  const { registry, request, definition } = call;
+  const config = await configurationOf(request, warnings);
+  const { subresource } = strategy;
+  const { manager, force } = writeOptionsOf(request);
+  const write = { definition, subresource, manager, force, nowMs: registry.world.clock.now() };
+  const make = applyMake(write, expectedKindOf(definition), config);
+  const read = readerOf(definition);
+  return apply(registry, targetOf(call), context, {
+    strategy,
+    make: (current) => asStored(definition, make(current && (() => read(current())))),
+    authorizeCreate: call.authorizeCreate,
+  });
 }
 
 export async function deleteOne(call: Call): Promise<ApiResponse> {
@@ -221,8 +242,8 @@ export async function deleteOne(call: Call): Promise<ApiResponse> {
 }
 
 function deleteContext(call: Call, options: metav1.DeleteOptions): WriteContext {
-  const context = contextOf(call);
-  return { ...context, dryRun: context.dryRun || dryRunOf(options.dryRun ?? []) };
+  const { dryRun } = writeOptionsOf(call.request, options.dryRun);
+  return { user: call.request.user, dryRun };
 }
 
 export async function deleteMany(call: Call): Promise<ApiResponse> {

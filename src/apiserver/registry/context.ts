@@ -28,6 +28,10 @@ export interface Target {
 export interface WriteContext {
   readonly user: User;
   readonly dryRun: boolean;
+  /** Who writes, as `metadata.managedFields` names it; absent: the server itself. */
+  readonly manager?: string;
+  /** The object brings its owners along: an apply has made it. */
+  readonly isApplied?: boolean;
   /** Collects what the client should be told of its write; absent: nobody listens. */
   readonly warnings?: string[];
 }

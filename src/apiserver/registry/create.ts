@@ -19,6 +19,8 @@ import {
   type WriteContext,
   warn,
 } from "./context.ts";
+import { setManagedFields } from "./managed-fields.ts";
+import { approve, complete } from "./outside.ts";
 import { StaleError } from "./storage.ts";
 
 const generatedSuffixLength = 5;
@@ -82,7 +84,6 @@ function prepareMetadata(registry: Registry, target: Target, object: KubernetesO
     throw badRequest("resourceVersion should not be set on objects to be created");
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
-  delete metadata.managedFields;
   delete metadata.selfLink;
   metadata.uid = registry.world.random.uuid();
   metadata.creationTimestamp = formatTime(registry.world.clock.now());
@@ -107,13 +108,15 @@ async function createOnce(
     name: object.metadata.name ?? "",
     user: context.user,
     dryRun: context.dryRun,
+    ...(context.warnings ? { warnings: context.warnings } : {}),
     object,
     old: undefined,
   };
   try {
     definition.defaults(object);
+    setManagedFields(registry, target, context, "", object, undefined);
     await admission.prepare(attributes);
-    admission.mutate(attributes);
+    await complete(admission, attributes, () => definition.defaults(object));
     definition.onCreate(object, { nowMs: world.clock.now() });
     const errors = [
       ...validateObjectMeta(object.metadata, definition),
@@ -121,7 +124,7 @@ async function createOnce(
       ...requestErrors(target, object, undefined),
     ];
     if (errors.length > 0) throw invalidObject(definition, object.metadata.name ?? "", errors);
-    admission.validate(attributes);
+    await approve(admission, attributes);
     warn(context, definition, object, undefined);
     if (!context.dryRun) return await storage.put(definition, object, 0);
     const key = keyOf(definition, namespace, object.metadata.name);

@@ -23,6 +23,8 @@ import {
   warn,
 } from "./context.ts";
 import { isFinished } from "./deletion.ts";
+import { differOnlyInTimes, setManagedFields } from "./managed-fields.ts";
+import { approve, complete } from "./outside.ts";
 import { modified, onLatest, StaleError } from "./storage.ts";
 
 /** How a subresource (or the object itself) takes a change in. */
@@ -126,7 +128,6 @@ function keepSystemMetadata(object: KubernetesObject, old: Readonly<KubernetesOb
   keepOrDelete(metadata, kept, "deletionGracePeriodSeconds");
   keepOrDelete(metadata, kept, "generation");
   keepOrDelete(metadata, kept, "generateName");
-  delete metadata.managedFields;
   delete metadata.selfLink;
 }
 
@@ -158,12 +159,19 @@ async function changeOnce(
     name,
     user: context.user,
     dryRun: context.dryRun,
+    ...(context.warnings ? { warnings: context.warnings } : {}),
     object,
     old,
   };
   try {
+    const { managedFields } = object.metadata;
     strategy.prepare(object, old, world.clock.now());
-    admission.mutate(attributes);
+    if (managedFields) object.metadata.managedFields = managedFields;
+    setManagedFields(registry, target, context, subresource, object, old);
+    await complete(admission, attributes, () => {
+      definition.defaults(object);
+      strategy.prepare(object, old, world.clock.now());
+    });
     if (strategy.bumpsGeneration && !sameDesired(object, old)) {
       object.metadata.generation = (old.metadata.generation ?? 0) + 1;
     }
@@ -173,7 +181,7 @@ async function changeOnce(
       ...(subresource === "" ? requestErrors(target, object, old) : []),
     ];
     if (errors.length > 0) throw invalidObject(definition, name, errors);
-    admission.validate(attributes);
+    await approve(admission, attributes);
     if (subresource === "") warn(context, definition, object, old);
     return await storeChange(registry, target, context, object, current, old);
   } finally {
@@ -191,7 +199,7 @@ async function storeChange(
 ): Promise<CachedObject> {
   const { definition } = target;
   // A change that changes nothing gets no new version: it wakes nobody.
-  if (sameJson(object, old)) return current;
+  if (sameJson(object, old) || differOnlyInTimes(object, old)) return current;
   if (context.dryRun) {
     return new CachedObject(definition, {
       key: current.key,

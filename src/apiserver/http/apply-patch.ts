@@ -1,0 +1,100 @@
+/** The bodies of server-side apply: a configuration in JSON or YAML, and what it makes of an object. */
+import { badRequest, DecodeError, decode, isObject, type KubernetesObject, parseJson } from "#api";
+import { messageOf } from "#base";
+import { applyTo, type ManagedKind, type ManagedWrite } from "../apply/index.ts";
+import { boundedYaml, type ExpectedKind, fieldValidationOf } from "./body.ts";
+import type { ApiRequest } from "./exchange.ts";
+
+/** Makes the wanted object of the present one, owners included; of nothing where there is none yet. */
+export type ApplyMake = (current: (() => KubernetesObject) | undefined) => KubernetesObject;
+
+export type Configuration = Record<string, unknown>;
+
+/** The write as far as the request tells it; `definition` is of the version that the request names. */
+export type ApplyWrite = ManagedWrite & { readonly force: boolean };
+
+export async function configurationOf(request: ApiRequest, warnings: string[]): Promise<Configuration> {
+  const validation = fieldValidationOf(request.query);
+  const { value, problem } = await parsed(request.body, validation !== "Ignore");
+  if (!isObject(value)) {
+    throw badRequest(
+      `error decoding YAML: json: cannot unmarshal into Go value of type map[string]interface {}`,
+    );
+  }
+  if (problem && validation === "Strict") throw badRequest(`error strict decoding YAML: ${problem}`);
+  if (problem) warnings.push(problem);
+  return value;
+}
+
+interface Parsed {
+  value: unknown;
+  /** What strict decoding minds: keys that stand twice. */
+  problem?: string;
+}
+
+async function parsed(body: Buffer, strict: boolean): Promise<Parsed> {
+  const text = body.toString("utf8");
+  try {
+    const { value, duplicates } = parseJson(text, { duplicates: strict });
+    if (duplicates.length === 0) return { value };
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    if (error.message === "exceeded max depth") throw badRequest(`error decoding YAML: ${error.message}`);
+  }
+  // YAML, or JSON whose repeated keys want the number of their line.
+  const { parseDocument } = await import("yaml");
+  const document = parseDocument(boundedYaml(body), { logLevel: "silent" });
+  const repeated = document.errors.filter((error) => error.code === "DUPLICATE_KEY");
+  const other = document.errors.find((error) => error.code !== "DUPLICATE_KEY");
+  if (other)
+    throw badRequest(`error decoding YAML: error converting YAML to JSON: yaml: ${firstLine(other)}`);
+  const lines = repeated.map(
+    (error) => `  line ${error.linePos?.[0].line ?? 0}: key ${keyAt(text, error.pos)} already set in map`,
+  );
+  const problem = `error converting YAML to JSON: yaml: unmarshal errors:\n${lines.join("\n")}`;
+  const value = lastWins(document, text);
+  return strict && lines.length > 0 ? { value, problem } : { value };
+}
+
+function firstLine(error: Error): string {
+  return error.message.split("\n", 1)[0]!;
+}
+
+function keyAt(text: string, [from, to]: readonly [number, number]): string {
+  const key = text.slice(from, to).split(/[:\s]/, 1)[0]!;
+  return key.startsWith('"') ? key : JSON.stringify(key);
+}
+
+/** Of a key that stands twice the last one counts, as where nobody is strict. */
+function lastWins(document: { toJS(options: { maxAliasCount: number }): unknown }, text: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) as unknown;
+  } catch (error) {
+    throw badRequest(`error decoding YAML: ${messageOf(error)}: ${text.slice(0, 100)}`);
+  }
+}
+
+/** A function that lays the configuration over an object of the version that the request names. */
+export function applyMake(
+  write: ApplyWrite,
+  expected: Pick<ExpectedKind, "typeName">,
+  config: Configuration,
+): ApplyMake {
+  return (current) => {
+    // The result shares its parts with the configuration and is decoded in place.
+    const applied = applyTo(write, current?.(), structuredClone(config));
+    try {
+      decode(expected.typeName, applied);
+    } catch (error) {
+      if (error instanceof DecodeError) throw badRequest(error.message);
+      throw error;
+    }
+    return applied as unknown as KubernetesObject;
+  };
+}
+
+/** What `applyTo` needs to know of a kind that is no resource. */
+export function definitionOfKind({ apiVersion, kind, typeName }: ExpectedKind): ManagedKind {
+  const [version, group = ""] = apiVersion.split("/").reverse();
+  return { group, version: version!, kind, typeName, subresources: {} };
+}
