@@ -431,3 +431,101 @@ describe("apply", () => {
     );
   });
 });
+
+test("custom resources divide as their schema says; their scale maps to its own path", async () => {
+  const crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const list = (type: string, items: object, more: object = {}) => ({
+    type: "array",
+    "x-kubernetes-list-type": type,
+    items,
+    ...more,
+  });
+  const item = {
+    type: "object",
+    properties: { name: { type: "string" }, n: { type: "integer" } },
+    required: ["name"],
+  };
+  const properties = {
+    size: { type: "object", properties: { count: { type: "integer" } } },
+    parts: list("map", item, { "x-kubernetes-list-map-keys": ["name"] }),
+    tags: list("set", { type: "string" }),
+    order: { type: "array", items: { type: "string" } },
+    any: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+  };
+  const openAPIV3Schema = {
+    type: "object",
+    properties: {
+      spec: { type: "object", properties },
+      status: { type: "object", properties: { n: { type: "integer" } } },
+    },
+  };
+  const subresources = {
+    scale: { specReplicasPath: ".spec.size.count", statusReplicasPath: ".status.n" },
+  };
+  const made = await server.send("POST", crds, {
+    metadata: { name: "ships.example.com" },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "ships", kind: "Ship" },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema }, subresources }],
+    },
+  });
+  expect(made.status).toBe(201);
+  const path = "/apis/example.com/v1/namespaces/default/ships/knarr";
+  const ship = (spec: object) => ({
+    apiVersion: "example.com/v1",
+    kind: "Ship",
+    metadata: { name: "knarr" },
+    spec,
+  });
+  const send = () =>
+    apply(
+      path,
+      "a",
+      ship({
+        size: { count: 1 },
+        parts: [{ name: "x", n: 1 }],
+        tags: ["t"],
+        order: ["1"],
+        any: { b: { c: 1 } },
+      }),
+    );
+  let created = await send();
+  for (let i = 0; i < 50 && created.status === 404; i++) {
+    await server.clock.advance(1000);
+    created = await send();
+  }
+  expect(created.status).toBe(201);
+  expect(owners(created)[0]?.fieldsV1).toEqual({
+    "f:spec": {
+      "f:any": { "f:b": { ".": {}, "f:c": {} } },
+      "f:order": {},
+      "f:parts": { 'k:{"name":"x"}': { ".": {}, "f:n": {}, "f:name": {} } },
+      "f:size": { "f:count": {} },
+      "f:tags": { 'v:"t"': {} },
+    },
+  });
+  const merged = await apply(path, "b", ship({ parts: [{ name: "y" }], tags: ["u"] }));
+  expect(merged.body.spec).toMatchObject({ parts: [{ name: "x", n: 1 }, { name: "y" }], tags: ["t", "u"] });
+  const unknown = await apply(path, "b", ship({ nope: 1 }));
+  expect(unknown.body.message).toContain(".spec.nope: field not declared in schema");
+  const scale = {
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name: "knarr" },
+    spec: { replicas: 4 },
+  };
+  const refused = await apply(`${path}/scale`, "hpa", scale);
+  expect([refused.status, refused.body.message]).toEqual([
+    409,
+    'Apply failed with 1 conflict: conflict with "a": .spec.replicas',
+  ]);
+  const scaled = await apply(`${path}/scale`, "hpa", scale, "&force=true");
+  expect(scaled.status).toBe(200);
+  const now = await server.send("GET", path);
+  expect(now.body.spec).toMatchObject({ size: { count: 4 } });
+  expect(owners(now).find((entry) => entry.manager === "hpa")?.fieldsV1).toEqual({
+    "f:spec": { "f:size": { "f:count": {} } },
+  });
+});

@@ -7,6 +7,7 @@ import {
   badRequest,
   formatTime,
   hasType,
+  type JsonSchema,
   type KubernetesObject,
   type metav1,
   type ResourceDefinition,
@@ -14,6 +15,7 @@ import {
   sameJson,
 } from "#api";
 import { conflictError } from "./conflicts.ts";
+import { shapeOfCustom } from "./custom-shape.ts";
 import { difference, isEmptySet } from "./field-set.ts";
 import { resetFields } from "./ignored-fields.ts";
 import { fieldsOfClientSideApply, kubectl, withLastApplied } from "./last-applied.ts";
@@ -25,7 +27,7 @@ import {
   parseManagers,
   storedManagers,
 } from "./managed-fields.ts";
-import { deducedShape, type MapShape, type Shape, shapeOfType } from "./shape.ts";
+import { type MapShape, type Shape, shapeOfType } from "./shape.ts";
 import { validateTyped } from "./typed.ts";
 import { type Applied, applyConfig, type Conflict, ownersAfterUpdate, type Writer } from "./updater.ts";
 import { emptyObject, type Json } from "./walk.ts";
@@ -34,7 +36,10 @@ import { emptyObject, type Json } from "./walk.ts";
 export type ManagedKind = Pick<
   ResourceDefinition,
   "group" | "version" | "kind" | "typeName" | "subresources"
->;
+> & {
+  /** Of a custom resource. */
+  readonly schema?: Readonly<JsonSchema>;
+};
 
 /** One write, as field management sees it. */
 export interface ManagedWrite {
@@ -47,27 +52,8 @@ export interface ManagedWrite {
   readonly nowMs: number;
 }
 
-const objectMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-const text: Shape = { kind: "scalar", type: "string" };
-
-/** A resource whose fields no table describes: everything but its metadata goes by what is there. */
-const customShape: MapShape = {
-  kind: "map",
-  atomic: false,
-  entry: (name) =>
-    name === "metadata"
-      ? shapeOfType(objectMeta)
-      : name === "apiVersion" || name === "kind"
-        ? text
-        : deducedShape,
-  isDeclared: (name) => name === "metadata" || name === "apiVersion" || name === "kind",
-  alwaysThere: ["metadata"],
-  required: [],
-};
-
-/** Where the schema of a custom resource comes in. */
-export function shapeOf({ typeName }: Pick<ResourceDefinition, "typeName">): MapShape {
-  return hasType(typeName) ? shapeOfType(typeName) : customShape;
+function shapeOf({ typeName, schema }: ManagedKind): MapShape {
+  return hasType(typeName) ? shapeOfType(typeName) : shapeOfCustom(schema);
 }
 
 function writerOf(write: ManagedWrite, operation: Manager["operation"]): Writer {

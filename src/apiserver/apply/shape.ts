@@ -48,7 +48,7 @@ export type Shape = ScalarShape | MapShape | ListShape | DeducedShape;
 export const deducedShape: DeducedShape = { kind: "deduced" };
 
 const scalar = (type: ScalarShape["type"]): ScalarShape => ({ kind: "scalar", type });
-const scalars = {
+export const scalars = {
   string: scalar("string"),
   numeric: scalar("numeric"),
   boolean: scalar("boolean"),

@@ -29,6 +29,8 @@ export interface CustomVersion {
 }
 
 export interface CustomScale {
+  /** The names on the way to the wanted replicas. */
+  readonly path: readonly string[];
   read(object: Readonly<KubernetesObject>): autoscalingv1.Scale & KubernetesObject;
   /** In place. */
   write(object: KubernetesObject, replicas: number): void;

@@ -13,7 +13,9 @@ export function scaleOfCustom(
   const specReplicas = parseJsonPath(paths.specReplicasPath);
   const statusReplicas = parseJsonPath(paths.statusReplicasPath);
   const selector = paths.labelSelectorPath ? parseJsonPath(paths.labelSelectorPath) : undefined;
+  const path = paths.specReplicasPath.slice(1).split(".");
   return {
+    path,
     read(object) {
       const { metadata } = object;
       const wanted = specReplicas(object)[0];
@@ -39,13 +41,12 @@ export function scaleOfCustom(
       };
     },
     write(object, replicas) {
-      const names = paths.specReplicasPath.slice(1).split(".");
       let place = object as unknown as Record<string, unknown>;
-      for (const name of names.slice(0, -1)) {
+      for (const name of path.slice(0, -1)) {
         if (!isObject(place[name])) place[name] = {};
         place = place[name] as Record<string, unknown>;
       }
-      place[names.at(-1)!] = replicas;
+      place[path.at(-1)!] = replicas;
     },
   };
 }

@@ -1,8 +1,8 @@
 /** The bodies of server-side apply: a configuration in JSON or YAML, and what it makes of an object. */
-import { badRequest, DecodeError, decode, isObject, type KubernetesObject, parseJson } from "#api";
+import { badRequest, DecodeError, isObject, type KubernetesObject, parseJson } from "#api";
 import { messageOf } from "#base";
 import { applyTo, type ManagedKind, type ManagedWrite } from "../apply/index.ts";
-import { boundedYaml, type ExpectedKind, fieldValidationOf } from "./body.ts";
+import { boundedYaml, decodeBody, type ExpectedKind, fieldValidationOf } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
 
 /** Makes the wanted object of the present one, owners included; of nothing where there is none yet. */
@@ -77,14 +77,14 @@ function lastWins(document: { toJS(options: { maxAliasCount: number }): unknown 
 /** A function that lays the configuration over an object of the version that the request names. */
 export function applyMake(
   write: ApplyWrite,
-  expected: Pick<ExpectedKind, "typeName">,
+  expected: Pick<ExpectedKind, "typeName" | "custom">,
   config: Configuration,
 ): ApplyMake {
   return (current) => {
     // The result shares its parts with the configuration and is decoded in place.
     const applied = applyTo(write, current?.(), structuredClone(config));
     try {
-      decode(expected.typeName, applied);
+      decodeBody(expected, applied);
     } catch (error) {
       if (error instanceof DecodeError) throw badRequest(error.message);
       throw error;

@@ -11,6 +11,7 @@ import {
 } from "#api";
 import { ownersOfReplicas, ownersWithReplicas } from "../apply/index.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { Outcome } from "../registry/context.ts";
 import { evict } from "../registry/eviction.ts";
 import { bind, ephemeralContainersStrategy, finalize, scaled, scaleOf } from "../registry/subresources.ts";
@@ -155,14 +156,15 @@ async function scaleApply(call: Call, warnings: string[]): Promise<Make> {
     nowMs: registry.world.clock.now(),
   };
   const make = applyMake(write, kinds.scale, config);
+  const path = customOf(definition)?.scale?.path ?? ["spec", "replicas"];
   return (current) => {
     const object = current();
     const scale = scaleOf(definition, object);
     const owners = object.metadata.managedFields;
-    if (owners) scale.metadata.managedFields = ownersOfReplicas(owners);
+    if (owners) scale.metadata.managedFields = ownersOfReplicas(owners, path);
     const applied = make(() => scale) as Scale;
     const result = scaled(definition, object, applied);
-    const after = ownersWithReplicas(owners, applied.metadata.managedFields);
+    const after = ownersWithReplicas(owners, applied.metadata.managedFields, path);
     if (after) result.metadata.managedFields = after;
     else delete result.metadata.managedFields;
     return result;

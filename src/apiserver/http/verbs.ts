@@ -18,6 +18,7 @@ import { apply } from "../registry/apply.ts";
 import type { Outcome, Registry, Target, WriteContext } from "../registry/context.ts";
 import { create } from "../registry/create.ts";
 import { remove, removeCollection } from "../registry/delete.ts";
+import { managedKindOf } from "../registry/managed-fields.ts";
 import { change, type Make, mainStrategy, type UpdateStrategy } from "../registry/update.ts";
 import { applyMake, configurationOf } from "./apply-patch.ts";
 import {
@@ -224,7 +225,13 @@ async function applyWith(
   const config = await configurationOf(request, warnings);
   const { subresource } = strategy;
   const { manager, force } = writeOptionsOf(request);
-  const write = { definition, subresource, manager, force, nowMs: registry.world.clock.now() };
+  const write = {
+    definition: managedKindOf(definition),
+    subresource,
+    manager,
+    force,
+    nowMs: registry.world.clock.now(),
+  };
   const make = applyMake(write, expectedKindOf(definition), config);
   const read = readerOf(definition);
   return apply(registry, targetOf(call), context, {

@@ -1,10 +1,17 @@
 /** The owners of an object's fields, as a write leaves them. https://kubernetes.io/docs/reference/using-api/server-side-apply/ */
-import { type KubernetesObject, type metav1, sameJson } from "#api";
-import { trackUpdate } from "../apply/index.ts";
+import { type KubernetesObject, type metav1, type ResourceDefinition, sameJson } from "#api";
+import { type ManagedKind, trackUpdate } from "../apply/index.ts";
+import { customOf } from "../customresources/custom-definition.ts";
 import type { Registry, Target, WriteContext } from "./context.ts";
 
 /** Components in this process that do not say who they are. */
 const serverItself = "kube-apiserver";
+
+/** A custom resource brings the schema of its version along. */
+export function managedKindOf(definition: ResourceDefinition): ManagedKind {
+  const custom = customOf(definition);
+  return custom ? { ...definition, schema: custom.schema } : definition;
+}
 
 /**
  * Before admission, as upstream: what admission adds belongs to nobody. Owners are told in the version of the request.
@@ -18,7 +25,12 @@ export function setManagedFields(
   old: Readonly<KubernetesObject> | undefined,
 ): void {
   if (isApplied) return;
-  const write = { definition: requested ?? definition, subresource, manager, nowMs: world.clock.now() };
+  const write = {
+    definition: managedKindOf(requested ?? definition),
+    subresource,
+    manager,
+    nowMs: world.clock.now(),
+  };
   const storedAs = requested?.storedAs;
   if (!storedAs) {
     trackUpdate(write, old, object);
