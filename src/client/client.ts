@@ -51,8 +51,9 @@ const reasonByCode: Record<number, StatusReason> = {
   504: "Timeout",
 };
 
-export function createClient(transport: Transport): Client {
-  return new TransportClient(transport);
+/** `userAgent` is who writes, as `metadata.managedFields` tells it. */
+export function createClient(transport: Transport, { userAgent = "knarr" } = {}): Client {
+  return new TransportClient(transport, userAgent);
 }
 
 type Query = Record<string, string | number | boolean | undefined>;
@@ -67,7 +68,11 @@ function withQuery(path: string, query: Query): string {
 }
 
 function writeQuery(options: WriteOptions): Query {
-  return { dryRun: options.dryRun ? "All" : undefined, fieldManager: options.fieldManager };
+  return {
+    dryRun: options.dryRun ? "All" : undefined,
+    fieldManager: options.fieldManager,
+    force: options.force ? true : undefined,
+  };
 }
 
 /** The whole body as text. */
@@ -96,9 +101,11 @@ export function errorOf(status: number, text: string): StatusError {
 
 class TransportClient implements Client {
   readonly transport: Transport;
+  readonly #userAgent: string;
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, userAgent: string) {
     this.transport = transport;
+    this.#userAgent = userAgent;
   }
 
   get<T extends KubernetesObject>(
@@ -201,7 +208,7 @@ class TransportClient implements Client {
   }
 
   async #call<R>(request: TransportRequest, signal: AbortSignal | undefined): Promise<R> {
-    const headers = { accept: "application/json", ...request.headers };
+    const headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
     const response: TransportResponse = await this.transport.send({
       ...request,
       headers,

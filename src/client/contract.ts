@@ -55,6 +55,8 @@ export interface WriteOptions {
   subresource?: string;
   dryRun?: boolean;
   fieldManager?: string;
+  /** Only for `apply`: take fields from their owners. */
+  force?: boolean;
   signal?: AbortSignal;
 }
 

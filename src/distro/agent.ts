@@ -43,7 +43,7 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
       clock: world.clock,
     });
     started.push({ stop: () => transport.close() });
-    const client = createClient(transport);
+    const client = createClient(transport, { userAgent: "kubelet" });
     const stopping = new AbortController();
     const informers = createInformers(client, forComponent(world, "informers"));
     informers.start(stopping.signal);

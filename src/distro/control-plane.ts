@@ -34,6 +34,13 @@ export const serviceAccountIssuer = `https://kubernetes.default.svc.${clusterDom
 const serviceAccountGroups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
 const nodePortRange = { from: 30000, to: 32767 };
 
+/** The component behind a user, as it names itself in what it writes. */
+function componentOf(username: string): string {
+  if (username.startsWith("system:node:")) return "kubelet";
+  if (username.startsWith("system:serviceaccount:kube-system:")) return "kube-controller-manager";
+  return username.startsWith("system:") ? username.slice("system:".length) : "knarr";
+}
+
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { world, credentials } = options;
   const started: Running[] = [];
@@ -56,7 +63,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   started.push(apiServer);
   const clientOf = (username: string, groups: readonly string[] = []) =>
-    createClient(apiServer.transport({ username, groups: [...groups, "system:authenticated"] }));
+    createClient(apiServer.transport({ username, groups: [...groups, "system:authenticated"] }), {
+      userAgent: componentOf(username),
+    });
   const stopping = new AbortController();
   const informers = createInformers(
     clientOf("system:knarr", ["system:masters"]),
