@@ -40,6 +40,8 @@ export {
   requiredNodes,
   termMatches,
 } from "./core/node-selection.ts";
+export { persistentVolumes } from "./core/persistent-volume.ts";
+export { persistentVolumeClaims } from "./core/persistent-volume-claim.ts";
 export { pods } from "./core/pod.ts";
 export { imagePullPolicyOf } from "./core/pod-spec/defaults.ts";
 export { qosClassOf } from "./core/pod-spec/qos.ts";
@@ -82,6 +84,16 @@ export { ingressClasses } from "./networking/ingress-class.ts";
 export { defaultServiceCidrName, serviceCidrs } from "./networking/service-cidr.ts";
 export { runtimeClasses } from "./node/runtime-class.ts";
 export { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
+export {
+  type Amounts,
+  addAmounts,
+  formatAmounts,
+  maxAmounts,
+  pickAmounts,
+  subtractAmounts,
+} from "./quota/amounts.ts";
+export { podAmounts } from "./quota/pod-amounts.ts";
+export { countName, isInScope, quotaUsage, unspecified } from "./quota/usage.ts";
 export { clusterRoles } from "./rbac/cluster-role.ts";
 export { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
 export { roles } from "./rbac/role.ts";

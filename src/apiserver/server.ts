@@ -72,8 +72,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const rbac = new RbacAuthorizer(storage);
   const authorizer = firstToAllow(privilegedUsers, new NodeAuthorizer(storage), rbac);
   const webhooks = new WebhookClient(storage);
-  const admission = new Admission(admissionSteps({ storage, rbac, authorizer, webhooks, services: options }));
-  const registry: Registry = { world, storage, admission };
+  const steps = admissionSteps({
+    storage,
+    rbac,
+    authorizer,
+    webhooks,
+    services: options,
+    registry: () => registry,
+  });
+  const registry: Registry = { world, storage, admission: new Admission(steps) };
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
   const nodes = new NodeProxy(storage, options.kubeletClient);
   const proxy = new ResourceProxy(storage, options.kubeletClient);

@@ -16,6 +16,7 @@ import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
 import { podGarbageCollector } from "./pod-garbage-collector.ts";
 import { replicaSetController } from "./replica-set.ts";
+import { resourceQuotaController } from "./resource-quota.ts";
 import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
@@ -35,6 +36,7 @@ export const controllers: readonly Controller[] = [
   endpointsController,
   endpointSliceMirroringController,
   serviceAccountController,
+  resourceQuotaController,
   rootCaController,
   clusterRoleAggregationController,
   namespaceController,

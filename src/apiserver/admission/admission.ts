@@ -39,6 +39,8 @@ export interface AdmissionStep {
   reserve?(attributes: Attributes): void;
   /** Asks others outside whether it may be so. Undefined where there is nobody to ask. */
   review?(attributes: Attributes): Promise<void> | undefined;
+  /** Takes what is counted for the whole namespace. Undefined where nothing is counted. */
+  charge?(attributes: Attributes): Promise<void> | undefined;
   validate?(attributes: Attributes): void;
   /** The request is over, stored or not: what was reserved for it is released. */
   settled?(attributes: Attributes): void;
@@ -81,6 +83,11 @@ export class Admission {
   /** As `admit`, once nothing changes the object any more. */
   review(attributes: Attributes): Promise<unknown> | undefined {
     const pending = this.#steps.flatMap((step) => step.review?.(attributes) ?? []);
+    return pending.length > 0 ? Promise.all(pending) : undefined;
+  }
+
+  charge(attributes: Attributes): Promise<unknown> | undefined {
+    const pending = this.#steps.flatMap((step) => step.charge?.(attributes) ?? []);
     return pending.length > 0 ? Promise.all(pending) : undefined;
   }
 

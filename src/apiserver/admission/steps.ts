@@ -7,16 +7,19 @@ import type { Authorizer } from "../authorization/authorizer.ts";
 import { privilegeEscalation } from "../authorization/escalation.ts";
 import type { RbacAuthorizer } from "../authorization/rbac.ts";
 import { customOf } from "../customresources/custom-definition.ts";
+import type { Registry } from "../registry/context.ts";
 import type { Storage } from "../registry/storage.ts";
 import { mutatingWebhooks } from "../webhooks/mutating.ts";
 import { validatingWebhooks } from "../webhooks/validating.ts";
 import type { WebhookClient } from "../webhooks/webhook-client.ts";
 import type { AdmissionStep } from "./admission.ts";
 import { defaultIngressClass, defaultStorageClass } from "./default-class.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerationSeconds } from "./pod-defaults.ts";
 import { priority } from "./priority.ts";
+import { resourceQuota } from "./resource-quota.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAllocationOptions, serviceAllocation } from "./service-allocation.ts";
 
@@ -26,16 +29,19 @@ interface AdmissionParts {
   authorizer: Authorizer;
   webhooks: WebhookClient;
   services: ServiceAllocationOptions;
+  /** Asked for with the first write: it is made of these steps. */
+  registry(): Registry;
 }
 
 export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] {
-  const { storage, rbac, authorizer, webhooks, services } = parts;
+  const { storage, rbac, authorizer, webhooks, services, registry } = parts;
   const asked = { storage, client: webhooks, versionsOf: versionsIn(storage) };
   return [
     namespaceLifecycle(storage),
     serviceAccount(storage),
     priority(storage),
     defaultTolerationSeconds,
+    limitRanger(storage),
     defaultStorageClass(storage),
     defaultIngressClass(storage),
     mutatingWebhooks(asked),
@@ -43,6 +49,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     serviceAllocation(storage, services),
     nodeRestriction(storage),
     privilegeEscalation(rbac, authorizer),
+    resourceQuota(storage, registry),
   ];
 }
 

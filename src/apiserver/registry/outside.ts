@@ -40,5 +40,7 @@ function identityOf(object: KubernetesObject | undefined): Partial<KubernetesObj
 export async function approve(admission: Admission, attributes: Attributes): Promise<void> {
   const pending = admission.review(attributes);
   if (pending) await pending;
+  const charged = admission.charge(attributes);
+  if (charged) await charged;
   admission.validate(attributes);
 }
