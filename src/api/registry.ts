@@ -60,6 +60,16 @@ import { clusterRoles } from "./rbac/cluster-role.ts";
 import { clusterRoleBindings } from "./rbac/cluster-role-binding.ts";
 import { roles } from "./rbac/role.ts";
 import { roleBindings } from "./rbac/role-binding.ts";
+import { deviceClasses, deviceClassesV1beta1, deviceClassesV1beta2 } from "./resource/device-class.ts";
+import { deviceTaintRules, deviceTaintRulesV1alpha3 } from "./resource/device-taint-rule.ts";
+import { resourceClaims, resourceClaimsV1beta1, resourceClaimsV1beta2 } from "./resource/resource-claim.ts";
+import {
+  resourceClaimTemplates,
+  resourceClaimTemplatesV1beta1,
+  resourceClaimTemplatesV1beta2,
+} from "./resource/resource-claim-template.ts";
+import { resourcePoolStatusRequests } from "./resource/resource-pool-status-request.ts";
+import { resourceSlices, resourceSlicesV1beta1, resourceSlicesV1beta2 } from "./resource/resource-slice.ts";
 import { podGroups } from "./scheduling/pod-group.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
 import { workloads } from "./scheduling/workload.ts";
@@ -123,6 +133,21 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   workloads,
   storageVersionMigrations,
   storageVersions,
+  deviceClasses,
+  deviceClassesV1beta1,
+  deviceClassesV1beta2,
+  resourceClaims,
+  resourceClaimsV1beta1,
+  resourceClaimsV1beta2,
+  resourceClaimTemplates,
+  resourceClaimTemplatesV1beta1,
+  resourceClaimTemplatesV1beta2,
+  resourceSlices,
+  resourceSlicesV1beta1,
+  resourceSlicesV1beta2,
+  deviceTaintRules,
+  deviceTaintRulesV1alpha3,
+  resourcePoolStatusRequests,
   selfSubjectReviews,
   tokenReviews,
   localSubjectAccessReviews,

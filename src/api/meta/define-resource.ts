@@ -78,6 +78,25 @@ export function keepAllButStatusWithLabels<T extends KubernetesObject>(object: T
   else delete object.metadata.labels;
 }
 
+const statusMetadata = [
+  "deletionTimestamp",
+  "generation",
+  "labels",
+  "annotations",
+  "finalizers",
+  "ownerReferences",
+] as const;
+
+/** For the newer kinds, where a status changes nothing beside it. */
+export function keepAllButStatusWithMetadata<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
+  keepAllButStatus(object, old);
+  const { metadata } = object;
+  for (const name of statusMetadata) {
+    if (old.metadata[name] === undefined) delete metadata[name];
+    else Object.assign(metadata, { [name]: old.metadata[name] });
+  }
+}
+
 const nameDescription =
   "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 const ageDescription =

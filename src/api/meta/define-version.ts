@@ -102,7 +102,11 @@ function strategyOf<T extends KubernetesObject, S extends KubernetesObject>(
   | "validateStatusUpdate"
   | "selectableFields"
 > {
-  const shape = (object: Readonly<T>) => toStored(structuredClone(object) as T) as unknown as S;
+  const shape = (object: Readonly<T>) => {
+    const inner = toStored(structuredClone(object) as T) as unknown as S;
+    stored.defaults(inner);
+    return inner;
+  };
   const apply = (object: T, work: (inner: S) => void) => {
     const inner = shape(object);
     work(inner);

@@ -1,6 +1,12 @@
 /** ServiceCIDR: where the addresses of services come from. https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-cidr-v1/ */
 import type { networkingv1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import {
+  ageColumn,
+  column,
+  defineResource,
+  keepAllButStatusWithMetadata,
+  nameColumn,
+} from "../meta/define-resource.ts";
 import { defineVersion } from "../meta/define-version.ts";
 import { type FieldError, invalid, required } from "../meta/field-error.ts";
 import { cidrErrors, familyOfCidr } from "../validation/addresses.ts";
@@ -50,6 +56,7 @@ export const serviceCidrs = defineResource<networkingv1.ServiceCIDR>({
     serviceCidr.spec ??= {};
     serviceCidr.status ??= {};
   },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   validate: validateServiceCidr,
   validateUpdate: validateServiceCidrUpdate,
   columns: [

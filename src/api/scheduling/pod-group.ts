@@ -1,7 +1,7 @@
 /** PodGroup: pods that are scheduled together. https://kubernetes.io/docs/concepts/workloads/workload-api/ */
 import { immutable } from "../core/pod-spec/template.ts";
 import type { schedulingv1alpha2 } from "../generated/types/index.ts";
-import { defineResource } from "../meta/define-resource.ts";
+import { defineResource, keepAllButStatusWithMetadata } from "../meta/define-resource.ts";
 import { type FieldError, invalid } from "../meta/field-error.ts";
 import { validateConditions } from "../validation/conditions.ts";
 import { validateSet } from "../validation/lists.ts";
@@ -68,6 +68,7 @@ export const podGroups = defineResource<schedulingv1alpha2.PodGroup>({
     group.spec.disruptionMode ??= "Pod";
     group.status ??= {};
   },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   validate: validatePodGroup,
   validateUpdate: (group, old) =>
     fixedFields.flatMap((field) => immutable(group.spec[field], old.spec[field], `spec.${field}`)),

@@ -1,7 +1,7 @@
 /** StorageVersionMigration. https://kubernetes.io/docs/tasks/manage-kubernetes-objects/storage-version-migration/ */
 import { immutable } from "../core/pod-spec/template.ts";
 import type { storagemigrationv1beta1 } from "../generated/types/index.ts";
-import { column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import { column, defineResource, keepAllButStatusWithMetadata, nameColumn } from "../meta/define-resource.ts";
 import { type FieldError, invalid, required } from "../meta/field-error.ts";
 import { validateConditions } from "../validation/conditions.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "../validation/names.ts";
@@ -60,6 +60,7 @@ export const storageVersionMigrations = defineResource<storagemigrationv1beta1.S
     migration.spec ??= { resource: { group: "", resource: "" } };
     migration.status ??= {};
   },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   validate: validateMigration,
   validateUpdate: (migration, old) => [
     ...validateMigration(migration),
