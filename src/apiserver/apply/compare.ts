@@ -1,8 +1,11 @@
-/** What became of an object's fields between two states of it, as sets of paths. */
+/**
+ * What became of an object's fields between two states of it, as sets of paths. Every write pays for this walk: what is
+ * the same costs a comparison and nothing else.
+ */
 import { isObject, sameJson } from "#api";
-import { type FieldSet, nodeOf, sortedNode } from "./field-set.ts";
+import { emptySet, type FieldSet, nodeOf, sortedNode } from "./field-set.ts";
 import type { ListShape, MapShape, Shape } from "./shape.ts";
-import { branchOf, elementsOf, entryOf } from "./walk.ts";
+import { branchOf, elementsOf, entryOf, type Json } from "./walk.ts";
 
 /** Each is absent where it would be empty. */
 export interface Comparison {
@@ -11,65 +14,68 @@ export interface Comparison {
   readonly removed: FieldSet | undefined;
 }
 
-/** The subtrees below one node while they are gathered. */
-class Gathered {
-  readonly changed: [string, FieldSet][] = [];
-  readonly removed: [string, FieldSet][] = [];
-
-  add(element: string, { changed, removed }: Comparison): void {
-    if (changed) this.changed.push([element, changed]);
-    if (removed) this.removed.push([element, removed]);
-  }
-}
+const leafChanged: Comparison = { changed: emptySet, removed: undefined };
 
 /** Undefined where nothing differs. */
 export function compare(shape: Shape, old: unknown, now: unknown): Comparison | undefined {
+  if (old === now) return undefined;
+  if (old === undefined) return { changed: wholeOf(shape, now), removed: undefined };
+  if (now === undefined) return { changed: undefined, removed: wholeOf(shape, old) };
   const branch = branchOf(shape, old, now);
-  if (!branch) return compareLeaves(old, now);
-  const gathered = new Gathered();
+  if (!branch) return sameJson(old, now) ? undefined : leafChanged;
+  const gathered: Gathered = { changed: [], removed: [] };
   if (branch.kind === "map") compareEntries(branch, old, now, gathered);
   else compareElements(branch, old, now, gathered);
-  const changed = nodeOf(old === undefined, sortedNode(gathered.changed));
-  const removed = nodeOf(now === undefined, sortedNode(gathered.removed));
+  const changed = sortedNode(gathered.changed);
+  const removed = sortedNode(gathered.removed);
   return changed || removed ? { changed, removed } : undefined;
 }
 
-const leaf: FieldSet = Object.freeze({});
-const leafChanged: Comparison = { changed: leaf, removed: undefined };
-const leafRemoved: Comparison = { changed: undefined, removed: leaf };
-
-function compareLeaves(old: unknown, now: unknown): Comparison | undefined {
-  if (old === now) return undefined;
-  if (now === undefined) return leafRemoved;
-  return old !== undefined && sameJson(old, now) ? undefined : leafChanged;
+/** The subtrees below one node. */
+interface Gathered {
+  readonly changed: [string, FieldSet][];
+  readonly removed: [string, FieldSet][];
 }
 
+function add(gathered: Gathered, element: string, { changed, removed }: Comparison): void {
+  if (changed) gathered.changed.push([element, changed]);
+  if (removed) gathered.removed.push([element, removed]);
+}
+
+const nothing: Json = Object.freeze({});
+
 function compareEntries(shape: MapShape, old: unknown, now: unknown, gathered: Gathered): void {
-  const visit = (name: string) => {
-    const entry = shape.entry(name);
-    if (!entry) return;
-    const found = compare(entry, entryOf(shape, old, name), entryOf(shape, now, name));
-    if (found) gathered.add(`f:${name}`, found);
-  };
-  const left = isObject(old) ? old : undefined;
-  const right = isObject(now) ? now : undefined;
-  if (right) for (const name of Object.keys(right)) visit(name);
-  if (left) {
-    for (const name of Object.keys(left)) if (!right || !Object.hasOwn(right, name)) visit(name);
+  const left = isObject(old) ? old : nothing;
+  const right = isObject(now) ? now : nothing;
+  for (const name in right) {
+    // Equal scalars; what is inherited is no scalar.
+    if (left[name] === right[name]) continue;
+    compareEntry(shape, name, entryOf(shape, left, name), right[name], gathered);
   }
-  if (left && right) return;
-  // A struct that comes or goes takes along what it always holds.
-  const whole = left ?? right ?? {};
-  for (const name of shape.alwaysThere) if (!Object.hasOwn(whole, name)) visit(name);
+  for (const name in left) {
+    if (!Object.hasOwn(right, name)) {
+      compareEntry(shape, name, left[name], entryOf(shape, right, name), gathered);
+    }
+  }
+}
+
+function compareEntry(shape: MapShape, name: string, old: unknown, now: unknown, gathered: Gathered): void {
+  const entry = shape.entry(name);
+  const found = entry && compare(entry, old, now);
+  if (found) add(gathered, `f:${name}`, found);
 }
 
 function compareElements(shape: ListShape, old: unknown, now: unknown, gathered: Gathered): void {
+  if (sameJson(old, now)) return;
   const before = elementsOf(shape, old);
   const after = elementsOf(shape, now);
-  for (const element of new Set([...before.keys(), ...after.keys()])) {
-    const [was = [], is = []] = [before.get(element), after.get(element)];
-    const found = compareSame(shape, was, is);
-    if (found) gathered.add(element, found);
+  for (const [element, is] of after) {
+    const found = compareSame(shape, before.get(element) ?? [], is);
+    if (found) add(gathered, element, found);
+  }
+  for (const [element, was] of before) {
+    const found = after.has(element) ? undefined : compareSame(shape, was, []);
+    if (found) add(gathered, element, found);
   }
 }
 
@@ -82,9 +88,29 @@ function compareSame(
   if (was.length <= 1 && is.length <= 1) return compare(element, was[0], is[0]);
   if (was.length > 1 && is.length > 1) return sameJson(was, is) ? undefined : leafChanged;
   if (was.length > 1) {
-    const added = is.length === 0 ? undefined : compare(element, undefined, is[0])?.changed;
-    return { changed: added, removed: leaf };
+    return { changed: is.length === 0 ? undefined : wholeOf(element, is[0]), removed: emptySet };
   }
-  const removed = was.length === 0 ? undefined : compare(element, was[0], undefined)?.removed;
-  return { changed: leaf, removed };
+  return { changed: emptySet, removed: was.length === 0 ? undefined : wholeOf(element, was[0]) };
+}
+
+/** Every path of a value that has come or gone as a whole, its own included. */
+function wholeOf(shape: Shape, value: unknown): FieldSet {
+  const branch = branchOf(shape, value, undefined);
+  if (!branch) return emptySet;
+  const entries: [string, FieldSet][] = [];
+  if (branch.kind === "map") {
+    const map = value as Json;
+    for (const name in map) {
+      const entry = branch.entry(name);
+      if (entry) entries.push([`f:${name}`, wholeOf(entry, map[name])]);
+    }
+    for (const name of branch.alwaysThere) {
+      if (!Object.hasOwn(map, name)) entries.push([`f:${name}`, emptySet]);
+    }
+  } else {
+    for (const [element, items] of elementsOf(branch, value)) {
+      entries.push([element, items.length > 1 ? emptySet : wholeOf(branch.element, items[0])]);
+    }
+  }
+  return nodeOf(true, sortedNode(entries))!;
 }

@@ -29,16 +29,23 @@ export function isMember(node: FieldSet | undefined): boolean {
 /** A node, or undefined where neither it nor anything below is in the set. `children` are in order. */
 export function nodeOf(member: boolean, children: FieldSet | undefined): FieldSet | undefined {
   if (children === undefined || isEmptySet(children)) return member ? emptySet : undefined;
-  return member ? { [self]: emptySet, ...children } : children;
+  return member ? Object.assign({ [self]: emptySet }, children) : children;
 }
 
 /** The children in order; undefined if there are none. */
 export function sortedNode(entries: [string, FieldSet][]): FieldSet | undefined {
   if (entries.length === 0) return undefined;
-  if (entries.length > 1) entries.sort(([a], [b]) => compareElements(a, b));
+  if (!areSorted(entries)) entries.sort(([a], [b]) => compareElements(a, b));
   const node: Record<string, FieldSet> = {};
   for (const [element, child] of entries) node[element] = child;
   return node;
+}
+
+function areSorted(entries: readonly [string, FieldSet][]): boolean {
+  for (let i = 1; i < entries.length; i++) {
+    if (compareElements(entries[i - 1]![0], entries[i]![0]) > 0) return false;
+  }
+  return true;
 }
 
 function childrenOf(node: FieldSet): [string, FieldSet][] {

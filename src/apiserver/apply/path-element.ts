@@ -7,13 +7,15 @@ import { isObject } from "#api";
 
 /** Where elements of several sorts stand beside each other, they stand in this order. */
 const sorts = "fkvi";
+const fieldSort = "f".charCodeAt(0);
 
 /** As upstream sorts: fields by name, keys and values by what they hold, places by number. */
 export function compareElements(a: string, b: string): number {
   if (a === b) return 0;
+  const isField = a.charCodeAt(0) === fieldSort;
+  if (isField && b.charCodeAt(0) === fieldSort) return a < b ? -1 : 1;
   const sort = sorts.indexOf(a[0]!) - sorts.indexOf(b[0]!);
   if (sort !== 0) return sort;
-  if (a[0] === "f") return a < b ? -1 : 1;
   const [left, right] = [JSON.parse(a.slice(2)) as unknown, JSON.parse(b.slice(2)) as unknown];
   return a[0] === "k" ? compareKeys(left as Keys, right as Keys) : compareValues(left, right);
 }
@@ -48,9 +50,9 @@ function compareValues(a: unknown, b: unknown): number {
 /** The element of a list of maps: `names` are its keys in alphabetical order, each with its value. */
 export function keyElement(names: readonly string[], values: readonly unknown[]): string {
   let text = "k:{";
-  for (const [i, name] of names.entries()) {
+  for (let i = 0; i < names.length; i++) {
     if (i > 0) text += ",";
-    text += `${JSON.stringify(name)}:${JSON.stringify(values[i])}`;
+    text += `${JSON.stringify(names[i])}:${JSON.stringify(values[i])}`;
   }
   return `${text}}`;
 }
