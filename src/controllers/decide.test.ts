@@ -12,7 +12,7 @@ import { jobDraft } from "./kit/world.fixture.ts";
 import { decideNode } from "./node/node-lifecycle.ts";
 import { msUntilEviction } from "./node/taint-eviction.ts";
 import { decidePodGc } from "./pod-garbage-collector.ts";
-import { decideReplicaSet, type ReplicaSetState } from "./replica-set.ts";
+import { decideReplicaSet, type ReplicaSetState } from "./replicas/replicas.ts";
 import { msUntilExpired } from "./ttl-after-finished.ts";
 
 const meta = (name: string, more: object = {}) => ({

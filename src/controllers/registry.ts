@@ -15,7 +15,8 @@ import { namespaceController } from "./namespace.ts";
 import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
 import { podGarbageCollector } from "./pod-garbage-collector.ts";
-import { replicaSetController } from "./replica-set.ts";
+import { replicaSetController } from "./replicas/replica-set.ts";
+import { replicationController } from "./replicas/replication-controller.ts";
 import { resourceQuotaController } from "./resource-quota.ts";
 import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
@@ -25,6 +26,7 @@ import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 export const controllers: readonly Controller[] = [
   deploymentController,
   replicaSetController,
+  replicationController,
   daemonSetController,
   statefulSetController,
   jobController,

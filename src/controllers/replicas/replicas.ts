@@ -1,25 +1,29 @@
 /**
- * ReplicaSet: as many pods as it says, adopting what matches and letting go of what does not.
- * https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
+ * As many pods as an object says, adopting what matches and letting go of what does not: what ReplicaSets and
+ * ReplicationControllers have in common. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
  */
 import {
   type appsv1,
   type corev1,
+  type Draft,
   formatTime,
+  type KubernetesObject,
   matchesLabels,
   pods,
-  replicaSets,
+  type ResourceType,
+  type rbacv1,
   sameJson,
   selectorMatches,
   selectorRequirements,
 } from "#api";
 import { messageOf } from "#base";
 import { controllerOf, indexByNode, indexByOwner, keyOf, podsOnNode } from "#client";
-import { inSlowStartBatches } from "./kit/batches.ts";
-import { type Claims, claim, settleClaims } from "./kit/claims.ts";
-import { conditionOf, withCondition, withoutCondition } from "./kit/conditions.ts";
+import { inSlowStartBatches } from "../kit/batches.ts";
+import { type Claims, claim, settleClaims } from "../kit/claims.ts";
+import { conditionOf, withCondition, withoutCondition } from "../kit/conditions.ts";
 import {
   afterIf,
+  type Controller,
   type ControllerContext,
   defineController,
   eventRules,
@@ -27,7 +31,7 @@ import {
   readVerbs,
   rule,
   source,
-} from "./kit/define-controller.ts";
+} from "../kit/define-controller.ts";
 import {
   compareForDeletion,
   isActive,
@@ -38,7 +42,7 @@ import {
   isTerminating,
   msUntilAvailable,
   podFromTemplate,
-} from "./kit/pods.ts";
+} from "../kit/pods.ts";
 
 type ReplicaSet = appsv1.ReplicaSet;
 type Pod = Readonly<corev1.Pod>;
@@ -61,39 +65,56 @@ export interface ReplicaSetPlan {
   afterMs: number | undefined;
 }
 
-export const replicaSetController = defineController<ReplicaSetState, ReplicaSetPlan>({
-  name: "replicaset-controller",
-  primary: replicaSets,
-  secondaries: [source(pods, replicaSetsOfPod)],
-  concurrency: 5,
-  rules: [
-    rule("apps", ["replicasets"], readVerbs),
-    rule("apps", ["replicasets/status"], ["update"]),
-    rule("", ["pods"], [...readVerbs, "create", "delete", "patch"]),
-    ...eventRules,
-  ],
-  prepare({ informers }) {
-    indexByNode(indexByOwner(informers.of(pods)));
-    indexByOwner(informers.of(replicaSets));
-  },
-  observe,
-  decide: decideReplicaSet,
-  act,
-});
-
-/** The pod's managing ReplicaSet; for a pod that nobody manages, all that would take it. */
-function replicaSetsOfPod(pod: Pod, { informers }: ControllerContext): string[] {
-  const { namespace, labels } = pod.metadata;
-  const owner = controllerOf(pod);
-  if (owner) return owner.kind === "ReplicaSet" ? [`${namespace}/${owner.name}`] : [];
-  if (!labels) return [];
-  const candidates = informers.of(replicaSets).list(namespace);
-  return candidates.filter((rs) => selectorMatches(rs.spec.selector, labels)).map(keyOf);
+/** A kind of object that keeps replicas. */
+export interface ReplicaKind<T extends KubernetesObject> {
+  readonly name: string;
+  readonly type: ResourceType<T>;
+  readonly rules: readonly rbacv1.PolicyRule[];
+  /** The object in the shape of a ReplicaSet; its `kind` and `apiVersion` stay. */
+  view(object: Readonly<T>): Readonly<ReplicaSet>;
+  /** What changes back: only the status is taken from the view. */
+  unview(object: Readonly<ReplicaSet>): T;
 }
 
-function observe({ informers }: ControllerContext, key: string): ReplicaSetState | undefined {
-  const replicaSet = informers.of(replicaSets).byKey(key);
-  if (!replicaSet) return undefined;
+export function defineReplicas<T extends KubernetesObject>(kind: ReplicaKind<T>): Controller {
+  return defineController<ReplicaSetState, ReplicaSetPlan>({
+    name: kind.name,
+    primary: kind.type,
+    secondaries: [source(pods, (pod, context) => ownersOfPod(kind, pod, context))],
+    concurrency: 5,
+    rules: [...kind.rules, rule("", ["pods"], [...readVerbs, "create", "delete", "patch"]), ...eventRules],
+    prepare({ informers }) {
+      indexByNode(indexByOwner(informers.of(pods)));
+      indexByOwner(informers.of(kind.type));
+    },
+    observe: (context, key) => observe(kind, context, key),
+    decide: decideReplicaSet,
+    act: (plan, context, state) => act(kind, plan, context, state),
+  });
+}
+
+/** The object that manages the pod; for a pod that nobody manages, all that would take it. */
+function ownersOfPod<T extends KubernetesObject>(
+  { type, view }: ReplicaKind<T>,
+  pod: Pod,
+  { informers }: ControllerContext,
+): string[] {
+  const { namespace, labels } = pod.metadata;
+  const owner = controllerOf(pod);
+  if (owner) return owner.kind === type.kind ? [`${namespace}/${owner.name}`] : [];
+  if (!labels) return [];
+  const candidates = informers.of(type).list(namespace);
+  return candidates.filter((each) => selectorMatches(view(each).spec.selector, labels)).map(keyOf);
+}
+
+function observe<T extends KubernetesObject>(
+  { type, view }: ReplicaKind<T>,
+  { informers }: ControllerContext,
+  key: string,
+): ReplicaSetState | undefined {
+  const object = informers.of(type).byKey(key);
+  if (!object) return undefined;
+  const replicaSet = view(object);
   const podInformer = informers.of(pods);
   const selector = selectorRequirements(replicaSet.spec.selector);
   const matches = (pod: Pod) => matchesLabels(selector, pod.metadata.labels ?? {});
@@ -102,7 +123,7 @@ function observe({ informers }: ControllerContext, key: string): ReplicaSetState
   const crowding = new Map<string, number>();
   if (active.length <= (replicaSet.spec.replicas ?? 1)) return { replicaSet, pods: claims, crowding };
   const kin = controllerOf(replicaSet)?.uid;
-  const sets = kin ? informers.of(replicaSets).byIndex("controllerUid", kin) : [replicaSet];
+  const sets = kin ? informers.of(type).byIndex("controllerUid", kin) : [object];
   const uids = new Set([replicaSet.metadata.uid, ...sets.map((set) => set.metadata.uid)]);
   for (const node of new Set(active.map((pod) => pod.spec.nodeName ?? ""))) {
     const related = podsOnNode(podInformer, node).filter(
@@ -160,15 +181,17 @@ function replicaSetStatus(
   };
 }
 
-async function act(
+async function act<T extends KubernetesObject>(
+  kind: ReplicaKind<T>,
   plan: ReplicaSetPlan,
   context: ControllerContext,
   { replicaSet }: Readonly<ReplicaSetState>,
 ): Promise<Outcome> {
-  await settleClaims(context.client, replicaSets, replicaSet, pods, plan.claims);
+  await settleClaims(context.client, kind.type, kind.unview(replicaSet), pods, plan.claims);
   const failure =
     (await createPods(plan.create, context, replicaSet)) ?? (await deletePods(plan, context, replicaSet));
-  await writeStatus(withFailure(plan.status, failure, plan.create > 0, context), context, replicaSet);
+  const status = withFailure(plan.status, failure, plan.create > 0, context);
+  await writeStatus(kind, status, context, replicaSet);
   if (failure) return { kind: "retry", why: messageOf(failure) };
   return afterIf(plan.afterMs);
 }
@@ -227,7 +250,8 @@ function withFailure(
   return { ...status, conditions: withCondition(status.conditions, condition) };
 }
 
-async function writeStatus(
+async function writeStatus<T extends KubernetesObject>(
+  { type, unview }: ReplicaKind<T>,
   status: appsv1.ReplicaSetStatus,
   { client }: ControllerContext,
   replicaSet: Readonly<ReplicaSet>,
@@ -241,5 +265,5 @@ async function writeStatus(
     conditions: s?.conditions ?? [],
   });
   if (sameJson(plain(status), plain(replicaSet.status))) return;
-  await client.update(replicaSets, { ...replicaSet, status }, { subresource: "status" });
+  await client.update(type, unview({ ...replicaSet, status }) as Draft<T>, { subresource: "status" });
 }
