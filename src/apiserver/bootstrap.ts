@@ -3,9 +3,11 @@ import {
   defaultServiceCidrName,
   endpointSlices,
   endpoints,
+  formatTime,
   isStatus,
   type KubernetesObject,
   namespaces,
+  type networkingv1,
   priorityClasses,
   type ResourceDefinition,
   resourceDefinitions,
@@ -20,7 +22,7 @@ import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
-import { change, mainStrategy } from "./registry/update.ts";
+import { change, mainStrategy, statusStrategy } from "./registry/update.ts";
 import { authenticatedGroup } from "./user.ts";
 
 export interface BootstrapOptions {
@@ -39,6 +41,7 @@ const context: WriteContext = {
 const serviceName = "kubernetes";
 const namespace = "default";
 const portName = "https";
+const readyCondition = "Ready";
 
 type Draft = { metadata: Partial<KubernetesObject["metadata"]> } & Record<string, unknown>;
 
@@ -47,10 +50,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   await installPolicy(registry, context, options.components);
   for (const { name, ...rest } of systemPriorityClasses)
     await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
-  await ensure(registry, serviceCidrs, {
-    metadata: { name: defaultServiceCidrName },
-    spec: { cidrs: [options.serviceCidr] },
-  });
+  await ensureServiceCidr(registry, options.serviceCidr);
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
@@ -63,6 +63,27 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   });
   if (options.port === undefined) return;
   await ensureEndpoints(registry, options.advertiseAddress, options.port);
+}
+
+/** Nobody else has to prepare anything for the range that the server was started with. */
+async function ensureServiceCidr(registry: Registry, cidr: string): Promise<void> {
+  const name = defaultServiceCidrName;
+  await ensure(registry, serviceCidrs, { metadata: { name }, spec: { cidrs: [cidr] } });
+  const definition = definitionNamed(serviceCidrs.kind);
+  const target = { definition, namespace: undefined, name };
+  await change(registry, target, context, statusStrategy(definition), (read) => {
+    const current = read() as networkingv1.ServiceCIDR;
+    if (current.status.conditions?.some(({ type }) => type === readyCondition)) return current;
+    const ready = {
+      type: readyCondition,
+      status: "True",
+      reason: "",
+      message: "Kubernetes default Service CIDR is ready",
+      lastTransitionTime: formatTime(registry.world.clock.now()),
+    };
+    current.status.conditions = [...(current.status.conditions ?? []), ready];
+    return current;
+  });
 }
 
 /** The server knows its own address best: no controller looks after these two. */
