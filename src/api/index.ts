@@ -21,9 +21,18 @@ export {
   selfSubjectRulesReviews,
   subjectAccessReviews,
 } from "./authorization/reviews.ts";
+export { horizontalPodAutoscalers } from "./autoscaling/horizontal-pod-autoscaler.ts";
+export { horizontalPodAutoscalersV1 } from "./autoscaling/horizontal-pod-autoscaler-v1.ts";
 export { cronJobs } from "./batch/cron-job.ts";
 export { jobs } from "./batch/job.ts";
 export { parseSchedule, type Schedule, ScheduleError } from "./batch/schedule.ts";
+export {
+  certificateSigningRequests,
+  keepAllButApproval,
+  validateApproval,
+} from "./certificates/certificate-signing-request.ts";
+export { clusterTrustBundles, clusterTrustBundlesV1alpha1 } from "./certificates/cluster-trust-bundle.ts";
+export { podCertificateRequests } from "./certificates/pod-certificate-request.ts";
 export { leases } from "./coordination/lease.ts";
 export { bindings } from "./core/binding.ts";
 export { componentStatuses } from "./core/component-status.ts";
@@ -45,6 +54,7 @@ export { persistentVolumeClaims } from "./core/persistent-volume-claim.ts";
 export { pods } from "./core/pod.ts";
 export { imagePullPolicyOf } from "./core/pod-spec/defaults.ts";
 export { qosClassOf } from "./core/pod-spec/qos.ts";
+export { keepAllButResources, validateResize } from "./core/pod-spec/resize.ts";
 export { sameJson } from "./core/pod-spec/template.ts";
 export {
   keepAllButEphemeralContainers,
@@ -58,6 +68,16 @@ export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";
 export { tolerates } from "./core/taints.ts";
 export { endpointSlices } from "./discovery/endpoint-slice.ts";
+export { eventsV1 } from "./events/event.ts";
+export {
+  autoUpdateAnnotation,
+  mandatoryFlowSchemas,
+  mandatoryPriorityLevels,
+  suggestedFlowSchemas,
+  suggestedPriorityLevels,
+} from "./flowcontrol/defaults.ts";
+export { flowSchemas } from "./flowcontrol/flow-schema.ts";
+export { priorityLevels } from "./flowcontrol/priority-level.ts";
 export { servedResources } from "./generated/resources.ts";
 export type * from "./generated/types/index.ts";
 export * from "./meta/decode.ts";

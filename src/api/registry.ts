@@ -24,8 +24,13 @@ import {
   selfSubjectRulesReviews,
   subjectAccessReviews,
 } from "./authorization/reviews.ts";
+import { horizontalPodAutoscalers } from "./autoscaling/horizontal-pod-autoscaler.ts";
+import { horizontalPodAutoscalersV1 } from "./autoscaling/horizontal-pod-autoscaler-v1.ts";
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
+import { certificateSigningRequests } from "./certificates/certificate-signing-request.ts";
+import { clusterTrustBundles, clusterTrustBundlesV1alpha1 } from "./certificates/cluster-trust-bundle.ts";
+import { podCertificateRequests } from "./certificates/pod-certificate-request.ts";
 import { leases } from "./coordination/lease.ts";
 import { leaseCandidates, leaseCandidatesV1alpha2 } from "./coordination/lease-candidate.ts";
 import { bindings } from "./core/binding.ts";
@@ -46,6 +51,9 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import { eventsV1 } from "./events/event.ts";
+import { flowSchemas } from "./flowcontrol/flow-schema.ts";
+import { priorityLevels } from "./flowcontrol/priority-level.ts";
 import { storageVersions } from "./internal/storage-version.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
@@ -167,6 +175,15 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   roleBindings,
   persistentVolumes,
   persistentVolumeClaims,
+  horizontalPodAutoscalers,
+  horizontalPodAutoscalersV1,
+  certificateSigningRequests,
+  clusterTrustBundles,
+  clusterTrustBundlesV1alpha1,
+  podCertificateRequests,
+  eventsV1,
+  flowSchemas,
+  priorityLevels,
 ];
 
 /** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */

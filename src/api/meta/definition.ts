@@ -19,9 +19,18 @@ export interface Column<T> {
 /** How the verbs of discovery are served. */
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
 
+/** Who asks: some kinds keep it. */
+export interface Requester {
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly uid?: string;
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
 /** What a strategy may ask of the world while it prepares an object. */
 export interface StrategyContext {
   nowMs: number;
+  user?: Requester;
 }
 
 /** `status` writes only the status; `scale` maps to a Scale; the others are handled by name in the API server. */

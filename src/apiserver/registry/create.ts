@@ -117,7 +117,7 @@ async function createOnce(
     setManagedFields(registry, target, context, "", object, undefined);
     await admission.prepare(attributes);
     await complete(admission, attributes, () => definition.defaults(object));
-    definition.onCreate(object, { nowMs: world.clock.now() });
+    definition.onCreate(object, { nowMs: world.clock.now(), user: context.user });
     const errors = [
       ...validateObjectMeta(object.metadata, definition),
       ...definition.validate(object),
