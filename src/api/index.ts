@@ -77,7 +77,7 @@ export {
   suggestedPriorityLevels,
 } from "./flowcontrol/defaults.ts";
 export { flowSchemas } from "./flowcontrol/flow-schema.ts";
-export { priorityLevels } from "./flowcontrol/priority-level.ts";
+export { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 export { servedResources } from "./generated/resources.ts";
 export type * from "./generated/types/index.ts";
 export * from "./meta/decode.ts";

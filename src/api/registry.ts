@@ -53,7 +53,7 @@ import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
 import { eventsV1 } from "./events/event.ts";
 import { flowSchemas } from "./flowcontrol/flow-schema.ts";
-import { priorityLevels } from "./flowcontrol/priority-level.ts";
+import { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 import { storageVersions } from "./internal/storage-version.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { GroupVersionKind } from "./meta/schema.ts";
@@ -183,7 +183,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   podCertificateRequests,
   eventsV1,
   flowSchemas,
-  priorityLevels,
+  priorityLevelConfigurations,
 ];
 
 /** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */

@@ -127,7 +127,7 @@ function validateQueuing(queuing: Readonly<flowcontrolv1.QueuingConfiguration>, 
 
 const none = "<none>";
 
-export const priorityLevels = defineResource<flowcontrolv1.PriorityLevelConfiguration>({
+export const priorityLevelConfigurations = defineResource<flowcontrolv1.PriorityLevelConfiguration>({
   group: "flowcontrol.apiserver.k8s.io",
   version: "v1",
   resource: "prioritylevelconfigurations",

@@ -14,7 +14,15 @@ import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { Outcome } from "../registry/context.ts";
 import { evict } from "../registry/eviction.ts";
-import { bind, ephemeralContainersStrategy, finalize, scaled, scaleOf } from "../registry/subresources.ts";
+import {
+  approvalStrategy,
+  bind,
+  ephemeralContainersStrategy,
+  finalize,
+  resizeStrategy,
+  scaled,
+  scaleOf,
+} from "../registry/subresources.ts";
 import { change, type Make, mainStrategy, statusStrategy, type UpdateStrategy } from "../registry/update.ts";
 import { applyMake, configurationOf, definitionOfKind } from "./apply-patch.ts";
 import { type ExpectedKind, expectedKindOf } from "./body.ts";
@@ -58,7 +66,11 @@ export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiRes
     case "status":
       return partCall(call, statusStrategy(definition));
     case "ephemeralcontainers":
-      return partCall(call, ephemeralContainersStrategy(definition));
+      return partCall(call, ephemeralContainersStrategy);
+    case "resize":
+      return partCall(call, resizeStrategy);
+    case "approval":
+      return partCall(call, approvalStrategy);
     case "scale":
       return scaleCall(call);
     case "finalize":

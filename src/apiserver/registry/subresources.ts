@@ -2,19 +2,24 @@
 import {
   type appsv1,
   type autoscalingv1,
+  bindings,
+  type certificatesv1,
   conflict,
   type corev1,
-  type FieldError,
-  forbiddenField,
   formatLabelSelector,
   formatTime,
   invalid,
   invalidObject,
   type KubernetesObject,
+  keepAllButApproval,
+  keepAllButEphemeralContainers,
+  keepAllButResources,
   type metav1,
   type ResourceDefinition,
-  required,
-  sameJson,
+  replicationControllers,
+  validateApproval,
+  validateEphemeralContainersUpdate,
+  validateResize,
 } from "#api";
 import { customOf } from "../customresources/custom-definition.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
@@ -29,17 +34,13 @@ export async function bind(
   binding: corev1.Binding,
 ): Promise<Outcome> {
   const { name } = target;
-  const node = binding.target?.name;
-  const kind = { group: "", kind: "Binding" };
-  if (!node) throw invalidObject(kind, name, [required("target.name")]);
-  if (binding.target.kind && binding.target.kind !== "Node") {
-    throw invalidObject(kind, name, [invalid("target.kind", binding.target.kind, "must be empty or 'Node'")]);
-  }
+  const errors = bindings.validate(binding as corev1.Binding & KubernetesObject);
+  if (errors.length > 0) throw invalidObject(bindings, name, errors);
   return onLatest(registry.storage, target, async (current) => {
     const pod = current.parse() as corev1.Pod;
     const refusal = bindingRefusal(pod, binding);
     if (refusal) throw conflict({ group: "", resource: "pods/binding" }, name, refusal);
-    assignNode(pod, node, binding, formatTime(registry.world.clock.now()));
+    assignNode(pod, binding.target.name!, binding, formatTime(registry.world.clock.now()));
     if (!context.dryRun) await registry.storage.put(target.definition, pod, current.revision);
     return success(201);
   });
@@ -66,6 +67,12 @@ function assignNode(pod: corev1.Pod, node: string, binding: corev1.Binding, now:
 
 type Scalable = appsv1.Deployment | appsv1.ReplicaSet;
 
+/** A ReplicationController selects by a plain map of labels. */
+function selectorText({ kind }: ResourceDefinition, object: Readonly<KubernetesObject>): string {
+  if (kind !== replicationControllers.kind) return formatLabelSelector((object as Scalable).spec.selector);
+  return formatLabelSelector({ matchLabels: (object as corev1.ReplicationController).spec.selector ?? {} });
+}
+
 export function scaleOf(
   definition: ResourceDefinition,
   object: Readonly<KubernetesObject>,
@@ -84,7 +91,7 @@ export function scaleOf(
       creationTimestamp: metadata.creationTimestamp,
     },
     spec: spec.replicas ? { replicas: spec.replicas } : {},
-    status: { replicas: status?.replicas ?? 0, selector: formatLabelSelector(spec.selector) },
+    status: { replicas: status?.replicas ?? 0, selector: selectorText(definition, object) },
   };
 }
 
@@ -136,45 +143,35 @@ export function finalize(
 }
 
 /** Ephemeral containers are only ever added. https://kubernetes.io/docs/concepts/workloads/pods/ephemeral-containers/ */
-export function ephemeralContainersStrategy(definition: ResourceDefinition): UpdateStrategy {
-  return {
-    subresource: "ephemeralcontainers",
-    prepare(object, old) {
-      const { ephemeralContainers } = (object as corev1.Pod).spec;
-      const metadata = object.metadata;
-      for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
-      const spec = { ...(old as corev1.Pod).spec, ...(ephemeralContainers ? { ephemeralContainers } : {}) };
-      Object.assign(object, old, {
-        metadata: { ...old.metadata, resourceVersion: metadata.resourceVersion },
-        spec,
-      });
-    },
-    validate: (object, old) => [
-      ...definition.validate(object),
-      ...keptEphemeral(object as corev1.Pod, old as corev1.Pod),
-    ],
-    bumpsGeneration: true,
-  };
-}
+export const ephemeralContainersStrategy: UpdateStrategy = {
+  subresource: "ephemeralcontainers",
+  prepare(object, old) {
+    keepMetadata(object, old);
+    keepAllButEphemeralContainers(object as corev1.Pod, old as corev1.Pod);
+  },
+  validate: (object, old) => validateEphemeralContainersUpdate(object as corev1.Pod, old as corev1.Pod),
+  bumpsGeneration: true,
+};
 
-function keptEphemeral(pod: Readonly<corev1.Pod>, old: Readonly<corev1.Pod>): FieldError[] {
-  const field = "spec.ephemeralContainers";
-  const wanted = new Map((pod.spec.ephemeralContainers ?? []).map((c) => [c.name, c]));
-  return (old.spec.ephemeralContainers ?? []).flatMap((existing) => {
-    const now = wanted.get(existing.name);
-    if (!now)
-      return [
-        forbiddenField(
-          field,
-          `existing ephemeral containers ${JSON.stringify(existing.name)} may not be removed`,
-        ),
-      ];
-    if (sameJson(now, existing)) return [];
-    return [
-      forbiddenField(
-        field,
-        `existing ephemeral containers ${JSON.stringify(existing.name)} may not be changed`,
-      ),
-    ];
-  });
+/** CPU and memory of a pod that runs. https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/ */
+export const resizeStrategy: UpdateStrategy = {
+  subresource: "resize",
+  prepare: (object, old) => keepAllButResources(object as corev1.Pod, old as corev1.Pod),
+  validate: (object, old) => validateResize(object as corev1.Pod, old as corev1.Pod),
+  bumpsGeneration: true,
+};
+
+type SigningRequest = certificatesv1.CertificateSigningRequest;
+
+/** The yes or no to a certificate. https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/ */
+export const approvalStrategy: UpdateStrategy = {
+  subresource: "approval",
+  prepare: (object, old, nowMs) => keepAllButApproval(object as SigningRequest, old as SigningRequest, nowMs),
+  validate: (object, old) => validateApproval(object as SigningRequest, old as SigningRequest),
+  bumpsGeneration: false,
+};
+
+function keepMetadata(object: KubernetesObject, old: Readonly<KubernetesObject>): void {
+  const { resourceVersion } = object.metadata;
+  object.metadata = { ...old.metadata, resourceVersion };
 }
