@@ -6,6 +6,7 @@ import {
   type corev1,
   formatTime,
   namespaces,
+  pods,
   type ResourceDefinition,
   sameJson,
   storedDefinitions,
@@ -71,7 +72,7 @@ async function act(
   const namespace = await client.get(namespaces, cached.metadata);
   if (namespace.metadata.uid !== cached.metadata.uid || !namespace.metadata.deletionTimestamp) return done;
   const { name } = namespace.metadata;
-  const remains = await Promise.all(resources.map((definition) => empty(client, definition, name)));
+  const remains = await emptyAll(client, resources, name);
   const conditions = deletionConditions(namespace.status?.conditions, remains, world.clock.now());
   let latest = namespace;
   if (!sameJson(conditions, namespace.status?.conditions) || namespace.status?.phase !== "Terminating") {
@@ -86,6 +87,18 @@ async function act(
     { subresource: "finalize" },
   );
   return done;
+}
+
+/** Pods first: what they need stays until they are gone. https://kep.k8s.io/5080 */
+async function emptyAll(
+  client: Client,
+  resources: readonly ResourceDefinition[],
+  namespace: string,
+): Promise<Remains[]> {
+  const left = await empty(client, pods as ResourceDefinition, namespace);
+  if (left.count > 0 || left.failure) return [left];
+  const others = resources.filter((definition) => definition !== (pods as ResourceDefinition));
+  return [left, ...(await Promise.all(others.map((definition) => empty(client, definition, namespace))))];
 }
 
 async function empty(client: Client, definition: ResourceDefinition, namespace: string): Promise<Remains> {

@@ -51,8 +51,8 @@ export function listPage(cache: WatchCache, selection: Selection, query: ListQue
   for (const object of scan) {
     if (query.limit > 0 && page.objects.length === query.limit) {
       page.continue = tokenOf({ revision, start: object.key });
-      if (!selection.isFiltered && isCurrent)
-        page.remainingItemCount = cache.count(selection.prefix, object.key);
+      if (!selection.isFiltered)
+        page.remainingItemCount = cache.countAt(revision, selection.prefix, object.key);
       break;
     }
     if (!selection.matches || selection.matches(object)) page.objects.push(object);

@@ -103,11 +103,7 @@ export class WatchCache {
 
   /** As `scan`, at a revision that must be retained: later changes are undone. */
   *scanAt(revision: number, prefix: string, start = prefix): Generator<CachedObject> {
-    const undone = new Map<string, CachedObject | undefined>();
-    for (let i = this.#window.length - 1; i >= 0 && this.#window[i]!.revision > revision; i--) {
-      const event = this.#window[i]!;
-      if (event.key.startsWith(prefix)) undone.set(event.key, event.previous);
-    }
+    const undone = this.#undone(revision, prefix);
     const then = [...undone].filter(([key, object]) => object && key >= start).map(([, object]) => object!);
     then.sort((a, b) => (a.key < b.key ? -1 : 1));
     let i = 0;
@@ -116,6 +112,28 @@ export class WatchCache {
       if (!undone.has(object.key)) yield object;
     }
     while (i < then.length) yield then[i++]!;
+  }
+
+  /** As `count`, at a revision that must be retained. */
+  countAt(revision: number, prefix: string, start = prefix): number {
+    let count = this.count(prefix, start);
+    for (const [key, then] of this.#undone(revision, prefix)) {
+      if (key < start) continue;
+      const now = this.#objects.get(key);
+      if (then && !now) count++;
+      if (!then && now) count--;
+    }
+    return count;
+  }
+
+  /** What keys that have changed since held at that revision; undefined: nothing. */
+  #undone(revision: number, prefix: string): Map<string, CachedObject | undefined> {
+    const undone = new Map<string, CachedObject | undefined>();
+    for (let i = this.#window.length - 1; i >= 0 && this.#window[i]!.revision > revision; i--) {
+      const event = this.#window[i]!;
+      if (event.key.startsWith(prefix)) undone.set(event.key, event.previous);
+    }
+    return undone;
   }
 
   /** Changes above a retained revision, oldest first. */

@@ -45,6 +45,14 @@ export function negotiate(header: string | undefined): Representation {
   return first === "protobuf" && found.includes("json") ? "json" : first;
 }
 
+/** As `negotiate`, for answers that are no objects with columns of their own: whoever takes nothing else gets a 406. */
+export function negotiatePlain(header: string | undefined): "json" | "protobuf" {
+  const found = parseAccept(header).map(representationOf);
+  const plain = found.find((each) => each !== undefined && each !== "table" && each !== "partial");
+  if (!plain) throw notAcceptable();
+  return plain === "protobuf" ? "protobuf" : "json";
+}
+
 export function notAcceptable(): StatusError {
   const message = `only the following media types are accepted: ${Object.values(mediaTypes).join(", ")}`;
   return StatusError.of(406, "NotAcceptable", message);

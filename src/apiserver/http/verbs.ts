@@ -30,7 +30,7 @@ import {
   parseBody,
 } from "./body.ts";
 import type { ApiRequest, ApiResponse } from "./exchange.ts";
-import { negotiate } from "./negotiation.ts";
+import { negotiate, negotiatePlain } from "./negotiation.ts";
 import { patchOf } from "./patch.ts";
 import type { ResourceInfo } from "./request-info.ts";
 import {
@@ -285,12 +285,8 @@ async function deleteOptionsOf(request: ApiRequest): Promise<metav1.DeleteOption
   return { ...options, ...value };
 }
 
-/** Only objects of the resource itself have columns. */
-function plainView(view: View): View {
-  return { ...view, representation: view.representation === "protobuf" ? "protobuf" : "json" };
-}
-
-/** For outcomes that are no stored object of the resource. */
+/** For outcomes that are no stored object of the resource: only those have columns. */
 export function plainOutcome(call: Call, outcome: Outcome): Promise<ApiResponse> {
-  return outcomeResponse(plainView(viewOf(call)), outcome);
+  const representation = negotiatePlain(call.request.headers.accept);
+  return outcomeResponse({ ...viewOf(call), representation }, outcome);
 }
