@@ -25,7 +25,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (!kubectl) throw new Error("there is no kubectl on this machine");
   project.provide("conformanceKubectl", kubectl);
   // Any image with a shell and the usual small commands; clusters with a registry at hand find this one there.
-  project.provide("conformanceImage", process.env.CONFORMANCE_IMAGE ?? "busybox");
+  project.provide("conformanceImage", process.env.CONFORMANCE_IMAGE ?? "busybox:1.36");
   const given = process.env.CONFORMANCE_KUBECONFIG;
   if (given) {
     project.provide("conformanceKubeconfig", given);

@@ -80,7 +80,10 @@ export class Kube {
     await this.config.applyToHTTPSOptions(options);
     const headers = { ...(options.headers as Record<string, string>), ...sent.headers };
     const body = sent.body === undefined ? undefined : textOf(sent.body);
-    if (body !== undefined) headers["content-type"] = sent.contentType ?? "application/json";
+    if (body !== undefined) {
+      headers["content-type"] = sent.contentType ?? "application/json";
+      headers["content-length"] = String(Buffer.byteLength(body));
+    }
     return exchange<T>(url, { ...options, headers }, body);
   }
 
