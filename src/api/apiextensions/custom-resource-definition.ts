@@ -30,7 +30,9 @@ export function isDefinitionTrue(definition: Readonly<Definition>, type: string)
   return definition.status?.conditions?.some((c) => c.type === type && c.status === "True") ?? false;
 }
 
-function defaults({ spec }: Definition): void {
+function defaults(definition: Definition): void {
+  definition.spec ??= { group: "", scope: "", names: { plural: "", kind: "" }, versions: [] };
+  const { spec } = definition;
   spec.versions ??= [];
   spec.names ??= { plural: "", kind: "" };
   const { names } = spec;
@@ -71,13 +73,14 @@ export const customResourceDefinitions = defineResource<Definition>({
   categories: ["api-extensions"],
   subresources: { status: { kind: "CustomResourceDefinition", verbs: ["get", "patch", "update"] } },
   hasGeneration: true,
+  plainFinalizers: true,
   defaults,
   onCreate(definition) {
-    definition.status = { acceptedNames: { plural: "", kind: "" }, conditions: [], storedVersions: [] };
+    definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
     noteStorage(definition);
   },
   onUpdate(definition, old) {
-    definition.status = structuredClone(old.status) as Definition["status"];
+    definition.status = structuredClone(old.status ?? {}) as Definition["status"];
     if (!sameJson(definition.spec, old.spec)) noteStorage(definition);
   },
   /** Its custom resources go first. */
@@ -112,7 +115,7 @@ export const customResourceDefinitions = defineResource<Definition>({
       "Created At",
       "date",
       "CreationTimestamp is a timestamp representing the server time when this object was created.",
-      (definition) => definition.metadata.creationTimestamp,
+      (definition) => definition.metadata.creationTimestamp ?? "",
     ),
   ],
 });

@@ -2,6 +2,7 @@
 export * from "./custom-resource-definition.ts";
 export { applyDefaults, hasDefaults } from "./default.ts";
 export { findPath } from "./field-path.ts";
+export { matchesFormat } from "./formats.ts";
 export { validateListTypes } from "./list-types.ts";
 export { compilePattern } from "./pattern.ts";
 export { prune } from "./prune.ts";

@@ -76,6 +76,8 @@ export interface ResourceDefinition<T extends KubernetesObject = KubernetesObjec
   gracePeriodSeconds?(object: Readonly<T>): number;
   /** Errors of `metadata.name`; shared validators stand in `validation/names.ts`. */
   validateName(name: string, prefix: boolean): string[];
+  /** Finalizers need no domain: custom resources and their definitions. */
+  readonly plainFinalizers?: boolean;
   /** Fills in what the documentation promises when a field is absent. In place. */
   defaults(object: T): void;
   /** Resets what a client may not set at creation (status…). In place. */

@@ -9,6 +9,8 @@ import { dnsLabelErrors, qualifiedNameErrors, validateAnnotations, validateLabel
 /** What the validation must know of the kind. */
 export interface NamedKind {
   readonly namespaced: boolean;
+  /** Finalizers need no domain: custom resources and their definitions. */
+  readonly plainFinalizers?: boolean;
   validateName(name: string, prefix: boolean): string[];
 }
 
@@ -34,11 +36,15 @@ export function validateObjectMeta(
       for (const e of dnsLabelErrors(meta.namespace))
         errors.push(invalid(`${path}.namespace`, meta.namespace, e));
   } else if (meta.namespace) errors.push(forbiddenField(`${path}.namespace`, "not allowed on this type"));
-  errors.push(...validateCommon(meta, path));
+  errors.push(...validateCommon(meta, path, kind));
   return errors;
 }
 
-function validateCommon(meta: Readonly<metav1.ObjectMeta>, path: string): FieldError[] {
+function validateCommon(
+  meta: Readonly<metav1.ObjectMeta>,
+  path: string,
+  { plainFinalizers = false }: Pick<NamedKind, "plainFinalizers">,
+): FieldError[] {
   const errors: FieldError[] = [];
   if ((meta.generation ?? 0) < 0) {
     errors.push(invalid(`${path}.generation`, meta.generation, "must be greater than or equal to 0"));
@@ -46,7 +52,7 @@ function validateCommon(meta: Readonly<metav1.ObjectMeta>, path: string): FieldE
   errors.push(...validateLabels(meta.labels, `${path}.labels`));
   errors.push(...validateAnnotations(meta.annotations, `${path}.annotations`));
   errors.push(...validateOwners(meta.ownerReferences ?? [], `${path}.ownerReferences`));
-  errors.push(...validateFinalizers(meta.finalizers ?? [], `${path}.finalizers`));
+  errors.push(...validateFinalizers(meta.finalizers ?? [], `${path}.finalizers`, plainFinalizers));
   return errors;
 }
 
@@ -73,11 +79,11 @@ function validateOwners(owners: readonly metav1.OwnerReference[], path: string):
   return errors;
 }
 
-function validateFinalizers(finalizers: readonly string[], path: string): FieldError[] {
+function validateFinalizers(finalizers: readonly string[], path: string, plain: boolean): FieldError[] {
   const errors: FieldError[] = [];
   for (const finalizer of finalizers) {
     for (const e of qualifiedNameErrors(finalizer)) errors.push(invalid(path, finalizer, e));
-    if (!finalizer.includes("/") && !standardFinalizers.has(finalizer)) {
+    if (!plain && !finalizer.includes("/") && !standardFinalizers.has(finalizer)) {
       errors.push(
         invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified"),
       );
@@ -102,6 +108,7 @@ const immutableFields = [
 export function validateObjectMetaUpdate(
   meta: Readonly<metav1.ObjectMeta>,
   old: Readonly<metav1.ObjectMeta>,
+  kind: Pick<NamedKind, "plainFinalizers"> = {},
   path = "metadata",
 ): FieldError[] {
   const errors: FieldError[] = [];
@@ -122,6 +129,6 @@ export function validateObjectMetaUpdate(
       errors.push(forbiddenField(`${path}.finalizers`, detail));
     }
   }
-  errors.push(...validateCommon(meta, path));
+  errors.push(...validateCommon(meta, path, kind));
   return errors;
 }

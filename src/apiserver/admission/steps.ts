@@ -7,6 +7,7 @@ import type { Authorizer } from "../authorization/authorizer.ts";
 import { privilegeEscalation } from "../authorization/escalation.ts";
 import type { RbacAuthorizer } from "../authorization/rbac.ts";
 import { customOf } from "../customresources/custom-definition.ts";
+import { celRules } from "../customresources/rules-admission.ts";
 import type { Registry } from "../registry/context.ts";
 import type { Storage } from "../registry/storage.ts";
 import { mutatingWebhooks } from "../webhooks/mutating.ts";
@@ -47,6 +48,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     mutatingWebhooks(asked),
     validatingWebhooks(asked),
     serviceAllocation(storage, services),
+    celRules,
     nodeRestriction(storage),
     privilegeEscalation(rbac, authorizer),
     resourceQuota(storage, registry),

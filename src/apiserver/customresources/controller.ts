@@ -27,7 +27,7 @@ import type { WebhookClient } from "../webhooks/webhook-client.ts";
 import { converterOf } from "./conversion.ts";
 import { makeDefinitions, storageOf } from "./make-definitions.ts";
 import { decideNames, isDecided } from "./names.ts";
-import { noRules } from "./rules.ts";
+import { compileRules } from "./rules.ts";
 
 type Definition = apiextensionsv1.CustomResourceDefinition;
 type Condition = apiextensionsv1.CustomResourceDefinitionCondition;
@@ -191,7 +191,7 @@ export class CustomResources {
       storedApiVersion: apiVersionOf(storageOf(definition)),
       converter: converterOf(spec, this.#webhooks, world),
       stored: () => storage.cache(place).scan(keyPrefix(place)),
-      rulesOf: () => noRules,
+      rulesOf: compileRules,
     });
     this.#served.set(name, { storage: place, made });
     storage.resources.set(name, definitions);

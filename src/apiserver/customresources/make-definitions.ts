@@ -32,7 +32,15 @@ interface Resource extends KubernetesObject {
 }
 
 /** Nothing new comes into what is going away. */
-const verbsOfTerminating: readonly Verb[] = ["delete", "deletecollection", "get", "list", "watch"];
+const verbsOfTerminating: readonly Verb[] = [
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
 
 /** Where the objects of all versions are kept: nothing is asked of it but its name. */
 export function storageOf({ spec }: Definition): ResourceDefinition {
@@ -81,6 +89,7 @@ function makeVersion(definition: Definition, version: Version, parts: Parts): Cu
     ...(metadata.deletionTimestamp ? { verbs: verbsOfTerminating } : {}),
     subresources: subresourcesOf(version, kind),
     hasGeneration: true,
+    plainFinalizers: true,
     selectableFields: selectableFieldsOf(version),
     columns: columnsOf(version.additionalPrinterColumns),
     ...strategyOf(version.subresources?.status !== undefined, validator),

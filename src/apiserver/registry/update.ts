@@ -176,7 +176,7 @@ async function changeOnce(
       object.metadata.generation = (old.metadata.generation ?? 0) + 1;
     }
     const errors = [
-      ...validateObjectMetaUpdate(object.metadata, old.metadata),
+      ...validateObjectMetaUpdate(object.metadata, old.metadata, definition),
       ...strategy.validate(object, old),
       ...(subresource === "" ? requestErrors(target, object, old) : []),
     ];
