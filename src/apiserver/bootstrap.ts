@@ -1,19 +1,27 @@
 /** What a cluster has from its first moment: its own namespaces and priority classes, and the Service that leads to the API server. */
 import {
+  autoUpdateAnnotation,
   defaultServiceCidrName,
   endpointSlices,
   endpoints,
+  type flowcontrolv1,
+  flowSchemas,
   formatTime,
   isStatus,
   type KubernetesObject,
+  mandatoryFlowSchemas,
+  mandatoryPriorityLevels,
   namespaces,
   type networkingv1,
   priorityClasses,
+  priorityLevelConfigurations,
   type ResourceDefinition,
   resourceDefinitions,
   sameJson,
   serviceCidrs,
   services,
+  suggestedFlowSchemas,
+  suggestedPriorityLevels,
   systemPriorityClasses,
 } from "#api";
 import { assert } from "#base";
@@ -51,6 +59,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   for (const { name, ...rest } of systemPriorityClasses)
     await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
   await ensureServiceCidr(registry, options.serviceCidr);
+  await ensureFlowControl(registry);
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
@@ -63,6 +72,35 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   });
   if (options.port === undefined) return;
   await ensureEndpoints(registry, options.advertiseAddress, options.port);
+}
+
+/** The seats of the server are its own; these tell clients and tools what upstream's would do, and can be edited. */
+async function ensureFlowControl(registry: Registry): Promise<void> {
+  const annotations = { [autoUpdateAnnotation]: "true" };
+  const transitionTime = formatTime(registry.world.clock.now());
+  const levels = [...mandatoryPriorityLevels, ...suggestedPriorityLevels].map(({ name, spec }) =>
+    ensure(registry, priorityLevelConfigurations, { metadata: { name, annotations }, spec }),
+  );
+  const schemas = [...mandatoryFlowSchemas, ...suggestedFlowSchemas].map(async ({ name, spec }) => {
+    await ensure(registry, flowSchemas, { metadata: { name, annotations }, spec });
+    const definition = definitionNamed(flowSchemas.kind);
+    const target = { definition, namespace: undefined, name };
+    await change(registry, target, context, statusStrategy(definition), (read) => {
+      const current = read() as flowcontrolv1.FlowSchema & KubernetesObject;
+      if (current.status?.conditions?.length) return current;
+      const level = current.spec.priorityLevelConfiguration.name;
+      const dangling = {
+        type: "Dangling",
+        status: "False",
+        lastTransitionTime: transitionTime,
+        reason: "Found",
+        message: `This FlowSchema references the PriorityLevelConfiguration object named "${level}" and it exists`,
+      };
+      current.status = { conditions: [dangling] };
+      return current;
+    });
+  });
+  await Promise.all([...levels, ...schemas]);
 }
 
 /** Nobody else has to prepare anything for the range that the server was started with. */

@@ -18,6 +18,7 @@ import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import { attributesOf, forbiddenTo } from "../authorization/attributes.ts";
 import type { Authorizer } from "../authorization/authorizer.ts";
 import { impersonated } from "../authorization/impersonation.ts";
+import { answerComponents } from "../component-statuses.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
@@ -31,7 +32,7 @@ import { callExtension, type Extension } from "./extensions.ts";
 import { Gate, type GateLimits } from "./gate.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
-import { subresourceCall } from "./subresource-calls.ts";
+import { answerBinding, subresourceCall } from "./subresource-calls.ts";
 import {
   type Call,
   createOne,
@@ -196,7 +197,7 @@ export class Pipeline {
       if (asked) await asked;
       return this.#parts.passThrough(call) ?? subresourceCall(call, this.#parts.tokens);
     }
-    return info.name ? this.#one(call) : this.#many(call);
+    return answerComponents(call) ?? (info.name ? this.#one(call) : this.#many(call));
   }
 
   #one(call: Call): Promise<ApiResponse> {
@@ -219,7 +220,7 @@ export class Pipeline {
       case "GET":
         return isWatch(call.request.query) ? this.#watch(call) : list(call);
       case "POST":
-        return answerReview(call, this.#parts) ?? createOne(call);
+        return answerReview(call, this.#parts) ?? answerBinding(call) ?? createOne(call);
       case "DELETE":
         return deleteMany(call);
       default:

@@ -2,11 +2,15 @@
 import {
   apiVersionOf,
   type autoscalingv1,
+  badRequest,
+  bindings,
   type corev1,
   type KubernetesObject,
   methodNotAllowed,
   notServed,
+  pods,
   type policyv1,
+  type ResourceDefinition,
   storedOf,
 } from "#api";
 import { ownersOfReplicas, ownersWithReplicas } from "../apply/index.ts";
@@ -58,6 +62,8 @@ const kinds = {
   },
 } satisfies Record<string, ExpectedKind>;
 
+type Binding = corev1.Binding & KubernetesObject;
+
 export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiResponse> {
   const { info } = call;
   const definition = storedOf(call.definition);
@@ -77,7 +83,7 @@ export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiRes
       return finalizeCall(call);
     case "binding":
       return postCall(call, kinds.binding, (body) =>
-        bind(call.registry, targetOf(call), contextOf(call), body as corev1.Binding & KubernetesObject),
+        bind(call.registry, targetOf(call), contextOf(call), body as Binding),
       );
     case "eviction":
       return postCall(call, kinds.eviction, (body) =>
@@ -91,6 +97,17 @@ export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiRes
     default:
       throw notServed();
   }
+}
+
+/** The older way to bind: the pod is the one that the Binding is named after. Undefined for every other resource. */
+export function answerBinding(call: Call): Promise<ApiResponse> | undefined {
+  if (call.definition !== (bindings as unknown as ResourceDefinition)) return undefined;
+  return postCall(call, kinds.binding, (body) => {
+    const { name } = body.metadata;
+    if (!name) throw badRequest("name is required");
+    const target = { ...targetOf(call), definition: pods as unknown as ResourceDefinition, name };
+    return bind(call.registry, target, contextOf(call), body as Binding);
+  });
 }
 
 function refuse(call: Call): never {

@@ -214,6 +214,14 @@ describe("strategic merge patch", () => {
     );
   });
 
+  test("maps of quantities merge by their names", () => {
+    const data = { capacity: { cpu: "4", memory: "8Gi" } };
+    const patch = { status: { capacity: { cpu: "8", "example.com/a": "1" } } };
+    expect(strategicMergePatch("io.k8s.api.core.v1.Node", frozen({ status: data }), patch)).toEqual({
+      status: { capacity: { cpu: "8", memory: "8Gi", "example.com/a": "1" } },
+    });
+  });
+
   test("never throws anything but a Status, and never changes the document", () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 4 }), fc.jsonValue({ maxDepth: 4 }), (containers, metadata) => {

@@ -97,7 +97,7 @@ function mergeField(
   order: unknown,
 ): unknown {
   if (isObject(value)) {
-    const isRaw = field?.kind === "message" && field.type().special !== undefined;
+    const isRaw = field?.kind === "message" && field.container === "" && field.type().special !== undefined;
     if (field?.patchStrategy.includes("replace") || isRaw) return value;
     const type = field?.kind === "message" && field.container === "" ? field.type() : undefined;
     if (field?.container === "map" && field.kind === "message") return mergeMapOf(field, current, value);
