@@ -8,12 +8,13 @@ import {
   isStatus,
   type KubernetesObject,
   type metav1,
-  type ResourceDefinition,
+  type ResourceType,
   storedDefinitions,
   storedOf,
 } from "#api";
-import type { Informer, Informers } from "#client";
+import type { Informer } from "#client";
 import { joinKey } from "#client";
+import { CustomKinds } from "./kit/custom-kinds.ts";
 import {
   type ControllerContext,
   defineController,
@@ -35,7 +36,7 @@ const ownersIndex = "ownerUids";
 const collected = storedDefinitions.filter((definition) => definition.resource !== "events");
 
 interface Dependent {
-  definition: ResourceDefinition;
+  definition: ResourceType;
   object: Thing;
 }
 
@@ -59,95 +60,112 @@ export const garbageCollector = defineController<GarbageState, GarbagePlan>({
   ),
   concurrency: 10,
   rules: [rule("*", ["*"], ["get", "list", "watch", "patch", "update", "delete"]), ...eventRules],
-  prepare({ informers }) {
-    for (const definition of collected) {
-      informers
-        .of(definition)
-        .addIndex(ownersIndex, (object) => (object.metadata.ownerReferences ?? []).map((o) => o.uid));
-    }
+  prepare(context) {
+    for (const definition of collected) indexOwners(context.informers.of(definition));
+    const custom = new CustomKinds(context, {
+      prepare: indexOwners,
+      changed(type, object) {
+        for (const key of keysFor(type, object, context)) context.enqueue(key);
+      },
+    });
+    context.memory.set(customKinds, custom);
   },
   observe,
   decide: decideGarbage,
   act,
 });
 
-function idOf(definition: ResourceDefinition): string {
+const customKinds = "custom kinds";
+
+function customOf({ memory }: Pick<ControllerContext, "memory">): CustomKinds | undefined {
+  return memory.get(customKinds) as CustomKinds | undefined;
+}
+
+function indexOwners(informer: Informer): void {
+  informer.addIndex(ownersIndex, (object) => (object.metadata.ownerReferences ?? []).map((o) => o.uid));
+}
+
+const collectedTypes: ReadonlySet<ResourceType> = new Set(collected);
+
+/** Undefined for a custom resource that is not followed any more. */
+function informerOf(context: ControllerContext, type: ResourceType): Informer | undefined {
+  return collectedTypes.has(type) ? context.informers.of(type) : customOf(context)?.informerOf(type);
+}
+
+function idOf(definition: ResourceType): string {
   return `${definition.group}/${definition.resource}`;
 }
 
-function garbageKey(definition: ResourceDefinition, object: Thing): string {
+function garbageKey(definition: ResourceType, object: Thing): string {
   return `${idOf(definition)}|${joinKey(object.metadata.namespace, object.metadata.name)}`;
 }
 
 /** The object itself where it has owners or waits; its dependents once it goes; the owners that wait for it. */
-function* keysFor(
-  definition: ResourceDefinition,
-  object: Thing,
-  { informers }: ControllerContext,
-): Iterable<string> {
+function* keysFor(definition: ResourceType, object: Thing, context: ControllerContext): Iterable<string> {
   const { ownerReferences = [], deletionTimestamp, finalizers = [] } = object.metadata;
   const gone =
-    informers.of(definition).byKey(joinKey(object.metadata.namespace, object.metadata.name)) === undefined;
+    informerOf(context, definition)?.byKey(joinKey(object.metadata.namespace, object.metadata.name)) ===
+    undefined;
   const waits = deletionTimestamp && finalizers.some((name) => name === foreground || name === orphan);
   if (!gone && (waits || ownerReferences.length > 0)) yield garbageKey(definition, object);
   if (gone || waits) {
-    for (const dependent of dependentsOf(informers, object.metadata.uid)) {
+    for (const dependent of dependentsOf(context, object.metadata.uid)) {
       yield garbageKey(dependent.definition, dependent.object);
     }
   }
   for (const reference of ownerReferences) {
-    const owner = definitionOf(reference);
-    const found = owner && lookUp(informers, owner, reference, object);
+    const owner = typeOf(context, reference);
+    const found = owner && lookUp(context, owner, reference, object);
     if (owner && found?.metadata.deletionTimestamp) yield garbageKey(owner, found);
   }
 }
 
-function dependentsOf(informers: Informers, uid: string): Dependent[] {
-  return collected.flatMap((definition) =>
-    informers
-      .of(definition)
-      .byIndex(ownersIndex, uid)
-      .map((object) => ({ definition, object })),
+function dependentsOf(context: ControllerContext, uid: string): Dependent[] {
+  const builtIn = collected.map((type) => ({ type, informer: context.informers.of(type) }));
+  return [...builtIn, ...(customOf(context)?.all ?? [])].flatMap(({ type, informer }) =>
+    informer.byIndex(ownersIndex, uid).map((object) => ({ definition: type, object })),
   );
 }
 
-function definitionOf(reference: Owner): ResourceDefinition | undefined {
-  const [group, version] = reference.apiVersion.includes("/")
+/** References name any version; the caches hold one. */
+function typeOf(context: ControllerContext, reference: Owner): ResourceType | undefined {
+  const [group = "", version = ""] = reference.apiVersion.includes("/")
     ? reference.apiVersion.split("/")
     : ["", reference.apiVersion];
-  // References name any version; the caches hold the stored one.
-  const found = definitionOfKind({ group: group!, version: version!, kind: reference.kind });
-  return found && collected.find((each) => each === storedOf(found));
+  const found = definitionOfKind({ group, version, kind: reference.kind });
+  if (found) return collected.find((each) => each === storedOf(found));
+  return customOf(context)?.find(group, version, reference.kind);
 }
 
 /** Owners live in the same namespace or in none; an object of the same name but another uid is another object. */
 function lookUp(
-  informers: Informers,
-  owner: ResourceDefinition,
+  context: ControllerContext,
+  owner: ResourceType,
   reference: Owner,
   dependent: Thing,
 ): Thing | undefined {
-  const informer: Informer = informers.of(owner);
-  const found = informer.get(owner.namespaced ? dependent.metadata.namespace : undefined, reference.name);
+  const namespace = owner.namespaced ? dependent.metadata.namespace : undefined;
+  const found = informerOf(context, owner)?.get(namespace, reference.name);
   return found?.metadata.uid === reference.uid ? found : undefined;
 }
 
-function observe({ informers }: ControllerContext, key: string): GarbageState | undefined {
+function observe(context: ControllerContext, key: string): GarbageState | undefined {
   const [id = "", objectKey = ""] = key.split("|");
-  const definition = collected.find((each) => idOf(each) === id);
-  const object = definition && informers.of(definition).byKey(objectKey);
+  const custom = customOf(context)?.all.map(({ type }) => type) ?? [];
+  const definition = [...collected, ...custom].find((each) => idOf(each) === id);
+  const object = definition && informerOf(context, definition)?.byKey(objectKey);
   if (!definition || !object) return undefined;
   const owners = (object.metadata.ownerReferences ?? []).map((reference) => {
-    const owner = definitionOf(reference);
+    const owner = typeOf(context, reference);
     // A cluster-wide object cannot belong to something in a namespace: which one is not written anywhere.
     const resolvable = owner !== undefined && !(owner.namespaced && !object.metadata.namespace);
     return {
       reference,
-      found: resolvable ? lookUp(informers, owner, reference, object) : undefined,
+      found: resolvable ? lookUp(context, owner, reference, object) : undefined,
       resolvable,
     };
   });
-  return { definition, object, owners, dependents: dependentsOf(informers, object.metadata.uid) };
+  return { definition, object, owners, dependents: dependentsOf(context, object.metadata.uid) };
 }
 
 function isWaitingForDependents(object: Thing): boolean {
@@ -187,7 +205,14 @@ function blocks(dependent: Thing, ownerUid: string): boolean {
   );
 }
 
-function act(plan: GarbagePlan, context: ControllerContext, state: Readonly<GarbageState>): Promise<Outcome> {
+async function act(
+  plan: GarbagePlan,
+  context: ControllerContext,
+  state: Readonly<GarbageState>,
+): Promise<Outcome> {
+  // Dependents of a kind that is not known yet would be overlooked.
+  if (customOf(context)?.hasSynced === false)
+    return { kind: "retry", why: "a custom resource is not listed yet" };
   switch (plan.kind) {
     case "orphan":
       return orphanDependents(plan.dependents, context, state);
@@ -228,12 +253,12 @@ async function collect(
   return done;
 }
 
-async function isAbsent({ client }: ControllerContext, reference: Owner, dependent: Thing): Promise<boolean> {
-  const owner = definitionOf(reference);
+async function isAbsent(context: ControllerContext, reference: Owner, dependent: Thing): Promise<boolean> {
+  const owner = typeOf(context, reference);
   if (!owner) return false;
   const namespace = owner.namespaced ? dependent.metadata.namespace : undefined;
   try {
-    const found = await client.get(owner, { namespace, name: reference.name });
+    const found = await context.client.get(owner, { namespace, name: reference.name });
     return found.metadata.uid !== reference.uid;
   } catch (error) {
     if (isStatus(error, "NotFound")) return true;

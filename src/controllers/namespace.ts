@@ -4,16 +4,19 @@
  */
 import {
   type corev1,
+  customResourceDefinitions,
   formatTime,
+  isStatus,
   namespaces,
   pods,
-  type ResourceDefinition,
+  type ResourceType,
   sameJson,
   storedDefinitions,
 } from "#api";
 import { messageOf } from "#base";
 import type { Client } from "#client";
 import { withCondition } from "./kit/conditions.ts";
+import { customTypeOf } from "./kit/custom-kinds.ts";
 import {
   after,
   type ControllerContext,
@@ -21,6 +24,7 @@ import {
   done,
   type Outcome,
   rule,
+  source,
 } from "./kit/define-controller.ts";
 
 type Namespace = Readonly<corev1.Namespace>;
@@ -40,15 +44,17 @@ export interface Remains {
 }
 
 interface Plan {
-  resources: readonly ResourceDefinition[];
+  resources: readonly ResourceType[];
 }
 
 export const namespaceController = defineController<Namespace, Plan>({
   name: "namespace-controller",
   primary: namespaces,
+  secondaries: [source(customResourceDefinitions, () => [])],
   concurrency: 5,
   rules: [
     rule("", ["namespaces"], ["get", "list", "watch"]),
+    rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get", "list", "watch"]),
     rule("", ["namespaces/finalize", "namespaces/status"], ["update"]),
     rule("*", ["*"], ["get", "list", "delete", "deletecollection"]),
   ],
@@ -66,13 +72,15 @@ export const namespaceController = defineController<Namespace, Plan>({
 
 async function act(
   { resources }: Plan,
-  { client, world }: ControllerContext,
+  { client, world, informers }: ControllerContext,
   cached: Namespace,
 ): Promise<Outcome> {
   const namespace = await client.get(namespaces, cached.metadata);
   if (namespace.metadata.uid !== cached.metadata.uid || !namespace.metadata.deletionTimestamp) return done;
   const { name } = namespace.metadata;
-  const remains = await emptyAll(client, resources, name);
+  const custom = informers.of(customResourceDefinitions).list().map(customTypeOf);
+  const types = custom.filter((type): type is ResourceType => type?.namespaced === true);
+  const remains = await emptyAll(client, [...resources, ...types], name);
   const conditions = deletionConditions(namespace.status?.conditions, remains, world.clock.now());
   let latest = namespace;
   if (!sameJson(conditions, namespace.status?.conditions) || namespace.status?.phase !== "Terminating") {
@@ -92,16 +100,16 @@ async function act(
 /** Pods first: what they need stays until they are gone. https://kep.k8s.io/5080 */
 async function emptyAll(
   client: Client,
-  resources: readonly ResourceDefinition[],
+  resources: readonly ResourceType[],
   namespace: string,
 ): Promise<Remains[]> {
-  const left = await empty(client, pods as ResourceDefinition, namespace);
+  const left = await empty(client, pods as ResourceType, namespace);
   if (left.count > 0 || left.failure) return [left];
-  const others = resources.filter((definition) => definition !== (pods as ResourceDefinition));
+  const others = resources.filter((definition) => definition !== (pods as ResourceType));
   return [left, ...(await Promise.all(others.map((definition) => empty(client, definition, namespace))))];
 }
 
-async function empty(client: Client, definition: ResourceDefinition, namespace: string): Promise<Remains> {
+async function empty(client: Client, definition: ResourceType, namespace: string): Promise<Remains> {
   const resource = definition.group ? `${definition.resource}.${definition.group}` : definition.resource;
   try {
     const before = await client.list(definition, { namespace });
@@ -114,6 +122,8 @@ async function empty(client: Client, definition: ResourceDefinition, namespace: 
     }
     return { resource, count: items.length, finalizers };
   } catch (error) {
+    // A custom resource that went away with its definition.
+    if (isStatus(error, "NotFound")) return { resource, count: 0, finalizers: {} };
     return { resource, count: 0, finalizers: {}, failure: messageOf(error) };
   }
 }

@@ -41,6 +41,10 @@ export interface ControllerContext {
   readonly informers: Informers;
   readonly events: EventRecorder;
   readonly options: ControllerOptions;
+  /** Puts a key into the queue, for what no source tells of. */
+  enqueue(key: string): void;
+  /** Aborted when the controller is stopped. */
+  readonly signal: AbortSignal;
   /** Observations of this process (when a lease was seen to change): gone after a restart. */
   readonly memory: Map<string, unknown>;
 }

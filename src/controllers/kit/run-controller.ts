@@ -36,8 +36,16 @@ export function runController(controller: Controller, run: RunOptions): RunningC
   const world = forComponent(run.world, controller.name);
   const { clock, metrics } = world;
   const events = createEventRecorder({ client: run.client, world, component: controller.name });
-  const context: ControllerContext = { ...run, world, events, memory: new Map() };
   const queue = new WorkQueue<string>({ clock, metrics, name: controller.name });
+  const recent = new Map<string, number>();
+  const enqueue = (key: string) => {
+    const sinceMs = clock.monotonic() - (recent.get(key) ?? Number.NEGATIVE_INFINITY);
+    if (sinceMs < burstMs) queue.addAfter(key, burstMs - sinceMs);
+    else queue.add(key);
+  };
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const context: ControllerContext = { ...run, world, events, memory: new Map(), enqueue, signal };
   const sources = sourcesOf(controller);
   const informers = sources.map((each) => run.informers.of(each.type));
   const expectations = new Expectations(clock, informers);
@@ -46,12 +54,6 @@ export function runController(controller: Controller, run: RunOptions): RunningC
   const stopped = Promise.withResolvers<void>();
 
   controller.prepare(context);
-  const recent = new Map<string, number>();
-  const enqueue = (key: string) => {
-    const sinceMs = clock.monotonic() - (recent.get(key) ?? Number.NEGATIVE_INFINITY);
-    if (sinceMs < burstMs) queue.addAfter(key, burstMs - sinceMs);
-    else queue.add(key);
-  };
   const unsubscribe = sources.map((each, i) => subscribe(each, informers[i]!, context, enqueue));
   for (const key of controller.startKeys) queue.add(key);
 
@@ -83,6 +85,7 @@ export function runController(controller: Controller, run: RunOptions): RunningC
     },
     async stop() {
       for (const end of unsubscribe) end();
+      stopping.abort();
       queue.stop();
       stopped.resolve();
       await Promise.all(workers);
