@@ -18,13 +18,28 @@ export interface OpenapiOptions {
   descriptions?: Descriptions;
 }
 
-const jsonTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const streamTypes = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+const textTypes = ["application/json", "application/yaml"];
+const protobufType = "application/vnd.kubernetes.protobuf";
+const strategicType = "application/strategic-merge-patch+json";
 const patchTypes = [
   "application/json-patch+json",
   "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
+  strategicType,
+  "application/apply-patch+yaml",
 ];
+
+/** How answers may come. */
+function answerTypes({ action, isCustom }: Operation): string[] {
+  const types = isCustom ? textTypes : [...textTypes, protobufType];
+  if (action !== "list") return [...types];
+  const streamed = types.filter((type) => type !== "application/yaml").map((type) => `${type};stream=watch`);
+  return [...types, ...streamed];
+}
+
+function bodyTypes({ body, isCustom }: Operation): string[] {
+  if (body !== "patch") return ["*/*"];
+  return patchTypes.filter((type) => !isCustom || type !== strategicType);
+}
 
 /** `GET /openapi/v2` */
 export function openapiV2(definitions: Definitions, options: OpenapiOptions): Json {
@@ -179,8 +194,8 @@ function operationV2(operation: Operation): Json {
     operation.response === undefined ? { type: "string" } : { $ref: referenceTo(operation.response, "v2") };
   return {
     ...common(operation),
-    consumes: operation.body === "patch" ? patchTypes : ["*/*"],
-    produces: operation.action === "list" ? [...jsonTypes, ...streamTypes] : jsonTypes,
+    consumes: bodyTypes(operation),
+    produces: answerTypes(operation),
     schemes: ["https"],
     parameters,
     responses: {
@@ -194,10 +209,9 @@ function operationV2(operation: Operation): Json {
 
 function operationV3(operation: Operation): Json {
   const schema = bodySchema(operation, "v3");
-  const bodyTypes = operation.body === "patch" ? patchTypes : ["*/*"];
   const answer =
     operation.response === undefined ? { type: "string" } : { $ref: referenceTo(operation.response, "v3") };
-  const types = operation.action === "list" ? [...jsonTypes, ...streamTypes] : jsonTypes;
+  const types = answerTypes(operation);
   const content = (names: readonly string[], s: Schema) =>
     Object.fromEntries(names.map((n) => [n, { schema: s }]));
   return {
@@ -209,7 +223,12 @@ function operationV3(operation: Operation): Json {
       schema: { type: q.type, uniqueItems: true },
     })),
     ...(schema
-      ? { requestBody: { content: content(bodyTypes, schema), required: operation.method !== "delete" } }
+      ? {
+          requestBody: {
+            content: content(bodyTypes(operation), schema),
+            required: operation.method !== "delete",
+          },
+        }
       : {}),
     responses: {
       ...Object.fromEntries(

@@ -8,6 +8,8 @@ import {
   typeOfKind,
 } from "#api";
 
+import { customOf } from "../customresources/custom-definition.ts";
+
 interface QueryParameter {
   name: string;
   type: "string" | "boolean" | "integer";
@@ -26,6 +28,8 @@ export interface Operation {
   /** Type names; `patch` is any of the patch types. */
   body: string | "patch" | undefined;
   response: string | undefined;
+  /** Of a custom resource: no protobuf, no strategic merge patch. */
+  isCustom: boolean;
   query: readonly QueryParameter[];
 }
 
@@ -129,11 +133,12 @@ function tagOf(d: { group: string; version: string }): string {
   return `${d.group.split(".")[0] || "core"}_${d.version}`;
 }
 
-type Partially = Omit<Operation, "tag" | "gvk">;
+type Partially = Omit<Operation, "tag" | "gvk" | "isCustom">;
 
 /** Every operation of one resource, its subresources included. */
 export function operationsOf(d: ResourceDefinition): Operation[] {
   const tag = tagOf(d);
+  const isCustom = customOf(d) !== undefined;
   const gvk = { group: d.group, version: d.version, kind: d.kind };
   const idTail = `${pascal(tag)}${d.namespaced ? "Namespaced" : ""}${d.kind}`;
   const collection = pathOf(d, { namespace: "NAMESPACE" }).replace("NAMESPACE", "{namespace}");
@@ -141,7 +146,7 @@ export function operationsOf(d: ResourceDefinition): Operation[] {
   const verbs = new Set<string>(d.verbs);
   const own = [...collectionOperations(d, collection, idTail), ...itemOperations(d, item, idTail)]
     .filter((o) => verbs.has(verbOf[o.action] ?? o.action))
-    .map((o) => ({ ...o, tag, gvk }));
+    .map((o) => ({ ...o, tag, gvk, isCustom }));
   const subresources = Object.entries(d.subresources);
   const parts = subresources.flatMap(([name, s]) =>
     name === "proxy" ? [[name, s] as const, ["proxy/{path}", s] as const] : [[name, s] as const],
@@ -267,6 +272,7 @@ function subresourceOperations(
         ? `connect ${method.toUpperCase()} requests to ${name} of ${d.kind}`
         : `${idVerbs[verb]} ${name} of the specified ${d.kind}`,
       tag: tagOf(d),
+      isCustom: customOf(d) !== undefined,
       gvk,
       body: isWrite ? (verb === "patch" ? "patch" : type) : undefined,
       response: isText ? undefined : type,

@@ -75,7 +75,10 @@ export const kindSchemas: Readonly<Record<string, Schema>> = Object.fromEntries(
 );
 
 /** The list of a custom resource. */
-export function listSchema({ typeName, kind, group, version, listKind = `${kind}List` }: ResourceDefinition, dialect: Dialect): Schema {
+export function listSchema(
+  { typeName, kind, group, version, listKind = `${kind}List` }: ResourceDefinition,
+  dialect: Dialect,
+): Schema {
   const reference = (name: string): Schema => {
     const $ref = referenceTo(name, dialect);
     return dialect === "v2" ? { $ref } : { allOf: [{ $ref }] };
