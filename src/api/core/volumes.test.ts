@@ -1,0 +1,134 @@
+/** Persistent volumes and the claims on them. */
+import { expect, test } from "vitest";
+import { made, said, texts } from "../testing/said.ts";
+import { persistentVolumes } from "./persistent-volume.ts";
+import { persistentVolumeClaims } from "./persistent-volume-claim.ts";
+
+const volume = { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/data" } };
+
+test("a volume is kept by default, a claim is of a file system", () => {
+  expect(made(persistentVolumes, { spec: volume })).toMatchObject({
+    spec: { persistentVolumeReclaimPolicy: "Retain", volumeMode: "Filesystem", hostPath: { type: "" } },
+    status: { phase: "Pending" },
+  });
+  expect(made(persistentVolumeClaims, { spec: {} })).toMatchObject({
+    spec: { volumeMode: "Filesystem" },
+    status: { phase: "Pending" },
+  });
+});
+
+test.each([
+  [{ ...volume, hostPath: undefined }, ["spec: Required value: must specify a volume type"]],
+  [
+    { ...volume, nfs: { server: "s", path: "/p" } },
+    ["spec.nfs: Forbidden: may not specify more than 1 volume type"],
+  ],
+  [{ ...volume, accessModes: [] }, ["spec.accessModes: Required value"]],
+  [
+    { ...volume, accessModes: ["Sometimes"] },
+    [
+      'spec.accessModes: Unsupported value: "Sometimes": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"',
+    ],
+  ],
+  [
+    { ...volume, accessModes: ["ReadWriteOnce", "ReadWriteOncePod"] },
+    ["spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes"],
+  ],
+  [
+    { ...volume, capacity: { storage: "0" } },
+    ['spec.capacity[storage]: Invalid value: "0": must be greater than zero'],
+  ],
+  [
+    { ...volume, capacity: { cpu: "1" } },
+    ['spec.capacity: Unsupported value: {"cpu":"1"}: supported values: "storage"'],
+  ],
+  [
+    { ...volume, persistentVolumeReclaimPolicy: "Burn" },
+    [
+      'spec.persistentVolumeReclaimPolicy: Unsupported value: "Burn": supported values: "Delete", "Recycle", "Retain"',
+    ],
+  ],
+  [
+    { ...volume, hostPath: { path: "/a/../b" } },
+    ["spec.hostPath.path: Invalid value: \"/a/../b\": must not contain '..'"],
+  ],
+  [
+    { ...volume, hostPath: undefined, local: { path: "/disk" } },
+    ["spec.nodeAffinity: Required value: Local volume requires node affinity"],
+  ],
+  [{ ...volume, hostPath: undefined, csi: { driver: "d" } }, ["spec.csi.volumeHandle: Required value"]],
+])("a volume: %j", (spec, errors) => {
+  expect(said(persistentVolumes, { spec })).toEqual(errors);
+});
+
+test("a volume keeps its source", () => {
+  const [error] = said(
+    persistentVolumes,
+    { spec: { ...volume, hostPath: { path: "/other" } } },
+    { spec: volume },
+  );
+  expect(error).toContain(
+    "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
+  );
+});
+
+const claim = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
+
+test.each([
+  [{ ...claim, accessModes: [] }, ["spec.accessModes: Required value: at least 1 access mode is required"]],
+  [{ ...claim, resources: {} }, ["spec.resources[storage]: Required value"]],
+  [
+    { ...claim, resources: { requests: { storage: "-1" } } },
+    ['spec.resources[storage]: Invalid value: "-1": must be greater than zero'],
+  ],
+  [
+    { ...claim, storageClassName: "A_B" },
+    [
+      "spec.storageClassName: Invalid value: \"A_B\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+    ],
+  ],
+  [
+    { ...claim, volumeMode: "Tape" },
+    ['spec.volumeMode: Unsupported value: "Tape": supported values: "Block", "Filesystem"'],
+  ],
+  [
+    { ...claim, dataSource: { kind: "Pod", name: "p" } },
+    [
+      "spec.dataSource: Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+    ],
+  ],
+])("a claim: %j", (spec, errors) => {
+  const found = said(persistentVolumeClaims, { spec });
+  expect(found.slice(0, errors.length)).toEqual(errors);
+});
+
+test("a bound claim grows, and changes nothing else", () => {
+  const bound = {
+    spec: { ...claim, volumeName: "v" },
+    status: { phase: "Bound", capacity: { storage: "1Gi" } },
+  };
+  const sized = (storage: string) => ({
+    ...bound,
+    spec: { ...bound.spec, resources: { requests: { storage } } },
+  });
+  expect(said(persistentVolumeClaims, sized("2Gi"), bound)).toEqual([]);
+  expect(said(persistentVolumeClaims, sized("1Mi"), bound)).toEqual([
+    "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
+  ]);
+  const moved = { ...bound, spec: { ...bound.spec, accessModes: ["ReadWriteMany"] } };
+  expect(said(persistentVolumeClaims, moved, bound)[0]).toContain(
+    "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+  );
+  expect(said(persistentVolumeClaims, { spec: { ...claim, volumeName: "v" } }, { spec: claim })).toEqual([]);
+});
+
+test("a source given in one way is there in the other", () => {
+  const dataSource = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "s" };
+  const object = made(persistentVolumeClaims, { spec: { ...claim, dataSource } });
+  persistentVolumeClaims.onCreate(object, { nowMs: 0 });
+  expect(object.spec.dataSourceRef).toEqual(dataSource);
+  const other = made(persistentVolumeClaims, {
+    spec: { ...claim, dataSource, dataSourceRef: { ...dataSource, name: "t" } },
+  });
+  expect(texts(persistentVolumeClaims.validate(other))[0]).toContain("must match dataSourceRef");
+});
