@@ -23,6 +23,7 @@ export const componentStatuses = defineResource<corev1.ComponentStatus>({
   namespaced: false,
   shortNames: ["cs"],
   verbs: ["get", "list"],
+  deprecation: "v1 ComponentStatus is deprecated in v1.19+",
   columns: [
     nameColumn(),
     column("Status", "string", "Status of the component conditions", statusText),

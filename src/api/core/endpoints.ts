@@ -2,9 +2,10 @@
 import { isIP } from "node:net";
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
-import { type FieldError, invalid, required } from "../meta/field-error.ts";
-import { ipWarnings } from "../validation/addresses.ts";
-import { dnsLabelErrors, portErrors } from "../validation/names.ts";
+import { type FieldError, notSupported, required } from "../meta/field-error.ts";
+import { ipWarnings, legacyIpErrors, specialAddressErrors } from "../validation/addresses.ts";
+import { invalidEach } from "../validation/checks.ts";
+import { dnsLabelErrors, dnsSubdomainErrors, portErrors, qualifiedNameErrors } from "../validation/names.ts";
 
 const shownMax = 3;
 
@@ -22,40 +23,71 @@ function endpointsText(endpoints: Readonly<corev1.Endpoints>): string {
   return texts.length > shownMax ? `${shown} + ${texts.length - shownMax} more...` : shown;
 }
 
-function validateEndpoints(endpoints: Readonly<corev1.Endpoints>): FieldError[] {
-  return (endpoints.subsets ?? []).flatMap((subset, i) => validateSubset(subset, `subsets[${i}]`));
+const addressLists = ["addresses", "notReadyAddresses"] as const;
+const protocols = ["SCTP", "TCP", "UDP"];
+
+type IsKnown = (address: string) => boolean;
+
+/** Addresses that stood there already may stay as they are written. */
+function validateEndpoints(
+  object: Readonly<corev1.Endpoints>,
+  old?: Readonly<corev1.Endpoints>,
+): FieldError[] {
+  const isKnown: IsKnown = (address) =>
+    old?.subsets?.some((subset) =>
+      addressLists.some((list) => subset[list]?.some(({ ip }) => ip === address)),
+    ) ?? false;
+  return (object.subsets ?? []).flatMap((subset, i) => validateSubset(subset, isKnown, `subsets[${i}]`));
 }
 
-function validateSubset(subset: Readonly<corev1.EndpointSubset>, at: string): FieldError[] {
+function validateSubset(subset: Readonly<corev1.EndpointSubset>, isKnown: IsKnown, at: string): FieldError[] {
   const errors: FieldError[] = [];
-  const ports = subset.ports ?? [];
+  const { ports = [] } = subset;
   if (!subset.addresses?.length && !subset.notReadyAddresses?.length) {
     errors.push(required(at, "must specify `addresses` or `notReadyAddresses`"));
   }
-  for (const list of ["addresses", "notReadyAddresses"] as const) {
-    for (const [i, address] of (subset[list] ?? []).entries()) {
-      if (isIP(address.ip) !== 0) continue;
-      errors.push(
-        invalid(
-          `${at}.${list}[${i}].ip`,
-          address.ip,
-          "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        ),
-      );
-    }
-  }
-  for (const [i, port] of ports.entries()) {
-    if (ports.length > 1 && !port.name) errors.push(required(`${at}.ports[${i}].name`));
-    if (port.name)
-      for (const e of dnsLabelErrors(port.name)) errors.push(invalid(`${at}.ports[${i}].name`, port.name, e));
-    for (const e of portErrors(port.port)) errors.push(invalid(`${at}.ports[${i}].port`, port.port, e));
-  }
+  for (const list of addressLists)
+    for (const [i, address] of (subset[list] ?? []).entries())
+      errors.push(...validateAddress(address, isKnown, `${at}.${list}[${i}]`));
+  for (const [i, port] of ports.entries())
+    errors.push(...validatePort(port, ports.length > 1, `${at}.ports[${i}]`));
+  return errors;
+}
+
+function validateAddress(
+  { ip, hostname, nodeName }: Readonly<corev1.EndpointAddress>,
+  isKnown: IsKnown,
+  at: string,
+): FieldError[] {
+  const wrong = legacyIpErrors(ip);
+  if (wrong.length > 0 && isKnown(ip)) wrong.length = 0;
+  else if (wrong.length === 0) wrong.push(...specialAddressErrors(ip, { loopback: true }));
+  const errors = invalidEach(`${at}.ip`, ip, wrong);
+  if (hostname) errors.push(...invalidEach(`${at}.hostname`, hostname, dnsLabelErrors(hostname)));
+  if (nodeName !== undefined)
+    errors.push(...invalidEach(`${at}.nodeName`, nodeName, dnsSubdomainErrors(nodeName)));
+  return errors;
+}
+
+function validatePort(
+  { name, port, protocol, appProtocol }: Readonly<corev1.EndpointPort>,
+  needsName: boolean,
+  at: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (name) errors.push(...invalidEach(`${at}.name`, name, dnsLabelErrors(name)));
+  else if (needsName) errors.push(required(`${at}.name`));
+  errors.push(...invalidEach(`${at}.port`, port, portErrors(port)));
+  if (!protocol) errors.push(required(`${at}.protocol`));
+  else if (!protocols.includes(protocol)) errors.push(notSupported(`${at}.protocol`, protocol, protocols));
+  if (appProtocol !== undefined)
+    errors.push(...invalidEach(`${at}.appProtocol`, appProtocol, qualifiedNameErrors(appProtocol)));
   return errors;
 }
 
 function endpointsWarnings({ subsets = [] }: Readonly<corev1.Endpoints>): string[] {
   return subsets.flatMap((subset, i) =>
-    (["addresses", "notReadyAddresses"] as const).flatMap((list) =>
+    addressLists.flatMap((list) =>
       (subset[list] ?? []).flatMap(({ ip }, j) => ipWarnings(`subsets[${i}].${list}[${j}].ip`, ip)),
     ),
   );
@@ -73,7 +105,8 @@ export const endpoints = defineResource<corev1.Endpoints>({
   defaults(object) {
     for (const subset of object.subsets ?? []) for (const port of subset.ports ?? []) port.protocol ??= "TCP";
   },
-  validate: validateEndpoints,
+  validate: (object) => validateEndpoints(object),
+  validateUpdate: validateEndpoints,
   warnings: endpointsWarnings,
   columns: [
     nameColumn(),

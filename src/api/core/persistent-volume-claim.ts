@@ -6,8 +6,15 @@ import { compareQuantities, quantityValue } from "../meta/quantity.ts";
 import { invalidEach } from "../validation/checks.ts";
 import { qualifiedNameErrors } from "../validation/names.ts";
 import { immutable, sameJson } from "./pod-spec/template.ts";
+import { claimSpecWarnings } from "./pod-spec/warnings.ts";
 import { isNativeResource, resourceAmountErrors } from "./resource-names.ts";
-import { accessModesText, classAnnotation, storageClassOf, validateClaimSpec } from "./volume-claims.ts";
+import {
+  accessModesText,
+  classAnnotation,
+  classAnnotationWarnings,
+  storageClassOf,
+  validateClaimSpec,
+} from "./volume-claims.ts";
 
 type Claim = Readonly<corev1.PersistentVolumeClaim>;
 type Spec = corev1.PersistentVolumeClaimSpec;
@@ -156,6 +163,10 @@ export const persistentVolumeClaims = defineResource<corev1.PersistentVolumeClai
     alignSources(claim.spec, old.spec);
   },
   validate: ({ spec }) => validateClaimSpec(spec, "spec"),
+  warnings: ({ metadata, spec }) => [
+    ...classAnnotationWarnings(metadata),
+    ...claimSpecWarnings(spec, "spec"),
+  ],
   validateUpdate,
   validateStatusUpdate: validateStatus,
   columns: [

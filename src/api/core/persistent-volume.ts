@@ -2,8 +2,10 @@
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, keepAllButStatus, nameColumn } from "../meta/define-resource.ts";
 import { formatTime } from "../meta/time.ts";
+import { nodeTermWarnings } from "./node-labels.ts";
 import { validateVolume, validateVolumeUpdate } from "./persistent-volume-validation.ts";
-import { accessModesText, storageClassOf } from "./volume-claims.ts";
+import { volumeSourceWarnings } from "./pod-spec/warnings.ts";
+import { accessModesText, classAnnotationWarnings, storageClassOf } from "./volume-claims.ts";
 import { defaultSource } from "./volume-sources.ts";
 
 type Volume = Readonly<corev1.PersistentVolume>;
@@ -22,6 +24,19 @@ function keepTransitionTime(volume: corev1.PersistentVolume, old: Volume, nowMs:
   } else if (!status.lastPhaseTransitionTime || status.lastPhaseTransitionTime === time) {
     status.lastPhaseTransitionTime = formatTime(nowMs);
   }
+}
+
+function volumeWarnings({ metadata, spec }: Volume): string[] {
+  const warnings = classAnnotationWarnings(metadata);
+  if (spec.persistentVolumeReclaimPolicy === "Recycle") {
+    const advice = "Instead, the recommended approach is to use dynamic provisioning.";
+    warnings.push(`spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. ${advice}`);
+  }
+  warnings.push(...volumeSourceWarnings(spec, "spec"));
+  const terms = spec.nodeAffinity?.required?.nodeSelectorTerms ?? [];
+  for (const [i, term] of terms.entries())
+    warnings.push(...nodeTermWarnings(term, `spec.nodeAffinity.required.nodeSelectorTerms[${i}]`, false));
+  return warnings;
 }
 
 export const persistentVolumes = defineResource<corev1.PersistentVolume>({
@@ -49,6 +64,7 @@ export const persistentVolumes = defineResource<corev1.PersistentVolume>({
     keepTransitionTime(volume, old, nowMs);
   },
   validate: validateVolume,
+  warnings: volumeWarnings,
   validateUpdate: validateVolumeUpdate,
   columns: [
     nameColumn(),

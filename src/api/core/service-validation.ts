@@ -9,6 +9,8 @@ import {
   notSupported,
   required,
 } from "../meta/field-error.ts";
+import { specialAddressErrors } from "../validation/addresses.ts";
+import { invalidEach } from "../validation/checks.ts";
 import {
   dnsLabelErrors,
   dnsSubdomainErrors,
@@ -144,16 +146,8 @@ function validateAddresses(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
     errors.push(invalid("spec.clusterIPs", spec.clusterIPs, "first value must match `clusterIP`"));
   }
   for (const [i, ip] of (spec.externalIPs ?? []).entries()) {
-    if (isIP(ip) === 0) errors.push(invalid(`spec.externalIPs[${i}]`, ip, message));
-    else if (/^(127\.|0\.0\.0\.0$|169\.254\.|22[4-9]\.|23\d\.)/.test(ip)) {
-      errors.push(
-        invalid(
-          `spec.externalIPs[${i}]`,
-          ip,
-          "may not be in the loopback, unspecified, link-local or multicast range",
-        ),
-      );
-    }
+    const wrong = isIP(ip) === 0 ? [message] : specialAddressErrors(ip);
+    errors.push(...invalidEach(`spec.externalIPs[${i}]`, ip, wrong));
   }
   return errors;
 }

@@ -42,6 +42,13 @@ export function storageClassOf({ metadata, spec }: Readonly<Classed>): string {
   return metadata.annotations?.[classAnnotation] ?? spec.storageClassName ?? "";
 }
 
+export function classAnnotationWarnings({ annotations }: Readonly<metav1.ObjectMeta>): string[] {
+  if (annotations?.[classAnnotation] === undefined) return [];
+  return [
+    `metadata.annotations[${classAnnotation}]: deprecated since v1.8; use "storageClassName" attribute instead`,
+  ];
+}
+
 export function validateAccessModes(modes: readonly string[] | undefined, field: string): FieldError[] {
   const errors = (modes ?? [])
     .filter((mode) => !accessModes.includes(mode))

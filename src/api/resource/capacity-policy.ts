@@ -63,12 +63,12 @@ function validateRange(range: Range, given: Quantity, capacity: Quantity, at: st
     errors.push(invalid(`${at}.${field}`, String(value), detail));
   if (compareQuantities(min, capacity) > 0)
     fault("min", min, `min is larger than capacity value: ${capacity}`);
-  if (compareQuantities(given, min) < 0) fault("default", given, `default is less than min: ${min}`);
+  if (compareQuantities(given, min) < 0) fault("min", given, `default is less than min: ${min}`);
   if (max !== undefined) {
     if (compareQuantities(min, max) > 0) fault("max", min, `min is larger than max: ${max}`);
     if (compareQuantities(max, capacity) > 0)
       fault("max", max, `max is larger than capacity value: ${capacity}`);
-    if (compareQuantities(given, max) > 0) fault("default", given, `default is more than max: ${max}`);
+    if (compareQuantities(given, max) > 0) fault("max", given, `default is more than max: ${max}`);
   }
   return [...errors, ...validateStep(range, given, capacity, `${at}.step`)];
 }

@@ -79,7 +79,7 @@ function validateCapacities(device: Device, at: string): FieldError[] {
   return Object.entries(device.capacity ?? {}).flatMap(([key, capacity]) => {
     const field = `${at}.capacity[${shownKey(key, keyShownMax)}].requestPolicy`;
     const errors = validateAttributeName(key, `${at}.capacity`);
-    const { requestPolicy, value } = capacity;
+    const { requestPolicy, value = "0" } = capacity;
     if (!requestPolicy) return errors;
     if (!device.allowMultipleAllocations)
       return [...errors, forbiddenField(field, "allowMultipleAllocations must be true")];

@@ -92,6 +92,34 @@ export function legacyIpErrors(text: string, existing: readonly string[] = []): 
   return address.isMapped ? ["must not be an IPv4-mapped IPv6 address"] : [];
 }
 
+/**
+ * Addresses that no Service may lead to: they mean another place on every machine. Loopback ones are told apart because
+ * a cluster that is simulated on one machine has nothing else.
+ */
+export function specialAddressErrors(text: string, { loopback = false } = {}): string[] {
+  const address = parseAddress(text);
+  if (!address) return [];
+  const isShort = address.bits === 32 || address.isMapped;
+  const value = address.isMapped ? address.value & 0xffff_ffffn : address.value;
+  const startsWith = (prefix: bigint, length: bigint) =>
+    value >> ((isShort ? 32n : 128n) - length) === prefix;
+  if (value === 0n) return [`may not be unspecified (${text})`];
+  if (!loopback && (isShort ? startsWith(127n, 8n) : value === 1n))
+    return ["may not be in the loopback range (127.0.0.0/8, ::1/128)"];
+  if (isShort ? startsWith(0xa9fen, 16n) : startsWith(0xfe80n >> 6n, 10n))
+    return ["may not be in the link-local range (169.254.0.0/16, fe80::/10)"];
+  if (isShort ? startsWith(0xe00000n, 24n) : startsWith(0xff02n, 16n))
+    return ["may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"];
+  return [];
+}
+
+/** 4 or 6; undefined when it is no address. */
+export function familyOfAddress(text: string): 4 | 6 | undefined {
+  const address = parseAddress(text);
+  if (!address) return undefined;
+  return address.bits === 32 || address.isMapped ? 4 : 6;
+}
+
 export function ipErrors(text: string): string[] {
   const errors = legacyIpErrors(text);
   const canonical = errors.length === 0 ? parseAddress(text)!.canonical : text;

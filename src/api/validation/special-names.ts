@@ -1,6 +1,6 @@
 /** Forms of names that few kinds have: hosts with a wildcard, drivers, C identifiers, controllers. */
 import { type FieldError, invalid, required, tooLong } from "../meta/field-error.ts";
-import { dnsSubdomainErrors, dnsSubdomainFormat, patternError } from "./names.ts";
+import { dnsLabelErrors, dnsSubdomainErrors, dnsSubdomainFormat, patternError } from "./names.ts";
 
 const driverNameMaxLength = 63;
 const wildcard = /^\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -46,4 +46,16 @@ export function driverNameErrors(field: string, value: string): FieldError[] {
   if (value.length > driverNameMaxLength) errors.push(tooLong(field, driverNameMaxLength));
   for (const e of dnsSubdomainErrors(value.toLowerCase())) errors.push(invalid(field, value, e));
   return errors;
+}
+
+/** `example.com`, also with a dot at its end. */
+export function domainNameErrors(field: string, value: string): FieldError[] {
+  if (value === "") return [required(field)];
+  const name = value.replace(/\.$/, "");
+  const errors = dnsSubdomainErrors(name);
+  const labels = name.split(".");
+  if (errors.length === 0 && labels.length < 2)
+    errors.push("should be a domain with at least two segments separated by dots");
+  if (errors.length === 0) errors.push(...labels.flatMap(dnsLabelErrors));
+  return errors.map((e) => invalid(field, name, e));
 }

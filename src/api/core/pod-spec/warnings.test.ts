@@ -3,6 +3,8 @@ import { deployments } from "../../apps/deployment.ts";
 import { cronJobs } from "../../batch/cron-job.ts";
 import { make } from "../../testing/examples.ts";
 import { endpoints } from "../endpoints.ts";
+import { persistentVolumes } from "../persistent-volume.ts";
+import { persistentVolumeClaims } from "../persistent-volume-claim.ts";
 import { pods } from "../pod.ts";
 import { services } from "../service.ts";
 
@@ -152,6 +154,32 @@ describe("other kinds", () => {
   ])("a service %j", (spec, warnings) =>
     expect(services.warnings!(make(services, { spec }), undefined)).toEqual(warnings),
   );
+
+  test("volumes and claims", () => {
+    const annotations = { "volume.beta.kubernetes.io/storage-class": "a" };
+    const byAnnotation =
+      'metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead';
+    const claim = { metadata: { annotations }, spec: { resources: { requests: { storage: "0.5" } } } };
+    expect(persistentVolumeClaims.warnings!(make(persistentVolumeClaims, claim), undefined)).toEqual([
+      byAnnotation,
+      'spec.resources.requests[storage]: fractional byte value "500m" is invalid, must be an integer',
+    ]);
+    const matchExpressions = [{ key: "beta.kubernetes.io/os", operator: "Exists" }];
+    const volume = {
+      metadata: { annotations },
+      spec: {
+        persistentVolumeReclaimPolicy: "Recycle",
+        rbd: { monitors: ["m"], image: "i" },
+        nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions }] } },
+      },
+    };
+    expect(persistentVolumes.warnings!(make(persistentVolumes, volume), undefined)).toEqual([
+      byAnnotation,
+      "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
+      "spec.rbd: deprecated in v1.28, non-functional in v1.31+",
+      'spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].key: beta.kubernetes.io/os is deprecated since v1.14; use "kubernetes.io/os" instead',
+    ]);
+  });
 
   test("Endpoints have a successor", () => {
     expect(endpoints.deprecation).toBe(

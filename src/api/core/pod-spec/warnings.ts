@@ -190,12 +190,21 @@ function volumeWarnings(spec: Spec, at: string): string[] {
   const warnings: string[] = [];
   for (const [i, volume] of (spec.volumes ?? []).entries()) {
     const field = `${at}.volumes[${i}]`;
-    for (const [kind, message] of deprecatedVolumes)
-      if (volume[kind] !== undefined) warnings.push(`${field}.${kind}: ${message}`);
+    warnings.push(...volumeSourceWarnings(volume, field));
     const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
     if (claim) warnings.push(...claimSpecWarnings(claim, `${field}.ephemeral.volumeClaimTemplate.spec`));
   }
   return warnings;
+}
+
+/** Of a volume of a pod, or of the spec of a PersistentVolume. */
+export function volumeSourceWarnings(
+  source: { readonly [kind in keyof corev1.Volume]?: unknown },
+  at: string,
+): string[] {
+  return deprecatedVolumes.flatMap(([kind, message]) =>
+    source[kind] === undefined ? [] : [`${at}.${kind}: ${message}`],
+  );
 }
 
 /** Of a claim for storage, or of the template of one. */
