@@ -1,18 +1,43 @@
 /** Event. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 import type { corev1 } from "../generated/types/index.ts";
 import { column, defineResource, nameColumn } from "../meta/define-resource.ts";
-import { type FieldError, invalid } from "../meta/field-error.ts";
+import { type FieldError, invalid, required } from "../meta/field-error.ts";
 import { formatAge, parseTime } from "../meta/time.ts";
+import { invalidEach } from "../validation/checks.ts";
+import { qualifiedNameErrors } from "../validation/names.ts";
 
 type Event = Readonly<corev1.Event>;
 
+const textMax = 128;
+const messageMax = 1024;
+
+/** Events that tell their exact time are of the newer shape: they name their reporter, and what it did. */
 function validateEvent(event: Event): FieldError[] {
+  if (!event.eventTime) return placeErrors(event, ["default"]);
+  const place = event.involvedObject?.namespace ? [] : placeErrors(event, ["default", "kube-system"]);
+  const { reportingComponent = "", message = "" } = event;
+  return [
+    ...place,
+    ...(reportingComponent ? [] : [required("reportingComponent")]),
+    ...invalidEach("reportingComponent", reportingComponent, qualifiedNameErrors(reportingComponent)),
+    ...(["reportingInstance", "action", "reason"] as const).flatMap((name) => {
+      const text = event[name] ?? "";
+      return text ? tooLong(text, name, textMax) : [required(name)];
+    }),
+    ...tooLong(message, "message", messageMax),
+  ];
+}
+
+/** Events are where their object is; those about objects without a namespace have places of their own. */
+function placeErrors(event: Event, placesOfOthers: readonly string[]): FieldError[] {
   const involved = event.involvedObject?.namespace ?? "";
-  // Events about objects without a namespace live in `default`.
-  const expected = involved || "default";
   const actual = event.metadata.namespace ?? "";
-  if (actual === expected || (!involved && actual === "kube-system")) return [];
-  return [invalid("involvedObject.namespace", involved, "does not match event.namespace")];
+  const isThere = involved ? actual === involved : placesOfOthers.includes(actual);
+  return isThere ? [] : [invalid("involvedObject.namespace", involved, "does not match event.namespace")];
+}
+
+function tooLong(text: string, field: string, max: number): FieldError[] {
+  return Buffer.byteLength(text) > max ? [invalid(field, "", `can have at most ${max} characters`)] : [];
 }
 
 function since(timestamp: string | undefined, nowMs: number): string {
