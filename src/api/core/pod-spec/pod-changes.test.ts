@@ -66,8 +66,8 @@ test("ephemeral containers are added, and stay", () => {
   ]);
   const twice = pod({ ephemeralContainers: [{ ...look, name: "main", ports: [{ containerPort: 1 }] }] });
   expect(texts(validateEphemeralContainersUpdate(twice, old))).toEqual([
-    'spec.ephemeralContainers[0].name: Duplicate value: "main"',
     "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+    'spec.ephemeralContainers[0].name: Duplicate value: "main"',
   ]);
   expect(said(pods, { spec: { containers: [main], ephemeralContainers: [look] } })).toEqual([
     "spec.ephemeralContainers: Forbidden: cannot be set on create",
