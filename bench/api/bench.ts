@@ -46,6 +46,15 @@ export default async function bench(): Promise<Benchmark> {
   try {
     const one = await rate(1, seconds, (n) => clientFor(0).create(pods, pod(`one-${n}`)));
     const creates = await rate(32, seconds, (n) => clientFor(n).create(pods, pod(`p-${n}`)));
+    const statuses = await rate(32, seconds, (n) =>
+      clientFor(n).patch(
+        pods,
+        { namespace: "default", name: `p-${n % 1000}` },
+        "strategic",
+        { status: { message: `update ${n}` } },
+        { subresource: "status" },
+      ),
+    );
     const gets = await rate(32, seconds, (n) =>
       clientFor(n).get(pods, { namespace: "default", name: `p-${n % 1000}` }),
     );
@@ -55,6 +64,7 @@ export default async function bench(): Promise<Benchmark> {
       rows: [
         { what: "creates, 1 client", unit: "1/s", samples: one },
         { what: "creates, 32 in flight on 4 connections", unit: "1/s", samples: creates },
+        { what: "status patches, 32 in flight on 4 connections", unit: "1/s", samples: statuses },
         { what: "gets, 32 in flight on 4 connections", unit: "1/s", samples: gets },
         { what: "create sent to watch event received", unit: "ms", samples: delays },
       ],

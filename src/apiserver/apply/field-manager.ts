@@ -28,7 +28,7 @@ import {
   storedManagers,
 } from "./managed-fields.ts";
 import { type MapShape, type Shape, shapeOfType } from "./shape.ts";
-import { validateTyped } from "./typed.ts";
+import { mergeTyped, validateTyped } from "./typed.ts";
 import { type Applied, applyConfig, type Conflict, ownersAfterUpdate, type Writer } from "./updater.ts";
 import { emptyObject, type Json } from "./walk.ts";
 
@@ -54,6 +54,14 @@ export interface ManagedWrite {
 
 function shapeOf({ typeName, schema }: ManagedKind): MapShape {
   return hasType(typeName) ? shapeOfType(typeName) : shapeOfCustom(schema);
+}
+
+/** A configuration laid over an object as an apply does, without any owners. Throws what is wrong with it. */
+export function layOver(kind: ManagedKind, live: unknown, config: unknown): unknown {
+  const shape = shapeOf(kind);
+  const errors = validateTyped(shape, config);
+  if (errors.length > 0) throw new Error(errors.join("; "));
+  return mergeTyped(shape, live, config);
 }
 
 function writerOf(write: ManagedWrite, operation: Manager["operation"]): Writer {

@@ -1,2 +1,2 @@
-export { applyTo, type ManagedKind, type ManagedWrite, trackUpdate } from "./field-manager.ts";
+export { applyTo, layOver, type ManagedKind, type ManagedWrite, trackUpdate } from "./field-manager.ts";
 export { ownersOfReplicas, ownersWithReplicas } from "./scale-owners.ts";
