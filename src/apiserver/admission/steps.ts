@@ -15,6 +15,7 @@ import { validatingWebhooks } from "../webhooks/validating.ts";
 import type { WebhookClient } from "../webhooks/webhook-client.ts";
 import type { AdmissionStep } from "./admission.ts";
 import { defaultIngressClass, defaultStorageClass } from "./default-class.ts";
+import { deviceClaims } from "./device-claims.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
@@ -49,6 +50,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     validatingWebhooks(asked),
     serviceAllocation(storage, services),
     celRules,
+    deviceClaims(storage),
     nodeRestriction(storage),
     privilegeEscalation(rbac, authorizer),
     resourceQuota(storage, registry),
