@@ -245,6 +245,9 @@ async function collect(
   if (plan.solid === 0) {
     // Under an owner that waits, dependents of dependents are waited for too.
     const deep = plan.waiting.length > 0 && state.dependents.length > 0;
+    // A dependent that waits itself may wait for this one: in a circle nobody may hold anybody back.
+    if (deep && state.dependents.some((each) => isWaitingForDependents(each.object)))
+      await unblockOwners(context, state);
     await deleteObject(context, state, deep ? "Foreground" : plan.policy);
     return done;
   }
@@ -286,6 +289,18 @@ async function dropOwners(
   if (kept.length === ownerReferences.length) return;
   const patch = { metadata: { uid, resourceVersion, ownerReferences: kept } };
   await unlessGone(client.patch(definition, object.metadata, "merge", patch));
+}
+
+async function unblockOwners(
+  { client }: ControllerContext,
+  { definition, object }: Dependent,
+): Promise<void> {
+  const { uid, ownerReferences = [] } = object.metadata;
+  if (!ownerReferences.some((owner) => owner.blockOwnerDeletion)) return;
+  const freed = ownerReferences.map((owner) => ({ ...owner, blockOwnerDeletion: false }));
+  await unlessGone(
+    client.patch(definition, object.metadata, "merge", { metadata: { uid, ownerReferences: freed } }),
+  );
 }
 
 async function dropFinalizer(

@@ -8,6 +8,9 @@ import { privilegeEscalation } from "../authorization/escalation.ts";
 import type { RbacAuthorizer } from "../authorization/rbac.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import { celRules } from "../customresources/rules-admission.ts";
+import { checkExpressions } from "../policies/check-expressions.ts";
+import { mutatingPolicies } from "../policies/mutating.ts";
+import { validatingPolicies } from "../policies/validating.ts";
 import type { Registry } from "../registry/context.ts";
 import type { Storage } from "../registry/storage.ts";
 import { mutatingWebhooks } from "../webhooks/mutating.ts";
@@ -37,7 +40,7 @@ interface AdmissionParts {
 
 export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] {
   const { storage, rbac, authorizer, webhooks, services, registry } = parts;
-  const asked = { storage, client: webhooks, versionsOf: versionsIn(storage) };
+  const asked = { storage, authorizer, client: webhooks, versionsOf: versionsIn(storage) };
   return [
     namespaceLifecycle(storage),
     serviceAccount(storage),
@@ -46,12 +49,15 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     limitRanger(storage),
     defaultStorageClass(storage),
     defaultIngressClass(storage),
+    mutatingPolicies(asked, authorizer),
     mutatingWebhooks(asked),
+    validatingPolicies(asked, authorizer),
     validatingWebhooks(asked),
     serviceAllocation(storage, services),
     celRules,
     deviceClaims(storage),
     nodeRestriction(storage),
+    checkExpressions,
     privilegeEscalation(rbac, authorizer),
     resourceQuota(storage, registry),
   ];

@@ -4,7 +4,6 @@
  */
 import {
   type admissionregistrationv1,
-  type admissionv1,
   type GroupVersionKind,
   isObject,
   type KubernetesObject,
@@ -47,13 +46,19 @@ const kindOf = ({ group, version, kind }: GroupVersionKind) => ({ group, version
 const resourceOf = ({ group, version, resource }: ResourceDefinition) => ({ group, version, resource });
 
 export function reviewOf(question: Question, apiVersion: string): Record<string, unknown> {
-  const { attributes, version, object, old, uid } = question;
+  const { object, old, uid } = question;
+  const request = { uid, ...admissionRequestOf(question), object: object ?? null, oldObject: old ?? null };
+  return { kind: "AdmissionReview", apiVersion: `admission.k8s.io/${apiVersion}`, request };
+}
+
+/** The request without its objects. */
+export function admissionRequestOf(question: Question): Record<string, unknown> {
+  const { attributes, version } = question;
   const { subresource, operation, dryRun, user, namespace } = attributes;
   const requested = attributes.requested ?? attributes.definition;
   const kind = subresource ? subresourceKind(version, subresource) : kindOf(version);
   const requestKind = subresource ? subresourceKind(requested, subresource) : kindOf(requested);
-  const request: Record<string, unknown> = {
-    uid,
+  return {
     kind: attributes.kind ?? kind,
     resource: resourceOf(version),
     ...(subresource ? { subResource: subresource } : {}),
@@ -64,12 +69,9 @@ export function reviewOf(question: Question, apiVersion: string): Record<string,
     ...(namespace ? { namespace } : {}),
     operation,
     userInfo: userInfoOf(user),
-    object: object ?? null,
-    oldObject: old ?? null,
     dryRun,
     options: attributes.options ?? null,
-  } satisfies Record<keyof admissionv1.AdmissionRequest & string, unknown> | Record<string, unknown>;
-  return { kind: "AdmissionReview", apiVersion: `admission.k8s.io/${apiVersion}`, request };
+  };
 }
 
 /** `status` speaks of the object itself, the others of a kind of their own. */

@@ -2,6 +2,8 @@
 import { type admissionregistrationv1, internalError, type ResourceDefinition, StatusError } from "#api";
 import { messageOf } from "#base";
 import type { Attributes } from "../admission/admission.ts";
+import type { Authorizer } from "../authorization/authorizer.ts";
+import { conditionsAllow } from "../policies/webhook-conditions.ts";
 import type { Storage } from "../registry/storage.ts";
 import { type Question, reviewOf, reviewVersionOf, type Verdict, verdictOf } from "./admission-review.ts";
 import { convert } from "./convert.ts";
@@ -13,6 +15,7 @@ export type Webhook = Readonly<admissionregistrationv1.ValidatingWebhook>;
 export interface WebhookParts {
   storage: Storage;
   client: WebhookClient;
+  authorizer: Authorizer;
   /** All served versions of the same kind. */
   versionsOf(definition: ResourceDefinition): readonly ResourceDefinition[];
 }
@@ -50,13 +53,14 @@ export async function questionFor(
   };
 }
 
-/** Undefined: it could not be asked, and that is to be ignored. Throws `StatusError` where it is not. */
+/** Undefined: it is not to be asked, or could not be and that is to be ignored. Throws `StatusError` where it is not. */
 export async function ask(
-  { client, storage }: WebhookParts,
+  { client, storage, authorizer }: WebhookParts,
   hook: Webhook,
   question: Question,
 ): Promise<Verdict | undefined> {
   const { attributes } = question;
+  if (!conditionsAllow(storage, authorizer, hook, question)) return undefined;
   if (attributes.dryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
     throw dryRunRefused(hook.name);
   const version = reviewVersionOf(hook) ?? "v1";

@@ -5,25 +5,20 @@
  */
 import {
   type admissionregistrationv1,
-  DecodeError,
-  decode,
   internalError,
-  isObject,
   type KubernetesObject,
   mutatingWebhookConfigurations,
-  type ResourceDefinition,
   StatusError,
   sameJson,
 } from "#api";
 import { messageOf } from "#base";
 import type { AdmissionStep, Attributes } from "../admission/admission.ts";
-import { customOf } from "../customresources/custom-definition.ts";
 import { jsonPatch } from "../patch/index.ts";
 import { denial } from "./admission-review.ts";
 import { ask, matched, questionFor, type WebhookParts } from "./ask.ts";
 import { Configured } from "./configured.ts";
-import { convert } from "./convert.ts";
 import { isExempt } from "./matching.ts";
+import { changeTo } from "./mutated.ts";
 
 type Webhook = Readonly<admissionregistrationv1.MutatingWebhook>;
 
@@ -71,34 +66,10 @@ async function callOne(parts: WebhookParts, hook: Webhook, attributes: Attribute
   if (verdict.patch === undefined || !attributes.object) return false;
   try {
     const patched = jsonPatch(question.object, verdict.patch);
-    const object = await convert(decoded(version, patched), version, attributes.definition);
-    return replaceContent(attributes.object, object);
+    return await changeTo(attributes, version, patched);
   } catch (error) {
     const why = error instanceof StatusError ? error.status.message : messageOf(error);
     if (hook.failurePolicy === "Ignore") return false;
     throw internalError(`failed calling webhook ${JSON.stringify(hook.name)}: ${why}`);
   }
-}
-
-/** In the shape of its type: a patch may have made anything of it. */
-function decoded(version: ResourceDefinition, value: unknown): KubernetesObject {
-  if (!isObject(value)) throw new Error("the patched object is no object");
-  // The patch shares with the object what it does not touch.
-  const copy = structuredClone(value);
-  const custom = customOf(version);
-  try {
-    if (custom) custom.decode(copy);
-    else decode(version.typeName, copy);
-  } catch (error) {
-    if (error instanceof DecodeError) throw new Error(error.message);
-    throw error;
-  }
-  return copy as unknown as KubernetesObject;
-}
-
-function replaceContent(object: KubernetesObject, wanted: KubernetesObject): boolean {
-  if (sameJson(object, wanted)) return false;
-  for (const key of Object.keys(object)) delete (object as unknown as Record<string, unknown>)[key];
-  Object.assign(object, wanted);
-  return true;
 }

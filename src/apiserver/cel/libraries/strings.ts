@@ -22,10 +22,17 @@ export function registerStrings(environment: Environment): void {
     .registerFunction("StringsNamespace.quote(string): string", (_: unknown, text: string) =>
       JSON.stringify(text),
     )
+    .registerType("JsonPatchNamespace", JsonPatchNamespace)
+    .registerConstant("jsonpatch", "JsonPatchNamespace", new JsonPatchNamespace())
+    .registerFunction("JsonPatchNamespace.escapeKey(string): string", (_: unknown, key: string) =>
+      key.replaceAll("~", "~0").replaceAll("/", "~1"),
+    )
     .registerFunction("string.format(list<dyn>): string", format);
 }
 
 class StringsNamespace {}
+
+class JsonPatchNamespace {}
 
 function matches(text: string, pattern: string): boolean {
   try {
