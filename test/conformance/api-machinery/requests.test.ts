@@ -157,7 +157,7 @@ conformance(
   "PriorityLevelConfigurations support every operation of the API",
   ({ kube, unique }) =>
     livesThroughEveryVerb(kube, {
-      type: priorityLevels,
+      type: priorityLevelConfigurations,
       name: (index) => unique(`level-${index}`),
       subresources: ["prioritylevelconfigurations/status"],
       make: () => ({
