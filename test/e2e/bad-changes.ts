@@ -166,9 +166,9 @@ export const patches: Case[] = [
   [
     "a JSON patch without a path",
     patch("json-patch+json", '[{"op":"add","value":1}]'),
-    400,
-    "BadRequest",
-    /needs a `path`/,
+    422,
+    "Invalid",
+    /failed to decode path/,
   ],
   [
     "a JSON patch of the prototype",

@@ -144,6 +144,18 @@ describe("bodies that are wrong get Kubernetes' own answers", () => {
     expect((await patch("application/apply-patch+yaml", "a: b")).body.message).toBe(
       `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`,
     );
+    const repeated = await server.send(
+      "PATCH",
+      `${base}/p?fieldValidation=Strict`,
+      '{"data":{"a":"1","a":"2"}}',
+      {
+        "content-type": "application/merge-patch+json",
+      },
+    );
+    expect([repeated.status, repeated.body.message]).toEqual([
+      422,
+      expect.stringContaining('strict decoding error: duplicate field "data.a"'),
+    ]);
     expect((await patch("text/plain", "x")).status).toBe(415);
     expect((await patch("constructor", "{}")).status).toBe(415);
   });

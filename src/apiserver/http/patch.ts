@@ -7,7 +7,6 @@ import {
   type KubernetesObject,
   parseJson,
   type StatusError,
-  strictMessage,
   strictWarnings,
 } from "#api";
 import { messageOf } from "#base";
@@ -18,6 +17,7 @@ import {
   type ExpectedKind,
   fieldValidationOf,
   mediaTypeOf,
+  type Parsed,
   unsupportedMediaType,
 } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
@@ -25,11 +25,12 @@ import type { ApiRequest } from "./exchange.ts";
 type Document = Record<string, unknown>;
 type Patcher = (typeName: string, document: Document, patch: unknown) => unknown;
 
+const json = "application/json-patch+json";
 /** Its directives need a schema in the server's own tables: custom resources have none. */
 const strategic = "application/strategic-merge-patch+json";
 
 const patchers: ReadonlyMap<string, Patcher> = new Map<string, Patcher>([
-  ["application/json-patch+json", (_, document, patch) => jsonPatch(document, patch)],
+  [json, (_, document, patch) => jsonPatch(document, patch)],
   [
     "application/merge-patch+json",
     (_, document, patch) => {
@@ -49,11 +50,14 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
   const validation = fieldValidationOf(request.query);
   const text = request.body.toString("utf8");
   // What a patch brings becomes part of the object: a second use needs a second copy.
-  let parsed: unknown = parsePatch(text);
+  let parsed: Parsed | undefined = parsePatch(text, validation !== "Ignore");
+  const repeated = strictWarnings([], parsed.duplicates).map((text) =>
+    mediaType === json ? `json patch ${text}` : text,
+  );
   const nextPatch = () => {
-    const patch = parsed ?? parsePatch(text);
+    const { value } = parsed ?? parsePatch(text, false);
     parsed = undefined;
-    return patch;
+    return value;
   };
   return (current) => {
     const patched = apply(expected.typeName, current() as unknown as Document, nextPatch());
@@ -65,9 +69,12 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
       if (error instanceof DecodeError) throw invalidPatch(text, error.message);
       throw error;
     }
-    if (validation === "Strict" && unknown.length > 0) throw invalidPatch(text, strictMessage(unknown));
+    const problems = [...repeated, ...strictWarnings(unknown)];
+    if (validation === "Strict" && problems.length > 0) {
+      throw invalidPatch(text, `strict decoding error: ${problems.join(", ")}`);
+    }
     warnings.length = 0;
-    if (validation === "Warn") warnings.push(...strictWarnings(unknown));
+    if (validation === "Warn") warnings.push(...problems);
     checkKindKept(expected, patched);
     patched.metadata ??= {};
     return patched as unknown as KubernetesObject;
@@ -79,9 +86,9 @@ function acceptedBy({ custom }: ExpectedKind): string[] {
   return [...types, "application/apply-patch+yaml"];
 }
 
-function parsePatch(text: string): unknown {
+function parsePatch(text: string, duplicates: boolean): Parsed {
   try {
-    return parseJson(text).value;
+    return parseJson(text, { duplicates });
   } catch (error) {
     throw badRequest(`error decoding patch: ${messageOf(error)}`);
   }

@@ -21,7 +21,9 @@ const copiedMaxLength = 3 * 1024 * 1024;
 /** Throws a 400 for what is no patch, a 422 for one that does not apply. */
 export function jsonPatch(document: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch))
-    throw badRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${goKind(patch)} into Go value of type []handlers.jsonPatchOp`,
+    );
   if (patch.length > operationsMax) {
     const message = `The allowed maximum operations in a JSON patch is ${operationsMax}, got ${patch.length}`;
     throw StatusError.of(413, "RequestEntityTooLarge", message);
@@ -42,12 +44,13 @@ export function jsonPatch(document: unknown, patch: unknown): unknown {
 
 function checked(operation: unknown): Operation {
   if (typeof operation !== "object" || operation === null || Array.isArray(operation)) {
-    throw badRequest("json: cannot unmarshal value into Go value of type jsonpatch.Operation");
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${goKind(operation)} into Go value of type handlers.jsonPatchOp`,
+    );
   }
   const { op, path, from, value } = operation as Json;
-  if (typeof op !== "string") throw badRequest("a JSON patch operation needs an `op`");
-  if (typeof path !== "string")
-    throw badRequest(`the JSON patch operation ${JSON.stringify(op)} needs a \`path\``);
+  if (typeof op !== "string") throw refused("unexpected kind: unknown");
+  if (typeof path !== "string") throw refused(`${op} operation failed to decode path: missing value`);
   return {
     op,
     path,
@@ -57,9 +60,21 @@ function checked(operation: unknown): Operation {
   };
 }
 
+/** As Go's decoder names what it met. */
+function goKind(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value === "boolean") return "bool";
+  return Array.isArray(value) ? "array" : typeof value;
+}
+
+/** Upstream's answer to every patch that does not apply, and which operation it was. */
+function refused(why: string): StatusError {
+  const message = `the server rejected our request due to an error in our request: ${why}`;
+  return StatusError.of(422, "Invalid", message, {});
+}
+
 function rejected(operation: Operation, why: string): StatusError {
-  const message = `the server rejected our request due to an error in our request: ${operation.op} operation does not apply: ${why}`;
-  return StatusError.of(422, "Invalid", message);
+  return refused(`${operation.op} operation does not apply: ${why}`);
 }
 
 function apply(document: unknown, operation: Operation): unknown {
@@ -89,11 +104,7 @@ function apply(document: unknown, operation: Operation): unknown {
       if (!sameJson(readOrUndefined(document, pointer(operation, path)), operation.value ?? undefined)) {
         if (operation.value === null && readOrUndefined(document, pointer(operation, path)) === null)
           return document;
-        throw StatusError.of(
-          422,
-          "Invalid",
-          `the server rejected our request due to an error in our request: testing value ${path} failed: test failed`,
-        );
+        throw refused(`testing value ${path} failed: test failed`);
       }
       return document;
     default:

@@ -46,8 +46,9 @@ describe("JSON patch", () => {
     [{ op: "add", path: "/x" }, 422, "missing value"],
     [{ op: "test", path: "/list/0", value: 5 }, 422, "testing value /list/0 failed: test failed"],
     [{ op: "frobnicate", path: "/list" }, 422, "unexpected kind: frobnicate"],
-    [{ path: "/list" }, 400, "needs an `op`"],
-    ["no operation", 400, "jsonpatch.Operation"],
+    [{ path: "/list" }, 422, "unexpected kind: unknown"],
+    [{ op: "add", value: 1 }, 422, "add operation failed to decode path: missing value"],
+    ["no operation", 400, "cannot unmarshal string into Go value of type handlers.jsonPatchOp"],
   ])("refuses %j", (operation, code, message) => {
     expect(() => jsonPatch(document, [operation])).toThrow(
       expect.objectContaining({ code, message: expect.stringContaining(message) }),
