@@ -7,6 +7,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { completeAggregator } from "./generate/aggregator.ts";
 import { criTable } from "./generate/cri.ts";
 import { descriptionsModule } from "./generate/descriptions.ts";
 import { resourceModule, type SpecResource, schemaText } from "./generate/schema.ts";
@@ -16,6 +17,7 @@ const specDir = process.argv[2] ?? "../shared/spec";
 const outDir = "src/api/generated";
 
 const types: Record<string, SpecType> = JSON.parse(readFileSync(join(specDir, "types.json"), "utf8"));
+completeAggregator(types);
 
 rmSync(join(outDir, "types"), { recursive: true, force: true });
 mkdirSync(join(outDir, "types"), { recursive: true });

@@ -52,6 +52,9 @@ const minimal: Record<string, object> = {
     },
   },
   MutatingAdmissionPolicyBinding: { spec: { policyName: "p" } },
+  APIService: {
+    spec: { group: "example.com", version: "v1", groupPriorityMinimum: 1000, versionPriority: 10 },
+  },
   CustomResourceDefinition: {
     spec: {
       group: "example.com",
@@ -191,6 +194,7 @@ const minimal: Record<string, object> = {
 
 /** Kinds whose names say something. */
 const exampleNames: Record<string, string> = {
+  APIService: "v1.example.com",
   CustomResourceDefinition: "things.example.com",
   IPAddress: "10.0.0.1",
   StorageVersion: "apps.deployments",

@@ -9,6 +9,8 @@ export {
 } from "./admissionregistration/validating-admission-policy.ts";
 export { validatingWebhookConfigurations } from "./admissionregistration/validating-webhook-configuration.ts";
 export * from "./apiextensions/index.ts";
+export * from "./apiregistration/api-service.ts";
+export * from "./apiregistration/priorities.ts";
 export { controllerRevisions } from "./apps/controller-revision.ts";
 export { daemonSets } from "./apps/daemon-set.ts";
 export { deployments } from "./apps/deployment.ts";

@@ -12,6 +12,7 @@ import {
 } from "./admissionregistration/validating-admission-policy.ts";
 import { validatingWebhookConfigurations } from "./admissionregistration/validating-webhook-configuration.ts";
 import { customResourceDefinitions } from "./apiextensions/index.ts";
+import { apiServices } from "./apiregistration/api-service.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
@@ -128,6 +129,7 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
   volumeAttributesClasses,
   volumeAttributesClassesV1beta1,
   customResourceDefinitions,
+  apiServices,
   mutatingWebhookConfigurations,
   validatingWebhookConfigurations,
   validatingAdmissionPolicies,

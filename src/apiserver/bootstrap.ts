@@ -1,6 +1,7 @@
 /** What a cluster has from its first moment: its own namespaces and priority classes, and the Service that leads to the API server. */
 import {
   autoUpdateAnnotation,
+  configMaps,
   defaultServiceCidrName,
   endpointSlices,
   endpoints,
@@ -27,6 +28,7 @@ import {
 import { assert } from "#base";
 import { formatAddress, parseRange } from "./admission/address-range.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
+import type { FrontProxy } from "./aggregator/proxy.ts";
 import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
@@ -35,6 +37,9 @@ import { authenticatedGroup } from "./user.ts";
 
 export interface BootstrapOptions {
   serviceCidr: string;
+  /** PEM of the authority whose client certificates are good. */
+  clientCa: string;
+  frontProxy?: FrontProxy;
   advertiseAddress: string;
   /** What acts as a service account of its own, and the rules it runs under. */
   components: readonly ComponentPolicy[];
@@ -60,6 +65,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
     await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
   await ensureServiceCidr(registry, options.serviceCidr);
   await ensureFlowControl(registry);
+  await ensureAuthenticationConfig(registry, options);
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
@@ -72,6 +78,33 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   });
   if (options.port === undefined) return;
   await ensureEndpoints(registry, options.advertiseAddress, options.port);
+}
+
+/**
+ * How servers that this one aggregates know their callers.
+ * https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/#extension-apiserver-authenticates-the-request
+ */
+async function ensureAuthenticationConfig(
+  registry: Registry,
+  { clientCa, frontProxy }: BootstrapOptions,
+): Promise<void> {
+  const list = (...names: string[]) => JSON.stringify(names);
+  await ensureContent(registry, configMaps, "data", {
+    metadata: { name: "extension-apiserver-authentication", namespace: "kube-system" },
+    data: {
+      "client-ca-file": clientCa,
+      ...(frontProxy
+        ? {
+            "requestheader-allowed-names": list("front-proxy-client"),
+            "requestheader-client-ca-file": frontProxy.ca,
+            "requestheader-extra-headers-prefix": list("X-Remote-Extra-"),
+            "requestheader-group-headers": list("X-Remote-Group"),
+            "requestheader-uid-headers": list("X-Remote-Uid"),
+            "requestheader-username-headers": list("X-Remote-User"),
+          }
+        : {}),
+    },
+  });
 }
 
 /** The seats of the server are its own; these tell clients and tools what upstream's would do, and can be edited. */

@@ -6,6 +6,8 @@ import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
 import type { PortRange } from "./admission/service-allocation.ts";
 import { admissionSteps } from "./admission/steps.ts";
+import { Aggregator } from "./aggregator/aggregator.ts";
+import type { FrontProxy } from "./aggregator/proxy.ts";
 import { Authenticator, type StaticToken } from "./authentication/authenticator.ts";
 import { type SigningKey, TokenIssuer } from "./authentication/service-account-tokens.ts";
 import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
@@ -46,6 +48,8 @@ export interface ApiServerOptions {
   tokens: readonly StaticToken[];
   /** How this server proves to kubelets who it is, and how it knows them. */
   kubeletClient: { cert: string; key: string; ca: string };
+  /** What this server shows to those it aggregates, and how they know it. Absent: nobody is told who asks. */
+  frontProxy?: FrontProxy;
   /** Components that act as service accounts of kube-system, and the rules they run under. */
   components?: readonly ComponentPolicy[];
   /** Further paths behind the same authentication. */
@@ -81,6 +85,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     registry: () => registry,
   });
   const registry: Registry = { world, storage, admission: new Admission(steps) };
+  const aggregator = new Aggregator(registry, options.frontProxy);
   const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
   const nodes = new NodeProxy(storage, options.kubeletClient);
   const proxy = new ResourceProxy(storage, options.kubeletClient);
@@ -89,7 +94,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer,
-    documents: new Documents(`${options.advertiseAddress}:${options.listen?.port ?? 0}`, storage.resources),
+    documents: new Documents(
+      `${options.advertiseAddress}:${options.listen?.port ?? 0}`,
+      storage.resources,
+      aggregator,
+    ),
+    aggregator,
     extensions: options.extensions ?? [],
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });
@@ -101,6 +111,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     pipeline.close();
     nodes.close();
     proxy.close();
+    aggregator.stop();
     customResources.stop();
     webhooks.close();
     await front?.close();
@@ -116,6 +127,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
     const cluster = { ...options, components: options.components ?? [], port: front?.port };
     await bootstrap(registry, cluster);
+    await aggregator.start();
     timers.push(keepBootstrapped(registry, cluster));
   } catch (error) {
     await stop();

@@ -2,7 +2,7 @@
  * Discovery documents, built from the resource definitions and nothing else.
  * https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
  */
-import type { ResourceDefinition, SubresourceDefinition } from "#api";
+import { groupPriorityOf, type ResourceDefinition, type SubresourceDefinition } from "#api";
 
 type Definitions = readonly ResourceDefinition[];
 
@@ -36,15 +36,27 @@ function compareVersions(a: string, b: string): number {
   return left[0] - right[0] || left[1] - right[1] || left[2] - right[2] || (a < b ? -1 : 1);
 }
 
+/** A group version that another server serves, and what its discovery says. */
+export interface RemoteVersion {
+  readonly group: string;
+  readonly version: string;
+  readonly isAvailable: boolean;
+  readonly resources: readonly Readonly<Record<string, unknown>>[];
+}
+
 /** Named groups with their versions, in the order they are offered. */
-export function groupsOf(definitions: Definitions): { group: string; versions: string[] }[] {
+export function groupsOf(
+  definitions: Definitions,
+  remotes: readonly RemoteVersion[] = [],
+): { group: string; versions: string[] }[] {
   const groups = new Map<string, Set<string>>();
-  for (const d of definitions) {
+  for (const d of [...definitions, ...remotes]) {
     if (d.group === "") continue;
     const versions = groups.get(d.group) ?? new Set();
     groups.set(d.group, versions.add(d.version));
   }
-  return [...groups].map(([group, versions]) => ({ group, versions: [...versions].sort(compareVersions) }));
+  const offered = [...groups].sort(([a], [b]) => groupPriorityOf(b) - groupPriorityOf(a) || (a < b ? -1 : 1));
+  return offered.map(([group, versions]) => ({ group, versions: [...versions].sort(compareVersions) }));
 }
 
 /** `GET /api` */
@@ -62,14 +74,21 @@ function apiGroup(group: string, versions: readonly string[]): Record<string, un
 }
 
 /** `GET /apis` */
-export function groupList(definitions: Definitions): Record<string, unknown> {
-  const groups = groupsOf(definitions).map(({ group, versions }) => apiGroup(group, versions));
+export function groupList(
+  definitions: Definitions,
+  remotes: readonly RemoteVersion[] = [],
+): Record<string, unknown> {
+  const groups = groupsOf(definitions, remotes).map(({ group, versions }) => apiGroup(group, versions));
   return { kind: "APIGroupList", apiVersion: "v1", groups };
 }
 
 /** `GET /apis/G`; undefined when nothing of the group is served. */
-export function groupDocument(definitions: Definitions, group: string): Record<string, unknown> | undefined {
-  const found = groupsOf(definitions).find((g) => g.group === group);
+export function groupDocument(
+  definitions: Definitions,
+  group: string,
+  remotes: readonly RemoteVersion[] = [],
+): Record<string, unknown> | undefined {
+  const found = groupsOf(definitions, remotes).find((g) => g.group === group);
   return found && { kind: "APIGroup", apiVersion: "v1", ...apiGroup(found.group, found.versions) };
 }
 
@@ -133,17 +152,57 @@ export function aggregatedDiscovery(
   definitions: Definitions,
   which: "core" | "named",
   version: "v2" | "v2beta1",
+  remotes: readonly RemoteVersion[] = [],
 ): Record<string, unknown> {
-  const groups = which === "core" ? [{ group: "", versions: ["v1"] }] : groupsOf(definitions);
+  const groups = which === "core" ? [{ group: "", versions: ["v1"] }] : groupsOf(definitions, remotes);
   const items = groups.map(({ group, versions }) => ({
     metadata: { ...(group ? { name: group } : {}), creationTimestamp: null },
-    versions: versions.map((v) => ({
-      version: v,
-      resources: definitions.filter((d) => d.group === group && d.version === v).map(aggregatedResource),
-      freshness: "Current",
-    })),
+    versions: versions.map((v) => {
+      const remote = remotes.find((each) => each.group === group && each.version === v);
+      const own = definitions.filter((d) => d.group === group && d.version === v).map(aggregatedResource);
+      return {
+        version: v,
+        resources: remote && own.length === 0 ? aggregatedRemote(remote) : own,
+        freshness: remote && !remote.isAvailable ? "Stale" : "Current",
+      };
+    }),
   }));
   return { kind: "APIGroupDiscoveryList", apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items };
+}
+
+/** The plain list of another server in the aggregated form. */
+function aggregatedRemote({ group, version, resources }: RemoteVersion): Record<string, unknown>[] {
+  const kindOf = (entry: Readonly<Record<string, unknown>>) => ({
+    group: entry.group ?? group,
+    version: entry.version ?? version,
+    kind: entry.kind,
+  });
+  const nameOf = (entry: Readonly<Record<string, unknown>>) => String(entry.name ?? "");
+  return resources
+    .filter((entry) => !nameOf(entry).includes("/"))
+    .map((entry) => {
+      const prefix = `${nameOf(entry)}/`;
+      const parts = resources.filter((each) => nameOf(each).startsWith(prefix));
+      const { shortNames, categories } = entry;
+      return {
+        resource: nameOf(entry),
+        responseKind: kindOf(entry),
+        scope: entry.namespaced ? "Namespaced" : "Cluster",
+        singularResource: entry.singularName ?? "",
+        verbs: entry.verbs ?? [],
+        ...(shortNames ? { shortNames } : {}),
+        ...(categories ? { categories } : {}),
+        ...(parts.length > 0
+          ? {
+              subresources: parts.map((part) => ({
+                subresource: nameOf(part).slice(prefix.length),
+                responseKind: kindOf(part),
+                verbs: part.verbs ?? [],
+              })),
+            }
+          : {}),
+      };
+    });
 }
 
 function aggregatedResource(d: ResourceDefinition): Record<string, unknown> {

@@ -1,6 +1,7 @@
 /** Discovery and OpenAPI documents: built when first asked for, then kept. */
 import { createHash } from "node:crypto";
 import { loadDescriptions } from "#api";
+import type { Aggregator } from "../aggregator/aggregator.ts";
 import {
   aggregatedDiscovery,
   aggregatedDiscoveryType,
@@ -45,13 +46,19 @@ interface Kept {
 export class Documents {
   readonly #serverAddress: string;
   readonly #resources: Resources;
+  readonly #aggregator: Pick<Aggregator, "changes" | "remotes">;
   /** What of it was made is good until something is served that was not, or no longer. */
   readonly #kept = new Map<string, Kept>();
   #changes = -1;
 
-  constructor(serverAddress: string, resources: Resources) {
+  constructor(
+    serverAddress: string,
+    resources: Resources,
+    aggregator: Pick<Aggregator, "changes" | "remotes">,
+  ) {
     this.#serverAddress = serverAddress;
     this.#resources = resources;
+    this.#aggregator = aggregator;
   }
 
   /** Undefined for paths that are no such document. */
@@ -66,15 +73,17 @@ export class Documents {
     if (parts[0] === "api" && parts.length === 2)
       return this.#json(headers, path, () => resourceList(definitions, "", parts[1]!));
     if (parts[0] !== "apis") return undefined;
-    if (parts.length === 1) return this.#discovery("named", headers, () => groupList(definitions));
-    if (parts.length === 2) return this.#json(headers, path, () => groupDocument(definitions, parts[1]!));
+    if (parts.length === 1)
+      return this.#discovery("named", headers, () => groupList(definitions, this.#aggregator.remotes));
+    if (parts.length === 2)
+      return this.#json(headers, path, () => groupDocument(definitions, parts[1]!, this.#aggregator.remotes));
     if (parts.length === 3)
       return this.#json(headers, path, () => resourceList(definitions, parts[1]!, parts[2]!));
     return undefined;
   }
 
   #forgetOld(): void {
-    const { changes } = this.#resources;
+    const changes = this.#resources.changes + this.#aggregator.changes;
     if (changes === this.#changes) return;
     this.#changes = changes;
     this.#kept.clear();
@@ -89,7 +98,8 @@ export class Documents {
         continue;
       }
       if (v !== "v2" && v !== "v2beta1") continue;
-      const build = () => aggregatedDiscovery(this.#resources.definitions, which, v);
+      const build = () =>
+        aggregatedDiscovery(this.#resources.definitions, which, v, this.#aggregator.remotes);
       return this.#json(headers, `${v} ${which}`, build, aggregatedDiscoveryType(v));
     }
     return this.#json(headers, `plain ${which}`, plain);
@@ -136,7 +146,11 @@ export class Documents {
       });
     if (path === "/openapi/v3")
       return this.#json(headers, path, () =>
-        openapiV3Root(definitions, (group, version) => document(group, version)?.etag ?? ""),
+        openapiV3Root(
+          definitions,
+          (group, version) => document(group, version)?.etag ?? "",
+          this.#aggregator.remotes,
+        ),
       );
     const match = /^\/openapi\/v3\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path);
     const kept = match && document(match[1] ?? "", match[2]!);

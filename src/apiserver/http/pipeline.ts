@@ -13,6 +13,7 @@ import {
   unauthorized,
 } from "#api";
 import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
+import type { Aggregator } from "../aggregator/aggregator.ts";
 import type { Authenticator, Credentials } from "../authentication/authenticator.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import { attributesOf, forbiddenTo } from "../authorization/attributes.ts";
@@ -53,6 +54,7 @@ export interface PipelineParts {
   tokens: TokenIssuer;
   documents: Documents;
   extensions: readonly Extension[];
+  aggregator: Pick<Aggregator, "pass">;
   /** What others answer: logs of a node, whatever is proxied. Undefined for anything else. */
   passThrough(call: Call): Promise<ApiResponse> | undefined;
 }
@@ -174,11 +176,13 @@ export class Pipeline {
 
   async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
     if (!info) {
+      const remote = this.#parts.aggregator.pass(request);
+      if (remote) return remote;
       const extension = this.#extensionOf(request);
       return extension ? callExtension(extension, request) : this.#plain(request);
     }
     const definition = this.#find(info);
-    if (!definition) throw notServed();
+    if (!definition) return this.#parts.aggregator.pass(request) ?? Promise.reject(notServed());
     const authorizeCreate = () => this.authorize({ ...request, method: "POST" }, info);
     return this.#call({ registry: this.#parts.registry, request, info, definition, authorizeCreate });
   }

@@ -70,6 +70,7 @@ export function openapiV2(definitions: Definitions, options: OpenapiOptions): Js
 export function openapiV3Root(
   definitions: Definitions,
   hashOf: (group: string, version: string) => string,
+  remotes: readonly { group: string; version: string; openapi: string | undefined }[] = [],
 ): Json {
   const paths: Json = {};
   const all = [{ group: "", versions: ["v1"] }, ...groupsOf(definitions)];
@@ -79,6 +80,9 @@ export function openapiV3Root(
       const hash = hashOf(group, version);
       if (hash) paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
     }
+  }
+  for (const { group, version, openapi } of remotes) {
+    if (openapi) paths[`apis/${group}/${version}`] ??= { serverRelativeURL: openapi };
   }
   return { paths };
 }

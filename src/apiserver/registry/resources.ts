@@ -9,6 +9,7 @@ export class Resources {
   #definitions: readonly ResourceDefinition[] = resourceDefinitions;
   #byResource: ReadonlyMap<string, ResourceDefinition> = new Map();
   #changes = 0;
+  readonly #listeners = new Set<() => void>();
 
   get definitions(): readonly ResourceDefinition[] {
     return this.#definitions;
@@ -34,5 +35,12 @@ export class Resources {
     this.#byResource = new Map(all.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));
     this.#definitions = [...resourceDefinitions, ...all];
     this.#changes++;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Called after every change. Answers how to stop listening. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 }

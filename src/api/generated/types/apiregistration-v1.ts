@@ -2,11 +2,11 @@
 import type * as metav1 from "./meta-v1.ts";
 
 export interface APIService {
-  apiVersion?: string;
-  kind?: string;
-  metadata?: metav1.ObjectMeta;
-  spec?: APIServiceSpec;
-  status?: APIServiceStatus;
+  apiVersion: string;
+  kind: string;
+  metadata: metav1.ObjectMeta;
+  spec: APIServiceSpec;
+  status: APIServiceStatus;
 }
 
 export interface APIServiceCondition {
@@ -18,10 +18,10 @@ export interface APIServiceCondition {
 }
 
 export interface APIServiceList {
-  apiVersion?: string;
+  apiVersion: string;
+  kind: string;
   items: APIService[];
-  kind?: string;
-  metadata?: metav1.ListMeta;
+  metadata: metav1.ListMeta;
 }
 
 export interface APIServiceSpec {
