@@ -16,6 +16,8 @@ export interface Given {
   kubectl: KubectlRunner;
   /** An image with a shell and the usual small commands. */
   image: string;
+  /** Runs once the test is over, passed or not. */
+  afterwards(work: () => unknown): void;
   /** A name that no other test uses, for objects that stand in no namespace. */
   unique(name: string): string;
 }
@@ -47,11 +49,14 @@ async function inNamespace(id: string, body: (given: Given) => Promise<void>): P
   });
   const namespace = created.metadata.name ?? "";
   const kubectl = new KubectlRunner(inject("conformanceKubectl").path, kubeconfig);
+  const ends: (() => unknown)[] = [];
+  const afterwards = (work: () => unknown) => ends.push(work);
   const unique = (name: string) => `${namespace}-${name}`;
   try {
     await withServiceAccount(kube, namespace);
-    await body({ kube, namespace, kubectl, image: inject("conformanceImage"), unique });
+    await body({ kube, namespace, kubectl, image: inject("conformanceImage"), unique, afterwards });
   } finally {
+    for (const end of ends) await end();
     await all.delete(namespace);
   }
 }

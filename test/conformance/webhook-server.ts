@@ -4,10 +4,10 @@
  */
 import { createServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
-import { onTestFinished } from "vitest";
 import { createWorld, silentLogger } from "#base";
 import { createAuthority } from "../../src/distro/certificates.ts";
 import type { Kube } from "./kube.ts";
+import type { Given } from "./suite.ts";
 
 /** What a webhook is asked; admission and conversion alike. */
 export interface Review {
@@ -47,7 +47,10 @@ export interface Hook {
 type Answer = (request: Review["request"]) => object | Promise<object>;
 
 /** Serves until the test has ended. */
-export async function serveWebhook(kube: Kube, answer: Answer): Promise<Hook> {
+export async function serveWebhook(
+  { kube, afterwards }: Pick<Given, "kube" | "afterwards">,
+  answer: Answer,
+): Promise<Hook> {
   const host = process.env.CONFORMANCE_HOST ?? (await ownAddress(kube));
   const authority = await createAuthority(createWorld({ log: silentLogger }), "conformance-webhooks");
   const pair = await authority.issue({
@@ -64,7 +67,7 @@ export async function serveWebhook(kube: Kube, answer: Answer): Promise<Hook> {
     response.end(JSON.stringify({ ...head, response: { uid: asked.uid, ...(await answer(asked)) } }));
   });
   await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
-  onTestFinished(() => {
+  afterwards(() => {
     server.closeAllConnections();
     server.close();
   });

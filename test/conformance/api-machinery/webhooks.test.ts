@@ -85,7 +85,7 @@ conformance("api-machinery-781407", "Mutating webhooks are listed and deleted to
   cleaned(given, async () => {
     const { kube, namespace, unique } = given;
     const all = kube.resource(mutatingWebhookConfigurations);
-    const hook = await serveWebhook(kube, () => patch(add("mutated")));
+    const hook = await serveWebhook(given, () => patch(add("mutated")));
     const labels = { "e2e-list": namespace };
     for (const i of many)
       await all.create({
@@ -105,7 +105,7 @@ conformance("api-machinery-ad6e12", "Validating webhooks are listed and deleted 
   cleaned(given, async () => {
     const { kube, namespace, unique } = given;
     const all = kube.resource(validatingWebhookConfigurations);
-    const hook = await serveWebhook(kube, () => deny("never"));
+    const hook = await serveWebhook(given, () => deny("never"));
     const labels = { "e2e-list": namespace };
     for (const i of many)
       await all.create({
@@ -123,7 +123,7 @@ conformance("api-machinery-ad6e12", "Validating webhooks are listed and deleted 
 conformance("api-machinery-77c953", "A mutating webhook is updated and patched", (given) =>
   cleaned(given, async () => {
     const { kube, unique } = given;
-    const hook = await serveWebhook(kube, () => patch(add("mutated")));
+    const hook = await serveWebhook(given, () => patch(add("mutated")));
     await mutating(given, webhook(given, hook));
     await untilAnswered(given, (data) => data?.mutated === "yes");
     const all = kube.resource(mutatingWebhookConfigurations);
@@ -141,7 +141,7 @@ conformance("api-machinery-77c953", "A mutating webhook is updated and patched",
 conformance("api-machinery-cdf98b", "A validating webhook is updated and patched", (given) =>
   cleaned(given, async () => {
     const { kube, unique } = given;
-    const hook = await serveWebhook(kube, () => deny("not now"));
+    const hook = await serveWebhook(given, () => deny("not now"));
     await validating(given, webhook(given, hook));
     await untilAnswered(given, (data) => data === undefined);
     const all = kube.resource(validatingWebhookConfigurations);
@@ -164,7 +164,7 @@ for (const [id, type, name] of [
 ] as const)
   conformance(id, `The match conditions of a ${name} webhook are kept`, (given) =>
     cleaned(given, async () => {
-      const hook = await serveWebhook(given.kube, () => allow);
+      const hook = await serveWebhook(given, () => allow);
       const all = given.kube.resource(type as typeof mutatingWebhookConfigurations);
       const created = webhook(given, hook, {
         matchConditions: conditions("object.metadata.namespace == 'production'"),
@@ -187,7 +187,7 @@ for (const [id, name] of [
 ] as const)
   conformance(id, `A ${name} webhook with a broken match condition is refused`, (given) =>
     cleaned(given, async () => {
-      const hook = await serveWebhook(given.kube, () => allow);
+      const hook = await serveWebhook(given, () => allow);
       const broken = webhook(given, hook, { matchConditions: conditions("... [] bad expression") });
       const attempt = (name === "mutating" ? mutating : validating)(given, broken);
       await expect(attempt).rejects.toThrow(/compilation failed/);
@@ -197,7 +197,7 @@ for (const [id, name] of [
 conformance("api-machinery-83074f", "A match condition spares objects of one name", (given) =>
   cleaned(given, async () => {
     const { kube, namespace } = given;
-    const hook = await serveWebhook(kube, () => patch(add("mutated")));
+    const hook = await serveWebhook(given, () => patch(add("mutated")));
     await mutating(
       given,
       webhook(given, hook, { matchConditions: conditions("object.metadata.name != 'skip-me'") }),
@@ -215,7 +215,7 @@ conformance("api-machinery-83074f", "A match condition spares objects of one nam
 conformance("api-machinery-cf2bd8", "A webhook forbids to attach to a pod", (given) =>
   cleaned(given, async () => {
     const { kube, namespace, image } = given;
-    const hook = await serveWebhook(kube, () => deny("attaching is forbidden"));
+    const hook = await serveWebhook(given, () => deny("attaching is forbidden"));
     await kube
       .resource(pods, namespace)
       .create({ metadata: { name: "to-be-attached" }, spec: podSpec(image) });
@@ -237,7 +237,7 @@ conformance("api-machinery-cf2bd8", "A webhook forbids to attach to a pod", (giv
 conformance("api-machinery-f70751", "A webhook forbids pods and config maps that it does not like", (given) =>
   cleaned(given, async () => {
     const { kube, namespace, image, unique } = given;
-    const hook = await serveWebhook(kube, ({ object }) => {
+    const hook = await serveWebhook(given, ({ object }) => {
       if (object?.metadata.name === "hanging") return new Promise(() => {});
       const isBad =
         object?.data?.["webhook-e2e-test"] === "webhook-disallow" || object?.metadata.name === "disallowed";
@@ -279,7 +279,7 @@ conformance("api-machinery-f70751", "A webhook forbids pods and config maps that
 conformance("api-machinery-752045", "A webhook forbids a CustomResourceDefinition", (given) =>
   cleaned(given, async () => {
     const { kube, namespace } = given;
-    const hook = await serveWebhook(kube, () => deny("the crd contains unwanted label"));
+    const hook = await serveWebhook(given, () => deny("the crd contains unwanted label"));
     const rules = [
       {
         apiGroups: ["apiextensions.k8s.io"],
@@ -317,7 +317,7 @@ conformance("api-machinery-6d8559", "A webhook may take as long as its configura
   cleaned(given, async () => {
     const { kube, namespace } = given;
     const slow = 5_000;
-    const hook = await serveWebhook(kube, async () => {
+    const hook = await serveWebhook(given, async () => {
       await new Promise((resolve) => setTimeout(resolve, slow));
       return allow;
     });
@@ -342,7 +342,7 @@ conformance("api-machinery-6d8559", "A webhook may take as long as its configura
 conformance("api-machinery-4b8dc2", "Mutating webhooks see what those before them have changed", (given) =>
   cleaned(given, async () => {
     const { kube, namespace } = given;
-    const stages = await serveWebhook(kube, ({ object }) => {
+    const stages = await serveWebhook(given, ({ object }) => {
       const data = object?.data ?? {};
       if (data["mutation-start"] === "yes" && !data["mutation-stage-1"])
         return patch(add("mutation-stage-1"));
@@ -367,7 +367,7 @@ conformance("api-machinery-1a771c", "What a webhook adds gets its defaults", (gi
   cleaned(given, async () => {
     const { kube, namespace, image } = given;
     const container = { name: "webhook-added-init-container", image, resources: {} };
-    const hook = await serveWebhook(kube, () =>
+    const hook = await serveWebhook(given, () =>
       patch({ op: "add", path: "/spec/initContainers", value: [container] }),
     );
     const rules = [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] }];
@@ -386,8 +386,8 @@ conformance("api-machinery-1a771c", "What a webhook adds gets its defaults", (gi
 conformance("api-machinery-92e254", "Webhooks have no say about webhook configurations", (given) =>
   cleaned(given, async () => {
     const { kube, unique } = given;
-    const refusing = await serveWebhook(kube, () => deny("configurations are mine"));
-    const changing = await serveWebhook(kube, () =>
+    const refusing = await serveWebhook(given, () => deny("configurations are mine"));
+    const changing = await serveWebhook(given, () =>
       patch({ op: "add", path: "/metadata/labels", value: { mutated: "yes" } }),
     );
     const rules = [
@@ -423,7 +423,7 @@ conformance(
   (given) =>
     cleaned(given, async () => {
       const { kube, namespace } = given;
-      const hook = await serveWebhook(kube, () => allow);
+      const hook = await serveWebhook(given, () => allow);
       const clientConfig = { url: hook.clientConfig.url };
       await validating(given, webhook(given, { clientConfig } as Hook, { failurePolicy: "Fail" }));
       await untilAnswered(given, (data) => data === undefined);
