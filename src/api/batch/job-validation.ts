@@ -1,22 +1,27 @@
 /** https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/batch/validation/validation.go */
 import { immutable, nonNegative, sameJson, validatePodTemplate } from "../core/pod-spec/template.ts";
 import type { batchv1 } from "../generated/types/index.ts";
-import { type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
+import { type FieldError, invalid, notSupported, required, tooLong } from "../meta/field-error.ts";
 import { selectorMatches, validateLabelSelector } from "../meta/label-selector.ts";
+import { oneOf } from "../validation/checks.ts";
 import { dnsLabelErrors } from "../validation/names.ts";
+import { domainPrefixedPathErrors } from "../validation/special-names.ts";
+import { validateFailurePolicy, validateSuccessPolicy } from "./job-policies.ts";
 
 type Job = Readonly<batchv1.Job>;
+type Spec = Readonly<batchv1.JobSpec>;
 
-const modes = ["Indexed", "NonIndexed"];
+const modes = ["NonIndexed", "Indexed"];
 const replacementPolicies = ["Failed", "TerminatingOrFailed"];
+const managerMaxLength = 63;
 
 export function validateJob(job: Job): FieldError[] {
   return [...validateJobSpec(job.spec), ...validateIndexedName(job), ...validateSelector(job)];
 }
 
 /** All that can be said of a job without its name and its selector: of the template of a CronJob too. */
-export function validateJobSpec(spec: Readonly<batchv1.JobSpec>): FieldError[] {
-  const errors = [
+export function validateJobSpec(spec: Spec): FieldError[] {
+  return [
     ...nonNegative(spec.parallelism, "spec.parallelism"),
     ...nonNegative(spec.completions, "spec.completions"),
     ...nonNegative(spec.activeDeadlineSeconds, "spec.activeDeadlineSeconds"),
@@ -24,90 +29,92 @@ export function validateJobSpec(spec: Readonly<batchv1.JobSpec>): FieldError[] {
     ...nonNegative(spec.backoffLimitPerIndex, "spec.backoffLimitPerIndex"),
     ...nonNegative(spec.maxFailedIndexes, "spec.maxFailedIndexes"),
     ...nonNegative(spec.ttlSecondsAfterFinished, "spec.ttlSecondsAfterFinished"),
+    ...validateFailedIndexes(spec),
+    ...validateManager(spec),
     ...validateMode(spec),
     ...validateFailurePolicy(spec),
+    ...validateSuccessPolicy(spec),
+    ...validateReplacement(spec),
     ...validatePodTemplate(spec.template, "spec.template"),
+    ...validateRestarts(spec),
   ];
-  const policy = spec.template.spec?.restartPolicy;
-  if (policy !== "OnFailure" && policy !== "Never") {
-    errors.push(required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'));
-  }
-  if (spec.podFailurePolicy && policy !== "Never") {
-    const detail = 'only "Never" is supported when podFailurePolicy is specified';
-    errors.push(invalid("spec.template.spec.restartPolicy", policy, detail));
+}
+
+function validateFailedIndexes(spec: Spec): FieldError[] {
+  const isAlone = spec.maxFailedIndexes !== undefined && spec.backoffLimitPerIndex === undefined;
+  return isAlone ? [required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified")] : [];
+}
+
+function validateReplacement({ podReplacementPolicy = "Failed", podFailurePolicy }: Spec): FieldError[] {
+  const supported = podFailurePolicy ? ["Failed"] : replacementPolicies;
+  return oneOf(podReplacementPolicy, "spec.podReplacementPolicy", supported);
+}
+
+function validateRestarts({ template, podFailurePolicy }: Spec): FieldError[] {
+  const field = "spec.template.spec.restartPolicy";
+  const policy = template.spec?.restartPolicy;
+  if (policy === undefined || policy === "Always")
+    return [required(field, 'valid values: "OnFailure", "Never"')];
+  if (policy !== "OnFailure" && policy !== "Never")
+    return [notSupported(field, policy, ["OnFailure", "Never"])];
+  const detail = 'only "Never" is supported when podFailurePolicy is specified';
+  return podFailurePolicy && policy !== "Never" ? [invalid(field, policy, detail)] : [];
+}
+
+function validateManager({ managedBy }: Spec): FieldError[] {
+  if (managedBy === undefined) return [];
+  const field = "spec.managedBy";
+  const isLong = managedBy.length > managerMaxLength;
+  return [
+    ...domainPrefixedPathErrors(field, managedBy),
+    ...(isLong ? [tooLong(field, managerMaxLength)] : []),
+  ];
+}
+
+const limits = { parallelism: 100_000, completions: 100_000, maxFailedIndexes: 100_000 };
+/** With more completions than that, and a limit for each of them. */
+const limitWithMany = 10_000;
+
+function validateMode(spec: Spec): FieldError[] {
+  const mode = spec.completionMode ?? "NonIndexed";
+  const errors = oneOf(mode, "spec.completionMode", modes);
+  if (mode === "Indexed") return [...errors, ...validateIndexed(spec), ...validateMany(spec)];
+  const detail = "requires indexed completion mode";
+  for (const name of ["backoffLimitPerIndex", "maxFailedIndexes"] as const) {
+    if (mode === "NonIndexed" && spec[name] !== undefined)
+      errors.push(invalid(`spec.${name}`, spec[name], detail));
   }
   return errors;
 }
 
-const failureActions = ["Count", "FailIndex", "FailJob", "Ignore"];
-const exitOperators = ["In", "NotIn"];
-const rulesMax = 20;
-
-/** https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy */
-function validateFailurePolicy(spec: Readonly<batchv1.JobSpec>): FieldError[] {
-  const path = "spec.podFailurePolicy.rules";
-  const rules = spec.podFailurePolicy?.rules ?? [];
-  if (rules.length > rulesMax) {
-    return [
-      {
-        type: "FieldValueTooMany",
-        field: path,
-        message: `Too many: ${rules.length}: must have at most ${rulesMax} items`,
-      },
-    ];
-  }
-  return rules.flatMap((rule, i) => validateFailureRule(rule, `${path}[${i}]`, spec));
-}
-
-function validateFailureRule(
-  rule: Readonly<batchv1.PodFailurePolicyRule>,
-  at: string,
-  spec: Readonly<batchv1.JobSpec>,
-): FieldError[] {
+function validateIndexed({ completions, parallelism = 0, maxFailedIndexes }: Spec): FieldError[] {
   const errors: FieldError[] = [];
-  if (!rule.action) errors.push(required(`${at}.action`, `valid values: ${JSON.stringify(failureActions)}`));
-  else if (!failureActions.includes(rule.action))
-    errors.push(notSupported(`${at}.action`, rule.action, failureActions));
-  else if (rule.action === "FailIndex" && spec.backoffLimitPerIndex === undefined) {
-    errors.push(invalid(`${at}.action`, rule.action, "requires the backoffLimitPerIndex to be set"));
+  if (completions === undefined) errors.push(required("spec.completions", "when completion mode is Indexed"));
+  if (parallelism > limits.parallelism) {
+    const detail = `must be less than or equal to ${limits.parallelism} when completion mode is Indexed`;
+    errors.push(invalid("spec.parallelism", parallelism, detail));
   }
-  const codes = rule.onExitCodes;
-  if (codes && rule.onPodConditions?.length) {
-    errors.push(invalid(at, rule, "specifying both OnExitCodes and OnPodConditions is not supported"));
-  } else if (!codes && !rule.onPodConditions?.length) {
-    errors.push(invalid(at, rule, "specifying one of OnExitCodes and OnPodConditions is required"));
-  }
-  if (!codes) return errors;
-  if (!exitOperators.includes(codes.operator)) {
-    errors.push(notSupported(`${at}.onExitCodes.operator`, codes.operator, exitOperators));
-  }
-  if (codes.values.length === 0)
-    errors.push(invalid(`${at}.onExitCodes.values`, codes.values, "at least one value is required"));
-  if (codes.operator === "In" && codes.values.includes(0)) {
-    errors.push(
-      invalid(`${at}.onExitCodes.values[${codes.values.indexOf(0)}]`, 0, "must not be 0 for the In operator"),
-    );
-  }
+  if (maxFailedIndexes === undefined) return errors;
+  const field = "spec.maxFailedIndexes";
+  if (completions !== undefined && maxFailedIndexes > completions)
+    errors.push(invalid(field, maxFailedIndexes, "must be less than or equal to completions"));
+  if (maxFailedIndexes > limits.maxFailedIndexes)
+    errors.push(invalid(field, maxFailedIndexes, `must be less than or equal to ${limits.maxFailedIndexes}`));
   return errors;
 }
 
-function validateMode(spec: Readonly<batchv1.JobSpec>): FieldError[] {
-  const errors: FieldError[] = [];
-  if (spec.completionMode && !modes.includes(spec.completionMode)) {
-    errors.push(notSupported("spec.completionMode", spec.completionMode, modes));
-  }
-  if (spec.podReplacementPolicy && !replacementPolicies.includes(spec.podReplacementPolicy)) {
-    errors.push(notSupported("spec.podReplacementPolicy", spec.podReplacementPolicy, replacementPolicies));
-  }
-  if (spec.completionMode === "Indexed") {
-    if (spec.completions === undefined)
-      errors.push(required("spec.completions", "when completion mode is Indexed"));
-  } else if (spec.backoffLimitPerIndex !== undefined) {
-    errors.push(
-      invalid("spec.backoffLimitPerIndex", spec.backoffLimitPerIndex, "requires indexed completion mode"),
-    );
-  }
-  return errors;
+function validateMany(spec: Spec): FieldError[] {
+  const { completions = 0, backoffLimitPerIndex, maxFailedIndexes } = spec;
+  if (completions <= limits.completions || backoffLimitPerIndex === undefined) return [];
+  const many = `completions are above ${limits.completions} and used with backoff limit per index`;
+  const tooMuch = (["parallelism", "maxFailedIndexes"] as const).flatMap((name) =>
+    (spec[name] ?? 0) > limitWithMany
+      ? [invalid(`spec.${name}`, spec[name], `must be less than or equal to ${limitWithMany} when ${many}`)]
+      : [],
+  );
+  if (maxFailedIndexes !== undefined) return tooMuch;
+  const detail = `must be specified when completions is above ${limits.completions}`;
+  return [required("spec.maxFailedIndexes", detail), ...tooMuch];
 }
 
 /** Pods of an Indexed job take their host names from it. */
@@ -154,24 +161,35 @@ function withoutScheduling(template: batchv1.JobSpec["template"]): unknown {
   return { spec, nodeName: spec.nodeName };
 }
 
+/** Completions of an Indexed job go along with its parallelism. */
+function validateCompletions(spec: Spec, old: Spec): FieldError[] {
+  const field = "spec.completions";
+  if (spec.completionMode !== "Indexed" || spec.completions === undefined)
+    return immutable(spec.completions, old.completions, field);
+  if (spec.completions === old.completions || spec.completions === spec.parallelism) return [];
+  return [invalid(field, spec.completions, "can only be modified in tandem with spec.parallelism")];
+}
+
+const fixedFields = [
+  "completionMode",
+  "podFailurePolicy",
+  "backoffLimitPerIndex",
+  "managedBy",
+  "successPolicy",
+] as const;
+
 export function validateJobUpdate(job: Job, old: Job): FieldError[] {
   const { spec } = job;
-  const errors = validateJob(job);
-  const isIndexed = spec.completionMode === "Indexed";
-  const elastic =
-    isIndexed && spec.completions === spec.parallelism && old.spec.completions === old.spec.parallelism;
-  if (!(isIndexed && elastic))
-    errors.push(...immutable(spec.completions, old.spec.completions, "spec.completions"));
-  errors.push(...immutable(spec.selector, old.spec.selector, "spec.selector"));
+  const errors = [
+    ...validateJob(job),
+    ...validateCompletions(spec, old.spec),
+    ...immutable(spec.selector, old.spec.selector, "spec.selector"),
+  ];
   const isUnstarted = old.spec.suspend === true && !old.status?.startTime;
   const same = isUnstarted
     ? sameJson(withoutScheduling(spec.template), withoutScheduling(old.spec.template))
     : sameJson(spec.template, old.spec.template);
   if (!same) errors.push(invalid("spec.template", spec.template, "field is immutable"));
-  errors.push(...immutable(spec.completionMode, old.spec.completionMode, "spec.completionMode"));
-  errors.push(...immutable(spec.podFailurePolicy, old.spec.podFailurePolicy, "spec.podFailurePolicy"));
-  errors.push(
-    ...immutable(spec.backoffLimitPerIndex, old.spec.backoffLimitPerIndex, "spec.backoffLimitPerIndex"),
-  );
+  for (const name of fixedFields) errors.push(...immutable(spec[name], old.spec[name], `spec.${name}`));
   return errors;
 }
