@@ -85,17 +85,28 @@ it.each(resourceDefinitions.map((d) => [d.resource, d] as const))(
         namespace: definition.namespaced ? "default" : undefined,
       },
     }));
-    const patchType = fc.constantFrom("merge-patch+json", "strategic-merge-patch+json", "json-patch+json");
+    const patchType = fc.constantFrom(
+      "merge-patch+json",
+      "strategic-merge-patch+json",
+      "json-patch+json",
+      "apply-patch+yaml",
+    );
     await fc.assert(
       fc.asyncProperty(object, objectOf(type, 3), patchType, async (body, patch, kind) => {
         const creation = server.send("POST", refOf(definition), body);
         // Pods wait a moment for a service account that may be about to come.
         await server.clock.advance(1000);
         const answers = [await creation];
-        const document = kind === "json-patch+json" ? [{ op: "add", path: "/spec", value: patch }] : patch;
         const name = String(answers[0]?.body.metadata?.name ?? "fuzz");
+        const isApply = kind === "apply-patch+yaml";
+        const { apiVersion, kind: of } = body as KubernetesObject;
+        const metadata = { ...(patch as unknown as KubernetesObject).metadata, name };
+        const added = [{ op: "add", path: "/spec", value: patch }];
+        const applied = { ...(patch as object), apiVersion, kind: of, metadata };
+        const document = isApply ? applied : kind === "json-patch+json" ? added : patch;
+        const query = isApply ? "?fieldManager=fuzz&force=true" : "";
         answers.push(
-          await server.send("PATCH", refOf(definition, name), document, {
+          await server.send("PATCH", `${refOf(definition, name)}${query}`, document, {
             "content-type": `application/${kind}`,
           }),
           await server.send("PUT", refOf(definition, name), body),

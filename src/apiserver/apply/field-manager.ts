@@ -7,6 +7,7 @@ import {
   badRequest,
   formatTime,
   hasType,
+  isObject,
   type JsonSchema,
   type KubernetesObject,
   type metav1,
@@ -141,6 +142,14 @@ function managersBefore(
   if (isReset(requested)) return [];
   const parsed = parseManagers(requested);
   return parsed && parsed.length > 0 ? parsed : storedManagers(stored);
+}
+
+/** What somebody else has written, in the one form that is stored; undefined if it means nothing. */
+export function canonicalOwners(
+  entries: readonly metav1.ManagedFieldsEntry[],
+): metav1.ManagedFieldsEntry[] | undefined {
+  const managers = entries.every((entry) => isObject(entry)) ? parseManagers(entries) : undefined;
+  return managers && encodeManagers(managers);
 }
 
 /** The object that an applied configuration makes of the live one, owners included. Throws a 400 or the 409. */

@@ -1,6 +1,6 @@
 /** The owners of an object's fields, as a write leaves them. https://kubernetes.io/docs/reference/using-api/server-side-apply/ */
 import { type KubernetesObject, type metav1, type ResourceDefinition, sameJson } from "#api";
-import { type ManagedKind, trackUpdate } from "../apply/index.ts";
+import { canonicalOwners, type ManagedKind, trackUpdate } from "../apply/index.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { Registry, Target, WriteContext } from "./context.ts";
 
@@ -41,6 +41,20 @@ export function setManagedFields(
   trackUpdate(write, old && shown(old), wanted);
   if (wanted.metadata.managedFields) object.metadata.managedFields = wanted.metadata.managedFields;
   else delete object.metadata.managedFields;
+}
+
+/** A webhook has had the object: owners that mean nothing now are those from before. */
+export function checkOwners(
+  object: KubernetesObject,
+  before: readonly metav1.ManagedFieldsEntry[] | undefined,
+): void {
+  const { metadata } = object;
+  const { managedFields } = metadata;
+  if (managedFields === undefined || managedFields === before) return;
+  const owners = Array.isArray(managedFields) ? canonicalOwners(managedFields) : undefined;
+  if (owners) metadata.managedFields = owners;
+  else if (before) metadata.managedFields = [...before];
+  else delete (metadata as Partial<typeof metadata>).managedFields;
 }
 
 /** A change of nothing but the times of owners is none: it comes of changes that were undone on the way. */

@@ -1,6 +1,7 @@
 /** Lets webhooks have their say on a write, in the order that upstream's admission chain has. */
 import type { KubernetesObject } from "#api";
 import type { Admission, Attributes } from "../admission/admission.ts";
+import { checkOwners } from "./managed-fields.ts";
 
 /**
  * Completes the object: this process' own steps, then webhooks; what they change is completed once more. Reservations
@@ -15,8 +16,10 @@ export async function complete(
   const pending = admission.admit(attributes);
   if (pending) {
     const identity = identityOf(attributes.object);
+    const owners = attributes.object?.metadata.managedFields;
     if (await pending) {
       Object.assign(attributes.object?.metadata ?? {}, identity);
+      if (attributes.object) checkOwners(attributes.object, owners);
       again();
       admission.mutate(attributes);
     }
