@@ -116,6 +116,8 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
         for (const get of Object.values(definition.selectableFields)) expect(typeof get(next)).toBe("string");
         definition.onCreate(next, { nowMs });
         errors.push(...definition.validate(next), ...validateObjectMeta(next.metadata, definition));
+        const warnings = [old, undefined].flatMap((each) => definition.warnings?.(next, each) ?? []);
+        for (const text of warnings) expect(text).not.toMatch(/undefined|\[object/);
         for (const e of errors)
           expect(`${e.field}: ${e.message}`).not.toMatch(/(?<!true or |must be )undefined|\[object/);
       }),

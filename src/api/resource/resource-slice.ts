@@ -123,7 +123,7 @@ export const resourceSlices = defineResource<resourcev1.ResourceSlice>({
   onUpdate: (slice, _old, { nowMs }) => stampTaints(slice, nowMs),
   validate: ({ spec }) => validateSpec(spec, undefined),
   validateUpdate: ({ spec }, old) => validateSpec(spec, old.spec),
-  warnings: ({ spec: { driver } }: Slice) =>
+  warnings: ({ spec: { driver = "" } }: Slice) =>
     driver === driver.toLowerCase()
       ? []
       : [
