@@ -9,6 +9,7 @@ export interface Quantity {
   readonly format: "BinarySI" | "DecimalSI" | "DecimalExponent";
 }
 
+const zero: Quantity = { nanos: 0n, format: "DecimalSI" };
 const decimalSuffixes = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 const binarySuffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const billion = 1_000_000_000n;
@@ -17,16 +18,32 @@ const digitsMax = 64;
 const pattern = /^([+-]?)(\d*)(?:\.(\d*))?(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d{1,3})?$/;
 const plain = /^\d{1,9}$/;
 
+/** What one of each suffix is in nanos: enough for whole numbers, and most quantities are. */
+const units: ReadonlyMap<string, Quantity> = new Map([
+  ...decimalSuffixes.map(
+    (suffix, i) => [suffix, { nanos: 1000n ** BigInt(i), format: "DecimalSI" }] as const,
+  ),
+  ...binarySuffixes
+    .map((suffix, i) => [suffix, { nanos: 1024n ** BigInt(i) * billion, format: "BinarySI" }] as const)
+    .slice(1),
+]);
+
 export const quantityError =
   "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /** Undefined when the text is no quantity. */
 export function parseQuantity(input: string | number): Quantity | undefined {
+  if (input === 0) return zero;
   const text = typeof input === "number" ? String(input) : input.trim();
   const match = text.length <= digitsMax + 8 ? pattern.exec(text) : null;
   if (!match) return undefined;
   const [, sign, whole = "", fraction = "", suffix = ""] = match;
   if (whole === "" && fraction === "") return undefined;
+  const unit = fraction === "" ? units.get(suffix) : undefined;
+  if (unit) {
+    const nanos = BigInt(whole) * unit.nanos;
+    return { nanos: sign === "-" ? -nanos : nanos, format: unit.format };
+  }
   const { multiplier, exponent, format } = scaleOf(suffix);
   const digits = BigInt(whole + fraction) * multiplier;
   const shift = exponent - fraction.length + 9;
@@ -92,6 +109,7 @@ export function canonicalQuantity(input: string | number): string | undefined {
 }
 
 export function compareQuantities(a: string | number, b: string | number): number {
+  if (a === b) return 0;
   const left = parseQuantity(a)?.nanos ?? 0n;
   const right = parseQuantity(b)?.nanos ?? 0n;
   return left < right ? -1 : left > right ? 1 : 0;
@@ -99,8 +117,8 @@ export function compareQuantities(a: string | number, b: string | number): numbe
 
 /** The sum, in the format of the first that is not zero. */
 export function addQuantities(a: string | number, b: string | number): string {
-  const left = parseQuantity(a) ?? { nanos: 0n, format: "DecimalSI" as const };
-  const right = parseQuantity(b) ?? { nanos: 0n, format: "DecimalSI" as const };
+  const left = parseQuantity(a) ?? zero;
+  const right = parseQuantity(b) ?? zero;
   return formatQuantity({
     nanos: left.nanos + right.nanos,
     format: left.nanos === 0n ? right.format : left.format,
