@@ -120,6 +120,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   try {
     const upgrade: FrontOptions["upgrade"] = async (request, message, socket, head) => {
       await pipeline.admitConnect(request);
+      if (await aggregator.upgrade(request, socket, head)) return;
       if (await proxy.upgrade(request, socket, head)) return;
       await nodes.upgrade(storage, request, message, socket, head);
     };

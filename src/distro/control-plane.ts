@@ -59,6 +59,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     tokens: options.tokens ?? [],
     extensions: options.extensions ?? [],
     components: controllers,
+    frontProxy: credentials.frontProxy,
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
   });
   started.push(apiServer);

@@ -18,6 +18,8 @@ export interface Credentials {
   admin: KeyPair;
   /** Signs service account tokens. */
   serviceAccountKey: KeyPair;
+  /** What the API server shows to servers that it aggregates, and the authority that signs nothing else. */
+  frontProxy: KeyPair & { ca: string };
 }
 
 /** What a node needs of them: the authority's key stays with the server. */
@@ -31,7 +33,9 @@ export type CredentialConfig = Pick<ClusterConfig, "nodeName" | "nodeAddress" | 
 /** A certificate with less than this left is made again at start. */
 const renewBeforeMs = 120 * 24 * 3600 * 1000;
 
-type Leaf = Exclude<keyof Credentials, "ca">;
+type Leaf = Exclude<keyof Credentials, "ca" | "frontProxy">;
+
+const frontProxySubject: Subject = { commonName: "front-proxy-client", use: "client" };
 
 function subjects(config: CredentialConfig): Record<Leaf, Subject> {
   const service = [
@@ -75,6 +79,7 @@ export async function createCredentials(world: World, config: CredentialConfig):
   );
   return {
     ca: { cert: authority.cert, key: authority.key },
+    frontProxy: await createFrontProxy(world),
     ...(Object.fromEntries(made) as Record<Leaf, KeyPair>),
   };
 }
@@ -96,7 +101,34 @@ export async function loadCredentials(
       stored && keep ? stored : await writePair(dir, name, await (await authority()).issue(subject));
   }
   const ca = await readPair(dir, "ca");
-  return { ca: ca ?? (await authority()), ...(out as Record<Leaf, KeyPair>) };
+  const frontProxy = await loadFrontProxy(world, dir);
+  return { ca: ca ?? (await authority()), frontProxy, ...(out as Record<Leaf, KeyPair>) };
+}
+
+/** An authority of its own: nobody else can get a certificate of it, and play anybody with it. */
+async function createFrontProxy(world: World): Promise<Credentials["frontProxy"]> {
+  const { createAuthority } = await import("./certificates.ts");
+  const authority = await createAuthority(world, "knarr-front-proxy-ca");
+  return { ...(await authority.issue(frontProxySubject)), ca: authority.cert };
+}
+
+async function loadFrontProxy(world: World, dir: string): Promise<Credentials["frontProxy"]> {
+  const stored = await readPair(dir, "frontProxy");
+  const authority = await readOptional(join(dir, "frontProxyCa.crt"));
+  if (stored && authority && isGood(world, stored, frontProxySubject)) return { ...stored, ca: authority };
+  const made = await createFrontProxy(world);
+  await writeFile(join(dir, "frontProxyCa.crt"), made.ca, { mode: 0o600 });
+  await writePair(dir, "frontProxy", made);
+  return made;
+}
+
+async function readOptional(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** Those of a node that has joined, if it has. */

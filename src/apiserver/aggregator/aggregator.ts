@@ -3,20 +3,25 @@
  * passed on to it while it is well.
  * https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/apiserver-aggregation/
  */
+import type { Duplex } from "node:stream";
 import {
   type apiregistrationv1,
   apiServices,
   availableCondition,
+  endpointSlices,
+  endpoints,
   groupPriorityOf,
   isStatus,
   type KubernetesObject,
   type ResourceDefinition,
   StatusError,
   sameJson,
+  services,
   versionPriorityOf,
   withApiServiceCondition,
 } from "#api";
 import type { Timer } from "#base";
+import type { CachedObject } from "../cache/cached-object.ts";
 import { keyPrefix } from "../cache/keys.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { ApiRequest, ApiResponse } from "../http/exchange.ts";
@@ -54,7 +59,8 @@ export class Aggregator {
   readonly #registry: Registry;
   readonly #proxy: AggregatorProxy;
   readonly #remotes = new Map<string, Remote>();
-  readonly #checking = new Set<string>();
+  /** True: what is being checked has changed meanwhile. */
+  readonly #checking = new Map<string, boolean>();
   #changes = 0;
   #timer: Timer | undefined;
   #stopListening: (() => void)[] = [];
@@ -83,6 +89,11 @@ export class Aggregator {
         if (current) this.#take(current.parse() as apiregistrationv1.APIService);
         else if (previous) this.#forget(previous.parse() as apiregistrationv1.APIService);
       }),
+      ...[services, endpoints, endpointSlices].map((type) =>
+        storage.cache(type as ResourceDefinition).listen(({ current, previous }) => {
+          if (this.#remotes.size > 0) this.#checkBehind((current ?? previous)!);
+        }),
+      ),
       storage.resources.listen(() => void this.#keepLocal().catch((error) => this.#complain(error))),
     ];
     await this.#keepLocal();
@@ -98,10 +109,23 @@ export class Aggregator {
 
   /** Undefined for what is of this server, or of nobody. */
   pass(request: ApiRequest): Promise<ApiResponse> | undefined {
-    const [, group, version] = remotePath.exec(request.path) ?? [];
-    if (group === undefined || version === undefined || this.#isOwn(group, version)) return undefined;
-    const remote = this.#remotes.get(`${group}/${version}`);
+    const remote = this.#remoteOf(request);
     return remote && this.#forward(remote, request);
+  }
+
+  /** True when it took the connection over. */
+  async upgrade(request: ApiRequest, client: Duplex, head: Buffer): Promise<boolean> {
+    const remote = this.#remoteOf(request);
+    if (!remote) return false;
+    if (!remote.isAvailable) throw unavailable();
+    await this.#proxy.tunnel(remote.service, request, client, head);
+    return true;
+  }
+
+  #remoteOf({ path }: ApiRequest): Remote | undefined {
+    const [, group, version] = remotePath.exec(path) ?? [];
+    if (group === undefined || version === undefined || this.#isOwn(group, version)) return undefined;
+    return this.#remotes.get(`${group}/${version}`);
   }
 
   #isOwn(group: string, version: string): boolean {
@@ -111,8 +135,7 @@ export class Aggregator {
   }
 
   async #forward(remote: Remote, request: ApiRequest): Promise<ApiResponse> {
-    if (!remote.isAvailable)
-      throw StatusError.of(503, "ServiceUnavailable", "service unavailable", { retryAfterSeconds: 1 });
+    if (!remote.isAvailable) throw unavailable();
     return this.#proxy.forward(remote.service, request);
   }
 
@@ -135,6 +158,16 @@ export class Aggregator {
     if (this.#remotes.delete(`${spec?.group ?? ""}/${spec?.version ?? ""}`)) this.#changes++;
   }
 
+  /** Something of this name changed: whoever is reached through it may be back, or gone. */
+  #checkBehind(object: CachedObject): void {
+    const { namespace } = object;
+    const name = object.facts.labels?.["kubernetes.io/service-name"] ?? object.name;
+    for (const [id, { service }] of this.#remotes) {
+      const target = service.spec.service;
+      if (target?.name === name && target.namespace === namespace) this.#check(id);
+    }
+  }
+
   #checkAll(): void {
     for (const id of this.#remotes.keys()) this.#check(id);
   }
@@ -142,12 +175,19 @@ export class Aggregator {
   /** One check at a time for each. */
   #check(id: string): void {
     const remote = this.#remotes.get(id);
-    if (!remote || this.#checking.has(id)) return;
-    this.#checking.add(id);
+    if (!remote || this.#checking.has(id)) {
+      if (remote) this.#checking.set(id, true);
+      return;
+    }
+    this.#checking.set(id, false);
     check(this.#registry.storage, this.#proxy, remote.service)
       .then((verdict) => this.#note(id, remote.service, verdict))
       .catch((error) => this.#complain(error))
-      .finally(() => this.#checking.delete(id));
+      .finally(() => {
+        const again = this.#checking.get(id);
+        this.#checking.delete(id);
+        if (again) this.#check(id);
+      });
   }
 
   async #note(id: string, service: Readonly<apiregistrationv1.APIService>, verdict: Verdict): Promise<void> {
@@ -203,6 +243,10 @@ export class Aggregator {
     if (isStatus(error, "NotFound") || isStatus(error, "Conflict")) return;
     this.#registry.world.log.warn({ err: error }, "an APIService could not be kept; it is tried again");
   }
+}
+
+function unavailable(): StatusError {
+  return StatusError.of(503, "ServiceUnavailable", "service unavailable", { retryAfterSeconds: 1 });
 }
 
 function ignoring(reason: "AlreadyExists"): (error: unknown) => void {

@@ -5,11 +5,13 @@
  */
 import type { ClientRequest, IncomingMessage as Message } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
+import type { Duplex } from "node:stream";
 import { type apiregistrationv1, serviceUnavailable } from "#api";
 import { messageOf } from "#base";
 import type { ApiRequest, ApiResponse } from "../http/exchange.ts";
-import { requestHeaders, responseHeaders } from "../proxy/headers.ts";
+import { requestHeaders, responseHeaders, upgradeHeaders } from "../proxy/headers.ts";
 import { endpointOf } from "../proxy/location.ts";
+import { Tunnels } from "../proxy/tunnel.ts";
 import type { Storage } from "../registry/storage.ts";
 import type { User } from "../user.ts";
 
@@ -26,6 +28,7 @@ export class AggregatorProxy {
   readonly #storage: Storage;
   readonly #frontProxy: FrontProxy | undefined;
   readonly #agents = new Map<string, Agent>();
+  readonly #tunnels = new Tunnels();
 
   constructor(storage: Storage, frontProxy: FrontProxy | undefined) {
     this.#storage = storage;
@@ -33,6 +36,11 @@ export class AggregatorProxy {
   }
 
   close(): void {
+    this.#tunnels.close();
+    this.#endAgents();
+  }
+
+  #endAgents(): void {
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }
@@ -62,6 +70,20 @@ export class AggregatorProxy {
       });
       outgoing.end(body);
     });
+  }
+
+  /** A raw tunnel once the other server has agreed. */
+  tunnel(
+    service: Readonly<apiregistrationv1.APIService>,
+    request: ApiRequest,
+    client: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    const { headers, method, path, rawQuery, user } = request;
+    const target = rawQuery ? `${path}?${rawQuery}` : path;
+    const passed = upgradeHeaders(headers, path);
+    const outgoing = this.dial(service, { method, path: target, headers: passed, user });
+    return this.#tunnels.open(outgoing, client, head, unreachable);
   }
 
   /** Throws 503 where nobody is there to be asked. */
@@ -95,7 +117,7 @@ export class AggregatorProxy {
     const id = `${insecureSkipTLSVerify} ${caBundle}`;
     const known = this.#agents.get(id);
     if (known) return known;
-    if (this.#agents.size >= agentsMax) this.close();
+    if (this.#agents.size >= agentsMax) this.#endAgents();
     const { cert, key } = this.#frontProxy ?? {};
     const agent = new Agent({
       keepAlive: true,
