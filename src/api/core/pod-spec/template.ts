@@ -95,16 +95,29 @@ export function validateReplicaCounts(status: Readonly<ReplicaCounts>): FieldErr
   return errors;
 }
 
-/** Deep equality of plain JSON, whatever the order of keys; absent equals undefined. */
+/** Deep equality of plain JSON, whatever the order of keys; absent equals undefined. Every write compares objects by it. */
 export function sameJson(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
-  for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-    if (!sameJson(left[key], right[key])) return false;
+  return Array.isArray(a) ? sameLists(a, b as unknown[]) : sameMaps(a as Json, b as Json);
+}
+
+type Json = Record<string, unknown>;
+
+function sameLists(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!sameJson(a[i], b[i])) return false;
+  return true;
+}
+
+function sameMaps(a: Json, b: Json): boolean {
+  for (const key in a) {
+    // The one name whose absence reads as an object.
+    const other = key === "__proto__" && !Object.hasOwn(b, key) ? undefined : b[key];
+    if (!sameJson(a[key], other)) return false;
   }
+  for (const key in b) if (b[key] !== undefined && !Object.hasOwn(a, key)) return false;
   return true;
 }
 
