@@ -1,19 +1,19 @@
 import { expect, test } from "vitest";
 import type { batchv1 } from "../generated/types/index.ts";
-import { made, texts } from "../testing/said.ts";
+import { errorTexts, make } from "../testing/examples.ts";
 import { jobs } from "./job.ts";
 
 const container = { name: "c", image: "i" };
 const template = { spec: { containers: [container], restartPolicy: "Never" } };
 
 function job(spec: object): batchv1.Job {
-  const object = made(jobs, { spec: { template, ...spec } });
+  const object = make(jobs, { spec: { template, ...spec } });
   jobs.onCreate(object, { nowMs: 0 });
   return object;
 }
 
 function said(spec: object, old?: object): string[] {
-  return texts(old ? jobs.validateUpdate(job(spec), job(old)) : jobs.validate(job(spec)));
+  return errorTexts(old ? jobs.validateUpdate(job(spec), job(old)) : jobs.validate(job(spec)));
 }
 
 const failing = (rule: object) => ({ podFailurePolicy: { rules: [rule] } });

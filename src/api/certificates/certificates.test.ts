@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { authority, leaf, signingRequest, stubRequest } from "../testing/certificates.ts";
-import { made, said, texts } from "../testing/said.ts";
+import { errorsOf, errorTexts, make } from "../testing/examples.ts";
 import {
   certificateSigningRequests,
   keepAllButApproval,
@@ -32,7 +32,7 @@ test.each([
     ],
   ],
 ])("a certificate request: %#", (wrong, errors) => {
-  expect(said(certificateSigningRequests, { spec: wrong }).map((e) => e.split(": supported")[0])).toEqual(
+  expect(errorsOf(certificateSigningRequests, { spec: wrong }).map((e) => e.split(": supported")[0])).toEqual(
     errors,
   );
 });
@@ -41,7 +41,7 @@ const now = Date.UTC(2026, 0, 1);
 const condition = (type: string, status = "True") => ({ type, status, reason: "r" });
 
 function decided(...types: string[]) {
-  const old = made(certificateSigningRequests, { spec, status: {} });
+  const old = make(certificateSigningRequests, { spec, status: {} });
   const object = { ...old, status: { conditions: types.map((type) => condition(type)) } } as typeof old;
   keepAllButApproval(object, old, now);
   return { object, old };
@@ -58,10 +58,10 @@ test("a request is approved or denied, not both, and for good", () => {
     },
   ]);
   const both = decided("Approved", "Denied");
-  expect(texts(validateApproval(both.object, both.old))).toEqual([
+  expect(errorTexts(validateApproval(both.object, both.old))).toEqual([
     'status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive',
   ]);
-  expect(texts(validateApproval(old, object))).toEqual([
+  expect(errorTexts(validateApproval(old, object))).toEqual([
     'status.conditions: Forbidden: updates may not remove a condition of type "Approved"',
   ]);
 });
@@ -70,29 +70,29 @@ test("a signer sets the certificate, once, and decides nothing", () => {
   const { object } = decided("Approved");
   const issued = structuredClone(object);
   issued.status.certificate = Buffer.from(leaf).toString("base64");
-  expect(texts(certificateSigningRequests.validateStatusUpdate(issued, object))).toEqual([]);
+  expect(errorTexts(certificateSigningRequests.validateStatusUpdate(issued, object))).toEqual([]);
   const other = structuredClone(issued);
   other.status.certificate = Buffer.from(authority).toString("base64");
-  expect(texts(certificateSigningRequests.validateStatusUpdate(other, issued))).toEqual([
+  expect(errorTexts(certificateSigningRequests.validateStatusUpdate(other, issued))).toEqual([
     "status.certificate: Forbidden: updates may not modify existing certificate content",
   ]);
   const wrong = structuredClone(object);
   wrong.status.certificate = Buffer.from("text").toString("base64");
-  expect(texts(certificateSigningRequests.validateStatusUpdate(wrong, object))[0]).toContain(
+  expect(errorTexts(certificateSigningRequests.validateStatusUpdate(wrong, object))[0]).toContain(
     "must contain at least one CERTIFICATE PEM block",
   );
 });
 
 test("a trust bundle holds authorities alone, each once", () => {
-  expect(said(clusterTrustBundles, { spec: { trustBundle: authority } })).toEqual([]);
-  expect(said(clusterTrustBundles, { spec: { trustBundle: "" } })).toEqual([
+  expect(errorsOf(clusterTrustBundles, { spec: { trustBundle: authority } })).toEqual([]);
+  expect(errorsOf(clusterTrustBundles, { spec: { trustBundle: "" } })).toEqual([
     'spec.trustBundle: Invalid value: "<value omitted>": at least one trust anchor must be provided',
   ]);
-  expect(said(clusterTrustBundles, { spec: { trustBundle: authority + authority } })[0]).toContain(
+  expect(errorsOf(clusterTrustBundles, { spec: { trustBundle: authority + authority } })[0]).toContain(
     "duplicate trust anchor",
   );
   expect(
-    said(clusterTrustBundles, {
+    errorsOf(clusterTrustBundles, {
       metadata: { name: "x" },
       spec: { trustBundle: authority, signerName: "a.b/c" },
     })[0],
@@ -110,14 +110,14 @@ test("a pod's request proves that the pod has its key", () => {
     nodeUID: "33333333-3333-3333-3333-333333333333",
     stubPKCS10Request: stubRequest,
   };
-  expect(said(podCertificateRequests, { spec: request })).toEqual([]);
-  expect(made(podCertificateRequests, { spec: request }).spec.maxExpirationSeconds).toBe(86_400);
+  expect(errorsOf(podCertificateRequests, { spec: request })).toEqual([]);
+  expect(make(podCertificateRequests, { spec: request }).spec.maxExpirationSeconds).toBe(86_400);
   const broken = Buffer.from(stubRequest, "base64");
   broken[broken.length - 3]! ^= 1;
   expect(
-    said(podCertificateRequests, { spec: { ...request, stubPKCS10Request: broken.toString("base64") } }),
+    errorsOf(podCertificateRequests, { spec: { ...request, stubPKCS10Request: broken.toString("base64") } }),
   ).toHaveLength(1);
-  expect(said(podCertificateRequests, { spec: { ...request, maxExpirationSeconds: 60 } })).toEqual([
+  expect(errorsOf(podCertificateRequests, { spec: { ...request, maxExpirationSeconds: 60 } })).toEqual([
     "spec.maxExpirationSeconds: Invalid value: 60: must be in the range [3600, 7862400]",
   ]);
 });

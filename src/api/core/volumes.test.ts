@@ -1,24 +1,24 @@
 /** Persistent volumes and the claims on them. */
 import { expect, test } from "vitest";
-import { made, said, texts } from "../testing/said.ts";
+import { changeErrorsOf, errorsOf, errorTexts, make } from "../testing/examples.ts";
 import { persistentVolumes } from "./persistent-volume.ts";
 import { persistentVolumeClaims } from "./persistent-volume-claim.ts";
 
 const volume = { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/data" } };
 
 test("a volume is kept by default, a claim is of a file system", () => {
-  expect(made(persistentVolumes, { spec: volume })).toMatchObject({
+  expect(make(persistentVolumes, { spec: volume })).toMatchObject({
     spec: { persistentVolumeReclaimPolicy: "Retain", volumeMode: "Filesystem", hostPath: { type: "" } },
     status: { phase: "Pending" },
   });
-  expect(made(persistentVolumeClaims, { spec: {} })).toMatchObject({
+  expect(make(persistentVolumeClaims, { spec: {} })).toMatchObject({
     spec: { volumeMode: "Filesystem" },
     status: { phase: "Pending" },
   });
 });
 
 test.each([
-  [{ ...volume, hostPath: undefined }, ["spec: Required value: must specify a volume type"]],
+  [{ ...volume, hostPath: null }, ["spec: Required value: must specify a volume type"]],
   [
     { ...volume, nfs: { server: "s", path: "/p" } },
     ["spec.nfs: Forbidden: may not specify more than 1 volume type"],
@@ -53,19 +53,19 @@ test.each([
     ["spec.hostPath.path: Invalid value: \"/a/../b\": must not contain '..'"],
   ],
   [
-    { ...volume, hostPath: undefined, local: { path: "/disk" } },
+    { ...volume, hostPath: null, local: { path: "/disk" } },
     ["spec.nodeAffinity: Required value: Local volume requires node affinity"],
   ],
-  [{ ...volume, hostPath: undefined, csi: { driver: "d" } }, ["spec.csi.volumeHandle: Required value"]],
+  [{ ...volume, hostPath: null, csi: { driver: "d" } }, ["spec.csi.volumeHandle: Required value"]],
 ])("a volume: %j", (spec, errors) => {
-  expect(said(persistentVolumes, { spec })).toEqual(errors);
+  expect(errorsOf(persistentVolumes, { spec })).toEqual(errors);
 });
 
 test("a volume keeps its source", () => {
-  const [error] = said(
+  const [error] = changeErrorsOf(
     persistentVolumes,
-    { spec: { ...volume, hostPath: { path: "/other" } } },
     { spec: volume },
+    { spec: { ...volume, hostPath: { path: "/other" } } },
   );
   expect(error).toContain(
     "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
@@ -98,7 +98,7 @@ test.each([
     ],
   ],
 ])("a claim: %j", (spec, errors) => {
-  const found = said(persistentVolumeClaims, { spec });
+  const found = errorsOf(persistentVolumeClaims, { spec });
   expect(found.slice(0, errors.length)).toEqual(errors);
 });
 
@@ -111,24 +111,26 @@ test("a bound claim grows, and changes nothing else", () => {
     ...bound,
     spec: { ...bound.spec, resources: { requests: { storage } } },
   });
-  expect(said(persistentVolumeClaims, sized("2Gi"), bound)).toEqual([]);
-  expect(said(persistentVolumeClaims, sized("1Mi"), bound)).toEqual([
+  expect(changeErrorsOf(persistentVolumeClaims, bound, sized("2Gi"))).toEqual([]);
+  expect(changeErrorsOf(persistentVolumeClaims, bound, sized("1Mi"))).toEqual([
     "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
   ]);
   const moved = { ...bound, spec: { ...bound.spec, accessModes: ["ReadWriteMany"] } };
-  expect(said(persistentVolumeClaims, moved, bound)[0]).toContain(
+  expect(changeErrorsOf(persistentVolumeClaims, bound, moved)[0]).toContain(
     "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
   );
-  expect(said(persistentVolumeClaims, { spec: { ...claim, volumeName: "v" } }, { spec: claim })).toEqual([]);
+  expect(
+    changeErrorsOf(persistentVolumeClaims, { spec: claim }, { spec: { ...claim, volumeName: "v" } }),
+  ).toEqual([]);
 });
 
 test("a source given in one way is there in the other", () => {
   const dataSource = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "s" };
-  const object = made(persistentVolumeClaims, { spec: { ...claim, dataSource } });
+  const object = make(persistentVolumeClaims, { spec: { ...claim, dataSource } });
   persistentVolumeClaims.onCreate(object, { nowMs: 0 });
   expect(object.spec.dataSourceRef).toEqual(dataSource);
-  const other = made(persistentVolumeClaims, {
+  const other = make(persistentVolumeClaims, {
     spec: { ...claim, dataSource, dataSourceRef: { ...dataSource, name: "t" } },
   });
-  expect(texts(persistentVolumeClaims.validate(other))[0]).toContain("must match dataSourceRef");
+  expect(errorTexts(persistentVolumeClaims.validate(other))[0]).toContain("must match dataSourceRef");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { events } from "../core/event.ts";
-import { made, said } from "../testing/said.ts";
+import { changeErrorsOf, errorsOf, make } from "../testing/examples.ts";
 import { eventsV1 } from "./event.ts";
 
 const regarding = { kind: "Pod", name: "p", namespace: "d" };
@@ -16,7 +16,7 @@ const event = {
 
 test("the same object under clearer names", () => {
   const draft = { ...event, note: "so it is", deprecatedCount: 2, deprecatedSource: { component: "c" } };
-  const stored = eventsV1.storedAs!.toStored(made(eventsV1, draft));
+  const stored = eventsV1.storedAs!.toStored(make(eventsV1, draft));
   expect(stored).toMatchObject({
     apiVersion: "v1",
     involvedObject: regarding,
@@ -41,7 +41,7 @@ test.each([
     ["action: Required value", 'reason: Invalid value: "": can have at most 128 characters'],
   ],
   [
-    { reportingInstance: undefined, note: "n".repeat(1025) },
+    { reportingInstance: null, note: "n".repeat(1025) },
     ["reportingInstance: Required value", 'message: Invalid value: "": can have at most 1024 characters'],
   ],
   [
@@ -49,20 +49,20 @@ test.each([
     ['involvedObject.namespace: Invalid value: "": does not match event.namespace'],
   ],
 ])("an event: %#", (rest, errors) => {
-  expect(said(eventsV1, { ...event, ...rest })).toEqual(errors);
+  expect(errorsOf(eventsV1, { ...event, ...rest })).toEqual(errors);
 });
 
 test("an event is written once: only its series goes on", () => {
   const series = { count: 2, lastObservedTime: "2026-01-02T03:00:00.000000Z" };
-  expect(said(eventsV1, { ...event, series }, event)).toEqual([]);
-  expect(said(eventsV1, { ...event, reason: "Other" }, event)).toEqual([
+  expect(changeErrorsOf(eventsV1, event, { ...event, series })).toEqual([]);
+  expect(changeErrorsOf(eventsV1, event, { ...event, reason: "Other" })).toEqual([
     'reason: Invalid value: "Other": field is immutable',
   ]);
 });
 
 test("events of the older shape stand where their object is", () => {
-  expect(said(events, { involvedObject: regarding })).toEqual([]);
-  expect(said(events, { involvedObject: { ...regarding, namespace: "other" } })).toEqual([
+  expect(errorsOf(events, { involvedObject: regarding })).toEqual([]);
+  expect(errorsOf(events, { involvedObject: { ...regarding, namespace: "other" } })).toEqual([
     'involvedObject.namespace: Invalid value: "other": does not match event.namespace',
   ]);
 });

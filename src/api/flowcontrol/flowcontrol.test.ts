@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { made, said } from "../testing/said.ts";
+import { errorsOf, make } from "../testing/examples.ts";
 import {
   mandatoryFlowSchemas,
   mandatoryPriorityLevels,
@@ -17,13 +17,13 @@ const spec = { priorityLevelConfiguration: { name: "global-default" }, rules: [r
 
 test("everything that a cluster starts with is valid", () => {
   for (const { name, spec } of [...mandatoryPriorityLevels, ...suggestedPriorityLevels])
-    expect([name, said(priorityLevelConfigurations, { metadata: { name }, spec })]).toEqual([name, []]);
+    expect([name, errorsOf(priorityLevelConfigurations, { metadata: { name }, spec })]).toEqual([name, []]);
   for (const { name, spec } of [...mandatoryFlowSchemas, ...suggestedFlowSchemas])
-    expect([name, said(flowSchemas, { metadata: { name }, spec })]).toEqual([name, []]);
+    expect([name, errorsOf(flowSchemas, { metadata: { name }, spec })]).toEqual([name, []]);
 });
 
 test("a flow schema stands in the middle unless it says where", () => {
-  expect(made(flowSchemas, { spec }).spec.matchingPrecedence).toBe(1000);
+  expect(make(flowSchemas, { spec }).spec.matchingPrecedence).toBe(1000);
 });
 
 test.each([
@@ -60,7 +60,7 @@ test.each([
     ["spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User'"],
   ],
 ])("a flow schema: %j", (wrong, errors) => {
-  expect(said(flowSchemas, { spec: wrong })).toEqual(errors);
+  expect(errorsOf(flowSchemas, { spec: wrong })).toEqual(errors);
 });
 
 const limited = (rest: object) => ({ type: "Limited", limited: rest });
@@ -87,7 +87,7 @@ test.each([
     ],
   ],
 ])("a priority level: %j", (wrong, errors) => {
-  const found = said(priorityLevelConfigurations, { spec: wrong });
+  const found = errorsOf(priorityLevelConfigurations, { spec: wrong });
   expect(found.map((e) => e.replaceAll("\\", ""))).toEqual(errors);
 });
 
@@ -97,7 +97,7 @@ test("the two that must be stay as they are", () => {
     type: "Limited",
     limited: { nominalConcurrencyShares: 1, lendablePercent: 0, ...reject },
   };
-  expect(said(priorityLevelConfigurations, { metadata: { name: exempt!.name }, spec: changed })).not.toEqual(
-    [],
-  );
+  expect(
+    errorsOf(priorityLevelConfigurations, { metadata: { name: exempt!.name }, spec: changed }),
+  ).not.toEqual([]);
 });

@@ -19,7 +19,7 @@ const pattern = /^([+-]?)(\d*)(?:\.(\d*))?(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-
 const plain = /^\d{1,9}$/;
 
 /** What one of each suffix is in nanos: enough for whole numbers, and most quantities are. */
-const units: ReadonlyMap<string, Quantity> = new Map([
+const units: ReadonlyMap<string, Quantity> = new Map<string, Quantity>([
   ...decimalSuffixes.map(
     (suffix, i) => [suffix, { nanos: 1000n ** BigInt(i), format: "DecimalSI" }] as const,
   ),

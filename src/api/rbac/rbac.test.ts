@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { made, said } from "../testing/said.ts";
+import { changeErrorsOf, errorsOf, make } from "../testing/examples.ts";
 import { clusterRoles } from "./cluster-role.ts";
 import { clusterRoleBindings } from "./cluster-role-binding.ts";
 import { roles } from "./role.ts";
@@ -24,16 +24,16 @@ test.each([
     ],
   ],
 ])("a rule of a Role: %j", (wrong, errors) => {
-  expect(said(roles, { rules: [wrong] })).toEqual(errors);
+  expect(errorsOf(roles, { rules: [wrong] })).toEqual(errors);
 });
 
 test("a ClusterRole may name paths, alone", () => {
   const paths = { verbs: ["get"], nonResourceURLs: ["/healthz"] };
-  expect(said(clusterRoles, { rules: [paths] })).toEqual([]);
-  expect(said(clusterRoles, { rules: [{ ...rule, ...paths }] })).toEqual([
+  expect(errorsOf(clusterRoles, { rules: [paths] })).toEqual([]);
+  expect(errorsOf(clusterRoles, { rules: [{ ...rule, ...paths }] })).toEqual([
     'rules[0].nonResourceURLs: Invalid value: ["/healthz"]: rules cannot apply to both regular resources and non-resource URLs',
   ]);
-  expect(said(clusterRoles, { rules: null, aggregationRule: { clusterRoleSelectors: [] } })).toEqual([
+  expect(errorsOf(clusterRoles, { rules: null, aggregationRule: { clusterRoleSelectors: [] } })).toEqual([
     "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil",
   ]);
 });
@@ -43,7 +43,7 @@ test("subjects know the group of their kind", () => {
     { kind: "User", name: "a" },
     { kind: "ServiceAccount", name: "b", namespace: "d" },
   ];
-  const [user, account] = made(roleBindings, { subjects, roleRef: role }).subjects!;
+  const [user, account] = make(roleBindings, { subjects, roleRef: role }).subjects!;
   expect([user!.apiGroup, account!.apiGroup]).toEqual(["rbac.authorization.k8s.io", undefined]);
 });
 
@@ -60,15 +60,15 @@ test.each([
   ],
 ])("a subject: %j", (subject, errors) => {
   expect(
-    said(clusterRoleBindings, { subjects: [subject], roleRef: { ...role, kind: "ClusterRole" } }),
+    errorsOf(clusterRoleBindings, { subjects: [subject], roleRef: { ...role, kind: "ClusterRole" } }),
   ).toEqual(errors);
 });
 
 test("a binding keeps its role, and a ClusterRoleBinding knows ClusterRoles alone", () => {
-  expect(said(roleBindings, { roleRef: { ...role, name: "other" } }, { roleRef: role })).toEqual([
+  expect(changeErrorsOf(roleBindings, { roleRef: role }, { roleRef: { ...role, name: "other" } })).toEqual([
     'roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"other"}: cannot change roleRef',
   ]);
-  expect(said(clusterRoleBindings, { roleRef: role })).toEqual([
+  expect(errorsOf(clusterRoleBindings, { roleRef: role })).toEqual([
     'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"',
   ]);
 });

@@ -1,7 +1,7 @@
 /** What may change of a pod: its amounts, its gates, its ephemeral containers and its status. */
 import { expect, test } from "vitest";
 import type { corev1 } from "../../generated/types/index.ts";
-import { made, said, texts } from "../../testing/said.ts";
+import { changeErrorsOf, errorsOf, errorTexts, make } from "../../testing/examples.ts";
 import { pods } from "../pod.ts";
 import { keepAllButResources, validateResize } from "./resize.ts";
 import { keepAllButEphemeralContainers, validateEphemeralContainersUpdate } from "./validate-pod.ts";
@@ -10,7 +10,7 @@ const main = { name: "main", image: "nginx" };
 type Amounts = corev1.ResourceRequirements;
 
 function pod(spec: object, rest: object = {}): corev1.Pod {
-  return made(pods, { spec: { containers: [main], ...spec }, ...rest });
+  return make(pods, { spec: { containers: [main], ...spec }, ...rest });
 }
 
 function resized(before: Amounts, after: Amounts, spec: object = {}): string[] {
@@ -18,7 +18,7 @@ function resized(before: Amounts, after: Amounts, spec: object = {}): string[] {
   const object = pod({ containers: [{ ...main, image: "other", resources: after }], ...spec });
   keepAllButResources(object, old);
   expect(object.spec.containers[0]!.image).toBe("nginx");
-  return texts(validateResize(object, old));
+  return errorTexts(validateResize(object, old));
 }
 
 test.each<[Amounts, Amounts, string[]]>([
@@ -60,16 +60,16 @@ test("ephemeral containers are added, and stay", () => {
   const object = pod({ ephemeralContainers: [look], nodeName: "elsewhere" });
   keepAllButEphemeralContainers(object, old);
   expect(object.spec.nodeName).toBeUndefined();
-  expect(texts(validateEphemeralContainersUpdate(object, old))).toEqual([]);
-  expect(texts(validateEphemeralContainersUpdate(old, object))).toEqual([
+  expect(errorTexts(validateEphemeralContainersUpdate(object, old))).toEqual([]);
+  expect(errorTexts(validateEphemeralContainersUpdate(old, object))).toEqual([
     'spec.ephemeralContainers: Forbidden: existing ephemeral containers "look" may not be removed\n',
   ]);
   const twice = pod({ ephemeralContainers: [{ ...look, name: "main", ports: [{ containerPort: 1 }] }] });
-  expect(texts(validateEphemeralContainersUpdate(twice, old))).toEqual([
+  expect(errorTexts(validateEphemeralContainersUpdate(twice, old))).toEqual([
     "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
     'spec.ephemeralContainers[0].name: Duplicate value: "main"',
   ]);
-  expect(said(pods, { spec: { containers: [main], ephemeralContainers: [look] } })).toEqual([
+  expect(errorsOf(pods, { spec: { containers: [main], ephemeralContainers: [look] } })).toEqual([
     "spec.ephemeralContainers: Forbidden: cannot be set on create",
   ]);
 });
@@ -79,14 +79,14 @@ const gates = [{ name: "a.b/c" }];
 test("gates open and never close; behind them a pod may still narrow its nodes", () => {
   const gated = { spec: { containers: [main], schedulingGates: gates } };
   const open = { spec: { containers: [main] } };
-  expect(said(pods, open, gated)).toEqual([]);
-  expect(said(pods, gated, open)[0]).toContain(
+  expect(changeErrorsOf(pods, gated, open)).toEqual([]);
+  expect(changeErrorsOf(pods, open, gated)[0]).toContain(
     "only deletion is allowed, but found new scheduling gate 'a.b/c'",
   );
   const narrowed = { spec: { ...gated.spec, nodeSelector: { zone: "a" } } };
-  expect(said(pods, narrowed, gated)).toEqual([]);
-  expect(said(pods, gated, narrowed)[0]).toContain("spec.nodeSelector");
-  expect(said(pods, { spec: { ...open.spec, nodeSelector: { zone: "a" } } }, open)).not.toEqual([]);
+  expect(changeErrorsOf(pods, gated, narrowed)).toEqual([]);
+  expect(changeErrorsOf(pods, narrowed, gated)[0]).toContain("spec.nodeSelector");
+  expect(changeErrorsOf(pods, open, { spec: { ...open.spec, nodeSelector: { zone: "a" } } })).not.toEqual([]);
 });
 
 test("a pod's own amounts cover its containers'", () => {
@@ -94,7 +94,8 @@ test("a pod's own amounts cover its containers'", () => {
     resources,
     containers: [{ ...main, resources: own }],
   });
-  const errors = (resources: Amounts, own: Amounts = {}) => texts(pods.validate(pod(spec(resources, own))));
+  const errors = (resources: Amounts, own: Amounts = {}) =>
+    errorTexts(pods.validate(pod(spec(resources, own))));
   expect(errors({ requests: { cpu: "2" }, limits: { cpu: "3" } }, { requests: { cpu: "1" } })).toEqual([]);
   expect(errors({ requests: { cpu: "1" } }, { requests: { cpu: "2" } })).toEqual([
     'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 2',
@@ -105,7 +106,9 @@ test("a pod's own amounts cover its containers'", () => {
 test("a status keeps the node that was promised, and names its addresses once", () => {
   const old = pod({ nodeName: "n" }, { status: { phase: "Running" } });
   const told = (status: object) =>
-    texts(pods.validateStatusUpdate({ ...old, status: { ...old.status, ...status } } as corev1.Pod, old));
+    errorTexts(
+      pods.validateStatusUpdate({ ...old, status: { ...old.status, ...status } } as corev1.Pod, old),
+    );
   expect(told({ podIPs: [{ ip: "10.0.0.1" }] })).toEqual([]);
   expect(told({ podIPs: [{ ip: "nowhere" }] })[0]).toContain('status.podIPs[0]: Invalid value: "nowhere"');
   expect(told({ podIPs: [{ ip: "10.0.0.1" }, { ip: "10.0.0.2" }] })[0]).toContain(
