@@ -3,7 +3,7 @@
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting
  */
 import { isObject } from "../meta/decode.ts";
-import { additionalOf, itemsOf, type JsonSchema, propertyOf, someSchema } from "./schema.ts";
+import { additionalOf, itemsOf, type JsonSchema, propertyOf, setOwn, someSchema } from "./schema.ts";
 
 type Schema = Readonly<JsonSchema>;
 
@@ -18,7 +18,7 @@ export function applyDefaults(value: unknown, schema: Schema): void {
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     if (property.default === undefined) continue;
     const isMissing = !Object.hasOwn(value, name) || (value[name] === null && !property.nullable);
-    if (isMissing) value[name] = structuredClone(property.default);
+    if (isMissing) setOwn(value, name, structuredClone(property.default));
   }
   const additional = additionalOf(schema);
   for (const [name, each] of Object.entries(value)) {

@@ -11,6 +11,7 @@ export {
   itemsOf,
   type JsonSchema,
   propertyOf,
+  setOwn,
   someSchema,
   structuralParts,
 } from "./schema.ts";

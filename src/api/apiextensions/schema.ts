@@ -20,6 +20,11 @@ export function propertyOf(schema: Readonly<JsonSchema>, name: string): JsonSche
   return properties && Object.hasOwn(properties, name) ? properties[name] : undefined;
 }
 
+/** Sets an own property under any name: an assignment to `__proto__` would be something else. */
+export function setOwn(object: Record<string, unknown>, name: string, value: unknown): void {
+  Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+}
+
 export const metadataOfResources: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata"]);
 
 export interface SubSchema {

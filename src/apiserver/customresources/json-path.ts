@@ -9,7 +9,9 @@ type Step = (values: readonly unknown[]) => unknown[];
 /** A path finds at most so much: `..` looks everywhere. */
 const resultsMax = 1000;
 
-class PathError extends Error {}
+class PathError extends Error {
+  override name = "PathError";
+}
 
 /** Throws for what is no path. */
 export function parseJsonPath(text: string): JsonPath {

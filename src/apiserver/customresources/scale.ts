@@ -43,10 +43,12 @@ export function scaleOfCustom(
     write(object, replicas) {
       let place = object as unknown as Record<string, unknown>;
       for (const name of path.slice(0, -1)) {
-        if (!isObject(place[name])) place[name] = {};
-        place = place[name] as Record<string, unknown>;
+        const inner = Object.hasOwn(place, name) ? place[name] : undefined;
+        const next = isObject(inner) ? inner : {};
+        if (next !== inner) setOwn(place, name, next);
+        place = next;
       }
-      place[path.at(-1)!] = replicas;
+      setOwn(place, path.at(-1)!, replicas);
     },
   };
 }
