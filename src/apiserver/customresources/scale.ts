@@ -1,5 +1,12 @@
 /** The scale subresource of custom resources. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource */
-import { type apiextensionsv1, invalidObject, isObject, type ResourceDefinition, required } from "#api";
+import {
+  type apiextensionsv1,
+  invalidObject,
+  isObject,
+  type ResourceDefinition,
+  required,
+  setOwn,
+} from "#api";
 import type { CustomScale } from "./custom-definition.ts";
 import { parseJsonPath } from "./json-path.ts";
 
