@@ -5,7 +5,6 @@
  */
 import type { autoscalingv1, JsonSchema, KubernetesObject, ResourceDefinition } from "#api";
 import type { CachedObject } from "../cache/cached-object.ts";
-import type { Schema } from "../openapi/schemas.ts";
 
 export interface CustomVersion {
   /** Names the storage of all versions; the same as long as the CustomResourceDefinition lives. */
@@ -23,7 +22,7 @@ export interface CustomVersion {
   decode(object: Record<string, unknown>): { unknown: string[] };
   readonly scale: CustomScale | undefined;
   /** The schema of one object, for OpenAPI. */
-  openapi(dialect: "v2" | "v3"): Schema;
+  openapi(dialect: "v2" | "v3"): Record<string, unknown>;
   /** What clients of a deprecated version are told. */
   readonly warning: string | undefined;
 }
