@@ -155,3 +155,34 @@ describe.each(resourceDefinitions.map((d) => [d.resource, d] as const))("%s", (_
     );
   });
 });
+
+/** These name what the stored version calls otherwise only where it is whole. */
+const lossy = ["autoscaling/v1", "events.k8s.io/v1"];
+const versions = resourceDefinitions.flatMap((definition) =>
+  definition.storedAs && !lossy.includes(apiVersionOf(definition))
+    ? [[`${apiVersionOf(definition)} ${definition.resource}`, definition, definition.storedAs] as const]
+    : [],
+);
+
+test.each(versions)("%s tells any stored object, and what it tells comes back", (_, definition, storedAs) => {
+  const { definition: stored, fromStored, toStored } = storedAs;
+  const drawn = drawObject(schemaOf(stored.typeName), 0) as fc.Arbitrary<Partial<KubernetesObject>>;
+  fc.assert(
+    fc.property(drawn, (given) => {
+      const object = {
+        metadata: { name: "x" },
+        ...structuredClone(given),
+        apiVersion: apiVersionOf(stored),
+        kind: stored.kind,
+      } as KubernetesObject;
+      decode(stored.typeName, object);
+      stored.defaults(object);
+      const told = fromStored(structuredClone(object));
+      expect(decode(definition.typeName, structuredClone(told)).unknown).toEqual([]);
+      const back = toStored(told as never);
+      stored.defaults(back);
+      expect(back).toEqual(object);
+    }),
+    { numRuns: 100 },
+  );
+});
