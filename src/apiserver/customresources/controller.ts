@@ -55,6 +55,7 @@ export class CustomResources {
   readonly #timers = new Set<Timer>();
   #working: Promise<void> | undefined;
   #stopListening: (() => void) | undefined;
+  #stopped = false;
 
   constructor(registry: Registry, webhooks: WebhookClient) {
     this.#registry = registry;
@@ -70,6 +71,7 @@ export class CustomResources {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#stopListening?.();
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
@@ -77,11 +79,13 @@ export class CustomResources {
   }
 
   #enqueue(name: string): void {
+    if (this.#stopped) return;
     this.#waiting.add(name);
     this.#working ??= this.#work();
   }
 
   #enqueueLater(name: string): void {
+    if (this.#stopped) return;
     const timer = this.#registry.world.clock.after(retryMs, () => {
       this.#timers.delete(timer);
       this.#enqueue(name);
@@ -232,12 +236,11 @@ export class CustomResources {
 
   async #deleteInstances(name: string, { storage: place }: Served): Promise<CachedObject[]> {
     const { storage } = this.#registry;
-    const [definition] = storage.resources.definitions.filter(
-      (each) => each.group === place.group && each.resource === place.resource,
-    );
+    // As they are stored: no webhook has to be there for them to go.
+    const definition = place;
     const all = () => [...storage.cache(place).scan(keyPrefix(place))];
     const selection = { prefix: keyPrefix(place), matches: undefined, isFiltered: false };
-    if (definition && all().length > 0)
+    if (all().length > 0)
       await removeCollection(this.#registry, { definition, namespace: undefined }, context, {}, selection);
     this.#registry.world.log.debug({ name, left: all().length }, "custom resources go with their definition");
     return all();

@@ -26,21 +26,58 @@ export const rawWatchEncoder: WatchEncoder = {
   single: true,
 };
 
+export interface ConvertedView {
+  show(object: CachedObject): CachedObject;
+  encoder: WatchEncoder;
+  /** What the watcher selects by fields of its version. */
+  isSelected: ((object: CachedObject) => boolean) | undefined;
+  /** The watcher knows a state from before. */
+  isResumed: boolean;
+}
+
 export async function* convertedWatch(
   stream: AsyncIterable<Uint8Array>,
-  show: (object: CachedObject) => CachedObject,
-  encoder: WatchEncoder,
+  view: ConvertedView,
 ): AsyncGenerator<Uint8Array> {
   let isFirst = true;
+  const selection = new SeenSelection(view);
   for await (const chunk of stream) {
     const frame = pending.get(chunk as Buffer);
     if (!frame) {
       yield chunk;
       continue;
     }
-    const object = await shown(frame.object, show);
-    yield encoder.encode(frame.type, object, isFirst);
+    const object = await shown(frame.object, view.show);
+    const type = selection.typeOf(frame.type, object);
+    if (!type) continue;
+    yield view.encoder.encode(type, object, isFirst);
     isFirst = false;
+  }
+}
+
+/** Objects enter and leave what a watcher selects; what it was told before is remembered. */
+class SeenSelection {
+  readonly #view: ConvertedView;
+  /** Keys by whether the watcher has them. */
+  readonly #told = new Map<string, boolean>();
+
+  constructor(view: ConvertedView) {
+    this.#view = view;
+  }
+
+  /** Undefined: it is none of the watcher's business. */
+  typeOf(type: WatchEventType, object: CachedObject): WatchEventType | undefined {
+    const { isSelected, isResumed } = this.#view;
+    if (!isSelected) return type;
+    const { key } = object;
+    const matches = isSelected(object);
+    // Of an object that was there before a resumed watch nobody can say: it may have been selected.
+    const was = this.#told.get(key) ?? (isResumed && type !== "ADDED" && (type === "MODIFIED" || matches));
+    const is = type !== "DELETED" && matches;
+    if (type === "DELETED") this.#told.delete(key);
+    else this.#told.set(key, is);
+    if (is) return was ? "MODIFIED" : "ADDED";
+    return was ? "DELETED" : undefined;
   }
 }
 

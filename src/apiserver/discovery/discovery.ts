@@ -2,7 +2,9 @@
  * Discovery documents, built from the resource definitions and nothing else.
  * https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
  */
-import { groupPriorityOf, type ResourceDefinition, type SubresourceDefinition } from "#api";
+import { createHash } from "node:crypto";
+import { groupPriorityOf, type ResourceDefinition, type SubresourceDefinition, storedOf } from "#api";
+import { customOf } from "../customresources/custom-definition.ts";
 
 type Definitions = readonly ResourceDefinition[];
 
@@ -124,7 +126,18 @@ function resourceEntry(d: ResourceDefinition): ApiResource {
     verbs: d.verbs,
     ...(d.shortNames.length > 0 ? { shortNames: d.shortNames } : {}),
     ...(d.categories.length > 0 ? { categories: d.categories } : {}),
+    ...(d.verbs.includes("list") ? { storageVersionHash: storageVersionHash(d) } : {}),
   };
+}
+
+/** Changes with the version that objects are stored in: whoever migrates them looks at it. */
+function storageVersionHash(definition: ResourceDefinition): string {
+  const { group, version, kind } = customOf(definition)?.storage ?? storedOf(definition);
+  return createHash("sha256")
+    .update(`${group}/${version}/${kind}`)
+    .digest()
+    .subarray(0, 8)
+    .toString("base64");
 }
 
 function subresourceEntry(d: ResourceDefinition, name: string, s: SubresourceDefinition): ApiResource {
