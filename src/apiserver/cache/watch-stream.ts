@@ -5,11 +5,12 @@
 import {
   apiVersionOf,
   expired,
+  internalError,
   type KubernetesObject,
   type ResourceDefinition,
   type StatusError,
 } from "#api";
-import type { Clock } from "#base";
+import { type Clock, messageOf } from "#base";
 import type { CachedObject } from "./cached-object.ts";
 import type { Selection } from "./selection.ts";
 import type { CacheEvent, WatchCache } from "./watch-cache.ts";
@@ -64,7 +65,7 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
     this.#request = request;
     this.#initial = this.#prepareInitial();
     this.#release.push(
-      cache.listen((event) => this.#publish(event)),
+      cache.listen((event) => this.#take(event)),
       cache.onClose(() => this.close()),
     );
     if (request.bookmarks) {
@@ -135,6 +136,21 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
     if (size > 0) yield Buffer.concat(chunk, size);
   }
 
+  /** Whatever goes wrong with one watcher's view ends that watch, and nothing else. */
+  #take(event: CacheEvent): void {
+    try {
+      this.#publish(event);
+    } catch (error) {
+      this.#fail(internalError(messageOf(error)));
+    }
+  }
+
+  /** The last the watcher hears. */
+  #fail({ status }: StatusError): void {
+    this.#queue = [this.#request.encoder.encodeOther("ERROR", status)];
+    this.close();
+  }
+
   #publish(event: CacheEvent): void {
     // The very first frame of a table brings its columns: what is read first is the initial state.
     if (this.#initial.length > 0) this.#isFirst = false;
@@ -145,9 +161,7 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
   #push(frame: Buffer): void {
     if (this.#closed) return;
     if (this.#queue.length >= queueMaxFrames || this.#queuedBytes + frame.length > queueMaxBytes) {
-      const { status } = tooOld(this.#cache.revision, this.#cache.revision);
-      this.#queue = [this.#request.encoder.encodeOther("ERROR", status)];
-      this.close();
+      this.#fail(tooOld(this.#cache.revision, this.#cache.revision));
       return;
     }
     this.#queue.push(frame);

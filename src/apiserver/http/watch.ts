@@ -59,7 +59,10 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
     cache,
     {
       definition,
-      selection: selectionOf(definition, info.namespace, { ...selectors, fieldSelector }),
+      selection: selectionOf(definition, info.namespace, {
+        ...selectors,
+        fieldSelector: isConverted ? ofMetadata(fieldSelector) : fieldSelector,
+      }),
       encoder: isConverted ? rawWatchEncoder : encoderOf(view, world.clock),
       afterRevision: after,
       bookmarks,
@@ -74,8 +77,22 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   if (request.signal.aborted) stream.close();
   const contentType =
     view.representation === "protobuf" ? `${mediaTypes.protobuf};stream=watch` : mediaTypes.json;
-  const body = isConverted ? convertedWatch(stream, custom.view, encoderOf(view, world.clock)) : stream;
+  if (!isConverted) return { status: 200, headers: { "content-type": contentType }, body: stream };
+  const body = convertedWatch(stream, {
+    show: custom.view,
+    encoder: encoderOf(view, world.clock),
+    isSelected: fieldSelector
+      ? selectionOf(definition, info.namespace, { fieldSelector }).matches
+      : undefined,
+    isResumed: after !== undefined,
+  });
   return { status: 200, headers: { "content-type": contentType }, body };
+}
+
+/** The terms that need no look into the object: of a version that a webhook makes the rest is only known later. */
+function ofMetadata(fieldSelector: string): string {
+  const terms = fieldSelector.split(",");
+  return terms.filter((term) => /^metadata\.(?:name|namespace)(?:=|!=)/.test(term)).join(",");
 }
 
 /** The revision after which to start; undefined to send the state first. */
