@@ -50,12 +50,15 @@ test.each([
     "semver('1.2.3').isLessThan(semver('1.10.0')) && isSemver('v1.2', true) && semver('1.0.0-rc.1').compareTo(semver('1.0.0')) == -1",
     true,
   ],
+  ["has(object.tags[0].x) || true", true],
+  ["has(object.list[0].a) && !has(object.list[0].b) && object.list.all(e, has([e][0].a))", true],
+  ["has(object.list.filter(e, has(object.list[0].a))[0].a)", true],
   ["object.?missing.orValue('none')", "none"],
   ["object.replicas == 3 && object.tags[0] == 'aa'", true],
   ["cel.bind(x, self.replicas, x * x)", 9n],
   ["duration('1h') > duration('59m') && timestamp('2026-01-01T00:00:00Z').getFullYear() == 2026", true],
 ])("%s", (expression, wanted) => {
-  const self = { replicas: 3n, tags: ["aa", "ab"] };
+  const self = { replicas: 3n, tags: ["aa", "ab"], list: [{ a: 1 }] };
   expect(evaluate(expression, self)).toEqual(wanted);
 });
 

@@ -6,6 +6,7 @@
 import { type ASTNode, Environment } from "@marcbachmann/cel-js";
 import { messageOf } from "#base";
 import { CelError } from "./engine-error.ts";
+import { withHasField } from "./has-field.ts";
 import { registerLibraries } from "./libraries.ts";
 import { equalValues } from "./values.ts";
 
@@ -84,7 +85,8 @@ export class CelEnvironment {
     if (expression.length > expressionMaxLength)
       throw new CelError(`compilation failed: the expression is longer than ${expressionMaxLength} bytes`);
     try {
-      const parsed = this.#environment.parse(expression);
+      const text = withHasField(expression, (each) => this.#environment.parse(each));
+      const parsed = this.#environment.parse(text);
       const ids = prepare(parsed.ast);
       const { valid, type = "dyn", error } = parsed.check();
       if (!valid) throw error;

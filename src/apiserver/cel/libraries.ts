@@ -1,5 +1,6 @@
 /** Kubernetes' own functions. https://kubernetes.io/docs/reference/using-api/cel/#cel-options-language-features-and-libraries */
 import type { Environment } from "@marcbachmann/cel-js";
+import { registerHasField } from "./has-field.ts";
 import { registerAddresses } from "./libraries/addresses.ts";
 import { registerFormats } from "./libraries/formats.ts";
 import { registerLists } from "./libraries/lists.ts";
@@ -10,6 +11,7 @@ import { registerUrls } from "./libraries/urls.ts";
 
 export function registerLibraries(environment: Environment): Environment {
   for (const register of [
+    registerHasField,
     registerStrings,
     registerLists,
     registerUrls,
