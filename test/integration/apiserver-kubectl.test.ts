@@ -141,7 +141,7 @@ spec:
     expect((await run("get unicorns")).out).toContain(`doesn't have a resource type "unicorns"`);
     expect((await run("delete namespace default")).out).toContain("this namespace may not be deleted");
     expect((await run("apply --server-side -f -", manifest("v1"))).out).toContain(
-      "server-side apply is not served yet",
+      'conflict with "kubectl-set" using apps/v1: .spec.template.spec.containers[name="c"].image',
     );
     expect((await run("logs web -n default -c two")).out).toBe("log of /containerLogs/default/web/two");
   });
