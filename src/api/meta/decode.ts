@@ -139,6 +139,11 @@ function emptyOf(field: FieldSchema): unknown {
   return field.container === "list" ? [] : field.container === "map" ? {} : zeroOf(field);
 }
 
+function zeroMessage(type: TypeSchema): unknown {
+  if (type.special) return type.special === "quantity" ? "0" : null;
+  return Object.fromEntries(type.alwaysPresent.map((field) => [field.name, emptyOf(field)]));
+}
+
 /** What Go holds where nothing was said. */
 function zeroOf(field: FieldSchema): unknown {
   switch (field.kind) {
@@ -148,7 +153,7 @@ function zeroOf(field: FieldSchema): unknown {
     case "bool":
       return false;
     case "message":
-      return field.type().special === "quantity" ? "0" : field.type().special ? null : {};
+      return zeroMessage(field.type());
     default:
       return 0;
   }

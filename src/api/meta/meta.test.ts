@@ -111,6 +111,12 @@ describe("decode", () => {
     expect(object).toEqual({ metadata: {}, spec: { replicas: 0, template: { spec: { containers: [] } } } });
   });
 
+  test("an element that is null is the struct that Go makes of it, with what that always holds", () => {
+    const object: Record<string, unknown> = { spec: { containers: [null] } };
+    decode("io.k8s.api.core.v1.Pod", object);
+    expect(object).toEqual({ spec: { containers: [{ name: "" }] } });
+  });
+
   test("quantities and times take their canonical form", () => {
     const container = { name: "a", resources: { limits: { cpu: 0.5, memory: "1024Ki" } } };
     const object = {
