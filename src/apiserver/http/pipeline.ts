@@ -135,7 +135,7 @@ export class Pipeline {
       const served = info && this.#find(info);
       resource = served?.resource ?? "";
       this.authorize(request, info);
-      response = await this.#bounded(verb, request, () => this.#route(request, info));
+      response = await this.#bounded(verb, request, () => this.#route(request, info, served));
     } catch (error) {
       response = statusResponse(this.statusOf(error));
     }
@@ -174,14 +174,17 @@ export class Pipeline {
     return this.#parts.registry.storage.resources.find(group, version, resource);
   }
 
-  async #route(request: ApiRequest, info: ResourceInfo | undefined): Promise<ApiResponse> {
+  async #route(
+    request: ApiRequest,
+    info: ResourceInfo | undefined,
+    definition: ResourceDefinition | undefined,
+  ): Promise<ApiResponse> {
     if (!info) {
       const remote = this.#parts.aggregator.pass(request);
       if (remote) return remote;
       const extension = this.#extensionOf(request);
       return extension ? callExtension(extension, request) : this.#plain(request);
     }
-    const definition = this.#find(info);
     if (!definition) return this.#parts.aggregator.pass(request) ?? Promise.reject(notServed());
     const authorizeCreate = () => this.authorize({ ...request, method: "POST" }, info);
     return this.#call({ registry: this.#parts.registry, request, info, definition, authorizeCreate });

@@ -45,6 +45,7 @@ function isNamespacePart(segment: string): boolean {
 }
 
 function decodeSegment(segment: string): string {
+  if (!segment.includes("%")) return segment;
   try {
     return decodeURIComponent(segment);
   } catch {
