@@ -112,6 +112,9 @@ describe.each(chosen)("kubectl $version", ({ path: kubectl, version }) => {
       await kubectlDo(`wait --for=condition=established --timeout=10s crd/${plural}.${group}`),
     ).toContain("condition met");
     expect(await kubectlDo("get crd")).toMatch(/NAME\s+CREATED AT\n/);
+    expect(await kubectlDo("get apiservices")).toMatch(
+      /NAME\s+SERVICE\s+AVAILABLE\s+AGE\n[\s\S]*v1\.stable\.example\.com\s+Local\s+True/,
+    );
     expect(await kubectlDo(`api-resources --api-group=${group}`)).toMatch(
       new RegExp(`${plural}\\s+tab\\s+.*true\\s+${kind}`),
     );
