@@ -2,7 +2,8 @@
  * Watches of versions that a webhook makes: the stream carries stored objects, and each is converted when it is read,
  * for nobody can be asked while a change is published.
  */
-import type { CachedObject } from "../cache/cached-object.ts";
+import { type metav1, StatusError } from "#api";
+import { CachedObject } from "../cache/cached-object.ts";
 import { jsonWatchEncoder, type WatchEncoder, type WatchEventType } from "../cache/watch-stream.ts";
 import { NotConverted } from "./custom-definition.ts";
 
@@ -47,7 +48,11 @@ export async function* convertedWatch(
       yield chunk;
       continue;
     }
-    const object = await shown(frame.object, view.show);
+    const object = await shown(frame.object, view.show).catch(statusOf);
+    if (!(object instanceof CachedObject)) {
+      yield view.encoder.encodeOther("ERROR", object);
+      return;
+    }
     const type = selection.typeOf(frame.type, object);
     if (!type) continue;
     yield view.encoder.encode(type, object, isFirst);
@@ -79,6 +84,12 @@ class SeenSelection {
     if (is) return was ? "MODIFIED" : "ADDED";
     return was ? "DELETED" : undefined;
   }
+}
+
+/** What ends the watch: its client is told why, and starts another one. */
+function statusOf(error: unknown): metav1.Status {
+  if (error instanceof StatusError) return error.status;
+  throw error;
 }
 
 async function shown(

@@ -158,6 +158,22 @@ describe("a definition", () => {
   });
 });
 
+test("what was stored before a schema forbids it is shown as it is", async () => {
+  const free = { properties: { inner: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } };
+  await define(definition("loose", "Loose", [version("v1", free)]));
+  const spec = { inner: { metadata: 5 } };
+  await server.send("POST", path("loose"), thing("Loose", "a", { spec }));
+  const at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/inner";
+  const embedded = [{ op: "add", path: `${at}/x-kubernetes-embedded-resource`, value: true }];
+  const json = { "content-type": "application/json-patch+json" };
+  expect((await server.send("PATCH", `${definitions}/loose.example.com`, embedded, json)).status).toBe(200);
+  await settled();
+  expect((await server.send("GET", path("loose", "a"))).body).toMatchObject({ spec });
+  expect((await server.send("GET", path("loose"))).body.items).toHaveLength(1);
+  expect((await server.send("POST", path("loose"), thing("Loose", "b", { spec }))).status).toBe(400);
+  await server.send("DELETE", `${definitions}/loose.example.com`);
+});
+
 describe("custom resources", () => {
   const spec = {
     required: ["schedule"],

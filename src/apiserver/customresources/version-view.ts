@@ -2,7 +2,14 @@
  * Stored custom resources as one version shows them: converted, pruned and with defaults, once for all that ask. What
  * is stored may be older than the schema, and of any version that was ever the stored one.
  */
-import { applyDefaults, type JsonSchema, type KubernetesObject, prune, type ResourceDefinition } from "#api";
+import {
+  applyDefaults,
+  DecodeError,
+  type JsonSchema,
+  type KubernetesObject,
+  prune,
+  type ResourceDefinition,
+} from "#api";
 import { CachedObject, serialize } from "../cache/cached-object.ts";
 import type { Converter } from "./conversion.ts";
 import { NotConverted } from "./custom-definition.ts";
@@ -48,7 +55,12 @@ export class VersionView {
   }
 
   #keep(stored: CachedObject, object: KubernetesObject): CachedObject {
-    prune(object as unknown as Record<string, unknown>, this.#schema);
+    try {
+      prune(object as unknown as Record<string, unknown>, this.#schema);
+    } catch (error) {
+      // Stored before the schema said that a resource stands there: it is shown as it is.
+      if (!(error instanceof DecodeError)) throw error;
+    }
     applyDefaults(object, this.#schema);
     const bytes = serialize(object);
     const view = this.#wrap(stored, bytes.equals(stored.bytes) ? stored.bytes : bytes);
