@@ -64,7 +64,21 @@ export interface CompiledRules extends Rules {
   readonly problems: readonly RuleProblem[];
 }
 
+const keptMax = 50;
+/** By the text of the schema: a definition is compiled when it is written, and again when it is served. */
+const kept = new Map<string, CompiledRules>();
+
 export function compileRules(schema: Schema): CompiledRules {
+  const text = JSON.stringify(schema);
+  const known = kept.get(text);
+  if (known) return known;
+  const compiled = compileAll(schema);
+  if (kept.size >= keptMax) kept.clear();
+  kept.set(text, compiled);
+  return compiled;
+}
+
+function compileAll(schema: Schema): CompiledRules {
   const problems: RuleProblem[] = [];
   const root = nodeOf(schema, "", true, undefined, problems);
   return {
@@ -116,24 +130,42 @@ function ownRules(
   const environment = new CelEnvironment();
   const type = new RuleTypes(environment).of(schema, isRoot);
   const texts = schema["x-kubernetes-validations"] ?? [];
+  const environmentFor = environmentsOf(environment, type, texts);
   const rules = texts.flatMap((text, i) =>
-    ruleOf(text, `${path}.x-kubernetes-validations[${i}]`, type, environment, loose, problems),
+    ruleOf(text, `${path}.x-kubernetes-validations[${i}]`, environmentFor(text), loose, problems),
   );
   return { type, rules };
+}
+
+/** One environment for all rules of a schema; two where only some of them take that nothing was there before. */
+function environmentsOf(
+  environment: CelEnvironment,
+  type: RuleType,
+  texts: readonly RuleText[],
+): (text: RuleText) => CelEnvironment {
+  const isOptional = (text: RuleText) => text.optionalOldSelf === true;
+  const isMixed = new Set(texts.map(isOptional)).size > 1;
+  const made = new Map<boolean, CelEnvironment>();
+  return (text) => {
+    const optional = isOptional(text);
+    let own = made.get(optional);
+    if (!own) {
+      own = (isMixed ? new CelEnvironment(environment) : environment)
+        .variable("self", type.name)
+        .variable("oldSelf", optional ? `optional<${type.name}>` : type.name);
+      made.set(optional, own);
+    }
+    return own;
+  };
 }
 
 function ruleOf(
   text: RuleText,
   path: string,
-  type: RuleType,
-  environment: CelEnvironment,
+  own: CelEnvironment,
   loose: string | undefined,
   problems: RuleProblem[],
 ): Rule[] {
-  const isOptional = text.optionalOldSelf === true;
-  const own = new CelEnvironment(environment)
-    .variable("self", type.name)
-    .variable("oldSelf", isOptional ? `optional<${type.name}>` : type.name);
   const refuse = (field: RuleProblem["field"], why: string): undefined => {
     problems.push({ path, field, rule: text, why });
     return undefined;
