@@ -15,7 +15,7 @@ function createEveryMinute(
   { kube, namespace, image }: Given,
   spec: Partial<batchv1.CronJobSpec>,
 ): Promise<batchv1.CronJob> {
-  const template = { spec: { ...podSpec(image), restartPolicy: "OnFailure" } };
+  const template = { spec: podSpec(image, { restartPolicy: "OnFailure" }) };
   return kube.resource(cronJobs, namespace).create({
     metadata: { name: "every-minute" },
     spec: {

@@ -1,6 +1,6 @@
 /** Deployment: how the old pods give way to the new ones, however often and whenever the template or the size changes. */
 import { expect } from "vitest";
-import { type appsv1, deployments, pods, replicaSets } from "#api";
+import { type appsv1, type Draft, deployments, pods, replicaSets } from "#api";
 import { eventually } from "../../eventually.ts";
 import type { Kube } from "../kube.ts";
 import { podSpec, podTemplate, sleeper } from "../objects.ts";
@@ -13,7 +13,7 @@ const revisionAnnotation = "deployment.kubernetes.io/revision";
 
 function create(
   { kube, namespace, image }: Given,
-  spec: Partial<appsv1.DeploymentSpec>,
+  spec: Draft<appsv1.DeploymentSpec>,
 ): Promise<appsv1.Deployment> {
   return kube.resource(deployments, namespace).create({
     metadata: { name: "sample" },
@@ -114,7 +114,7 @@ conformance(
     const { kube, namespace, image } = given;
     const sets = kube.resource(replicaSets, namespace);
     const template = podTemplate(image, labels);
-    template.spec!.containers[0] = sleeper(image, { env: [{ name: "VERSION", value: "0" }] });
+    template.spec!.containers = [sleeper(image, { env: [{ name: "VERSION", value: "0" }] })];
     await sets.create({ metadata: { name: "earlier", labels }, spec: { replicas: 1, selector, template } });
     await sets.until("earlier", ({ status }) => status?.readyReplicas === 1);
     const deployment = await create(given, { replicas: 1, revisionHistoryLimit: 0 });
@@ -130,7 +130,7 @@ conformance("apps-90eb0f", "A Deployment rolls over from a rollout that does not
   const { kube, namespace, image } = given;
   const sets = kube.resource(replicaSets, namespace);
   const template = podTemplate(image, labels);
-  template.spec!.containers[0] = sleeper(image, { env: [{ name: "VERSION", value: "0" }] });
+  template.spec!.containers = [sleeper(image, { env: [{ name: "VERSION", value: "0" }] })];
   await sets.create({ metadata: { name: "earlier", labels }, spec: { replicas: 1, selector, template } });
   await sets.until("earlier", ({ status }) => status?.readyReplicas === 1);
   const broken = podTemplate(missingImage, labels);
@@ -158,8 +158,10 @@ conformance(
   async (given) => {
     const { kube, namespace } = given;
     const rollingUpdate = { maxSurge: 3, maxUnavailable: 2 };
-    const strategy = { type: "RollingUpdate", rollingUpdate };
-    const deployment = await create(given, { replicas: 10, strategy });
+    const deployment = await create(given, {
+      replicas: 10,
+      strategy: { type: "RollingUpdate", rollingUpdate },
+    });
     await untilComplete(given);
     const [first] = await setsOf(kube, deployment);
     await changeImage(given, missingImage);

@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import {
   type appsv1,
   type corev1,
+  type Draft,
   pods,
   replicaSets,
   replicationControllers,
@@ -28,7 +29,7 @@ const selector = { matchLabels: labels };
 function createSet(
   { kube, namespace, image }: Given,
   replicas: number,
-  spec: Partial<appsv1.ReplicaSetSpec> = {},
+  spec: Draft<appsv1.ReplicaSetSpec> = {},
 ): Promise<appsv1.ReplicaSet> {
   return kube.resource(replicaSets, namespace).create({
     metadata: { name: "sample", labels },
@@ -39,7 +40,7 @@ function createSet(
 function createController(
   { kube, namespace, image }: Given,
   replicas: number,
-  spec: Partial<corev1.ReplicationControllerSpec> = {},
+  spec: Draft<corev1.ReplicationControllerSpec> = {},
 ): Promise<corev1.ReplicationController> {
   return kube.resource(replicationControllers, namespace).create({
     metadata: { name: "sample" },
