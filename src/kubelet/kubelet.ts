@@ -5,7 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { pods, services } from "#api";
+import { nodes, pods, services } from "#api";
 import { forComponent, messageOf, type World } from "#base";
 import { type Client, createEventRecorder, createInformers } from "#client";
 import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
@@ -240,8 +240,10 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const parts = await assemble(options, config, world, informers);
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
+  const nodeInformer = informers.of(nodes, { fieldSelector: `metadata.name=${options.nodeName}` });
   informers.start(ending.signal);
-  const workers = startPodWorkers(context, world, podInformer);
+  const node = () => nodeInformer.byKey(options.nodeName);
+  const workers = startPodWorkers(context, world, podInformer, node);
   parts.wake.pod = workers.wake;
   let server: KubeletServer | undefined;
   try {
@@ -253,7 +255,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     throw error;
   }
   const port = server?.port ?? 0;
-  const node = reportNode(options, config, parts, workers, port);
+  const reporter = reportNode(options, config, parts, workers, port);
   const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
   const house = Promise.all([
     podInformer
@@ -266,15 +268,15 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     followEvents(context, workers, ending.signal),
   ]);
   return {
-    registered: node.registered,
+    registered: reporter.registered,
     port,
-    refreshNode: node.refresh,
+    refreshNode: reporter.refresh,
     async stop() {
       ending.abort();
       await server?.stop();
       await workers.stop();
       context.volumes.stop();
-      await Promise.all([node.stop(), house, context.statuses.stop()]);
+      await Promise.all([reporter.stop(), house, context.statuses.stop()]);
       context.probes.stop();
       await context.recorder.stop();
     },

@@ -7,9 +7,10 @@ import { type corev1, isStatus, pods } from "#api";
 import { messageOf } from "#base";
 import { isRuntimeNotFound } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
+import type { Refusal } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
-import { ownConditions } from "./pod-status.ts";
+import { isFinal, ownConditions } from "./pod-status.ts";
 import { graceSecondsOf, stopPod } from "./pod-stop.ts";
 import { newMemory, observe, report, syncPod } from "./pod-sync.ts";
 import { canonical } from "./status-manager.ts";
@@ -49,9 +50,16 @@ export class PodWorker {
   #awake = Promise.withResolvers<void>();
   #dirty = true;
 
-  /** `onDone` is called when nothing of the pod is left. */
-  constructor(context: PodContext, pod: Readonly<corev1.Pod>, inApi: boolean, onDone: () => void) {
+  /** `onDone` is called when nothing of the pod is left. A refused pod only fails. */
+  constructor(
+    context: PodContext,
+    pod: Readonly<corev1.Pod>,
+    inApi: boolean,
+    refusal: Refusal | undefined,
+    onDone: () => void,
+  ) {
     this.#context = context;
+    this.#memory.failure = refusal;
     this.#current = pod;
     this.#inApi = inApi;
     this.uid = pod.metadata.uid;
@@ -62,6 +70,12 @@ export class PodWorker {
       context.statuses.forget(this.uid);
       if (!this.#ending.signal.aborted) onDone();
     });
+  }
+
+  /** It takes part of the node: neither refused nor ended. */
+  get isActive(): boolean {
+    const phase = this.#context.statuses.get(this.uid)?.phase ?? this.#current.status?.phase;
+    return this.#inApi && !this.#memory.failure && !isFinal(phase);
   }
 
   /** The pod as the API last had it. */

@@ -2,8 +2,10 @@
 import type { corev1 } from "#api";
 import { messageOf, type World } from "#base";
 import type { Informer } from "#client";
+import { type Refusal, refusalOf } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { RuntimePodSummary } from "./pod-state.ts";
+import { isFinal } from "./pod-status.ts";
 import { PodWorker } from "./pod-worker.ts";
 
 export interface PodWorkers {
@@ -37,19 +39,44 @@ function orphanPod(summary: RuntimePodSummary): corev1.Pod {
 
 const relistMs = 1000;
 
+function isTaken({ status }: Readonly<corev1.Pod>): boolean {
+  return status?.startTime !== undefined;
+}
+
+function isRunningOn(pod: Readonly<corev1.Pod>): boolean {
+  return isTaken(pod) && !isFinal(pod.status?.phase);
+}
+
 export function startPodWorkers(
   context: PodContext,
   world: World,
   informer: Informer<corev1.Pod>,
+  node: () => Readonly<corev1.Node> | undefined,
 ): PodWorkers {
   const workers = new Map<string, PodWorker>();
   const ending = new AbortController();
   let seen = new Map<string, RuntimePodSummary>();
   let relistedMs = world.clock.monotonic();
 
+  /** Pods that were taken by an earlier kubelet are not asked again. */
+  function admit(pod: Readonly<corev1.Pod>): Refusal | undefined {
+    if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return undefined;
+    const others = informer
+      .list()
+      .filter(
+        (other) =>
+          other.metadata.uid !== pod.metadata.uid &&
+          (workers.get(other.metadata.uid)?.isActive ?? isRunningOn(other)),
+      );
+    const refusal = refusalOf(pod, { others, node: node(), allocatable: context.allocatable() });
+    if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
+    return refusal;
+  }
+
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
-    const worker = new PodWorker(context, pod, inApi, () => workers.delete(uid));
+    const refusal = inApi ? admit(pod) : undefined;
+    const worker = new PodWorker(context, pod, inApi, refusal, () => workers.delete(uid));
     workers.set(uid, worker);
   }
 
