@@ -43,8 +43,22 @@ function isTaken({ status }: Readonly<corev1.Pod>): boolean {
   return status?.startTime !== undefined;
 }
 
-function isRunningOn(pod: Readonly<corev1.Pod>): boolean {
-  return isTaken(pod) && !isFinal(pod.status?.phase);
+/** It takes part of the node; before its worker is there, its status tells. */
+function isOn(pod: Readonly<corev1.Pod>, workers: ReadonlyMap<string, PodWorker>): boolean {
+  return workers.get(pod.metadata.uid)?.isActive ?? (isTaken(pod) && !isFinal(pod.status?.phase));
+}
+
+/** Pods that were taken by an earlier kubelet are not asked again. */
+function admit(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  others: () => readonly Readonly<corev1.Pod>[],
+  node: Readonly<corev1.Node> | undefined,
+): Refusal | undefined {
+  if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return undefined;
+  const refusal = refusalOf(pod, { others: others(), node, allocatable: context.allocatable() });
+  if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
+  return refusal;
 }
 
 export function startPodWorkers(
@@ -58,24 +72,11 @@ export function startPodWorkers(
   let seen = new Map<string, RuntimePodSummary>();
   let relistedMs = world.clock.monotonic();
 
-  /** Pods that were taken by an earlier kubelet are not asked again. */
-  function admit(pod: Readonly<corev1.Pod>): Refusal | undefined {
-    if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return undefined;
-    const others = informer
-      .list()
-      .filter(
-        (other) =>
-          other.metadata.uid !== pod.metadata.uid &&
-          (workers.get(other.metadata.uid)?.isActive ?? isRunningOn(other)),
-      );
-    const refusal = refusalOf(pod, { others, node: node(), allocatable: context.allocatable() });
-    if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
-    return refusal;
-  }
-
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
-    const refusal = inApi ? admit(pod) : undefined;
+    const others = () =>
+      informer.list().filter((other) => other.metadata.uid !== uid && isOn(other, workers));
+    const refusal = inApi ? admit(context, pod, others, node()) : undefined;
     const worker = new PodWorker(context, pod, inApi, refusal, () => workers.delete(uid));
     workers.set(uid, worker);
   }
