@@ -2,7 +2,10 @@
 import {
   type appsv1,
   controllerRevisions,
+  type corev1,
+  type Draft,
   isStatus,
+  persistentVolumeClaims,
   pods,
   sameJson,
   selectorMatches,
@@ -25,17 +28,27 @@ import {
 import { isFinished, isNamespaceTerminating } from "../kit/pods.ts";
 import { settleRevisions } from "../kit/revisions.ts";
 import { decideStatefulSet, type NewPod, type StatefulSetPlan, type StatefulSetState } from "./decide.ts";
-import { identityLabels, ordinalOf, type Pod, type StatefulSet, statefulPod } from "./identity.ts";
+import { identityLabels, ordinalOf, type Pod, type StatefulSet } from "./identity.ts";
+import { statefulPod } from "./new-pod.ts";
+import { type Claim, claimsFor, isClaimOf } from "./volume-claims.ts";
 
 export const statefulSetController = defineController<StatefulSetState, StatefulSetPlan>({
   name: "statefulset-controller",
   primary: statefulSets,
   secondaries: [
     source(pods, (pod, context) => ownersOf(pod, context)),
+    source(persistentVolumeClaims, (claim, { informers }) =>
+      informers
+        .of(statefulSets)
+        .list(claim.metadata.namespace)
+        .filter((set) => isClaimOf(set, claim.metadata.name))
+        .map(keyOf),
+    ),
     source(controllerRevisions, (revision, context) => ownersOf(revision, context)),
   ],
   concurrency: 5,
   rules: [
+    rule("", ["persistentvolumeclaims"], [...readVerbs, "create", "update"]),
     rule("apps", ["statefulsets"], readVerbs),
     rule("apps", ["statefulsets/status"], ["update"]),
     rule("apps", ["controllerrevisions"], [...readVerbs, "create", "delete", "patch", "update"]),
@@ -55,11 +68,20 @@ export const statefulSetController = defineController<StatefulSetState, Stateful
       set,
       pods: claim(set, informers.of(pods), (pod) => matches(pod) && ordinalOf(set, pod) !== undefined),
       revisions: claim(set, informers.of(controllerRevisions), matches),
+      volumeClaims: volumeClaimsOf(set, informers),
     };
   },
   decide: decideStatefulSet,
   act,
 });
+
+function volumeClaimsOf(set: StatefulSet, informers: ControllerContext["informers"]) {
+  const known = new Map<string, Claim>();
+  if (!set.spec.volumeClaimTemplates?.length) return known;
+  for (const each of informers.of(persistentVolumeClaims).list(set.metadata.namespace))
+    if (isClaimOf(set, each.metadata.name)) known.set(each.metadata.name, each);
+  return known;
+}
 
 function ownersOf(object: { metadata: Pod["metadata"] }, { informers }: ControllerContext): string[] {
   const { namespace, labels } = object.metadata;
@@ -73,9 +95,10 @@ function ownersOf(object: { metadata: Pod["metadata"] }, { informers }: Controll
 async function act(
   plan: StatefulSetPlan,
   context: ControllerContext,
-  { set }: Readonly<StatefulSetState>,
+  state: Readonly<StatefulSetState>,
 ): Promise<Outcome> {
   const { client } = context;
+  const { set } = state;
   await settleClaims(client, statefulSets, set, pods, plan.claims);
   await settleClaims(client, statefulSets, set, controllerRevisions, plan.revisionClaims);
   const settled = await settleRevisions(client, set, plan.revisions, plan.surplus);
@@ -85,9 +108,42 @@ async function act(
     const patch = { metadata: { uid, labels: identityLabels(set, ordinal) } };
     await client.patch(pods, pod.metadata, "merge", patch);
   }
-  const failure = (await deletePods(plan, context, set)) ?? (await createPods(plan, context, set));
+  await settleVolumeClaims(plan, context, set);
+  const failure = (await deletePods(plan, context, set)) ?? (await createPods(plan, context, state));
   await writeStatus(plan.status, context, set);
   return failure ? { kind: "retry", why: messageOf(failure) } : afterIf(plan.afterMs);
+}
+
+async function settleVolumeClaims(
+  { volumeClaims }: StatefulSetPlan,
+  context: ControllerContext,
+  set: StatefulSet,
+): Promise<void> {
+  for (const { claim: each, ownerReferences } of volumeClaims.reown)
+    await context.client.update(persistentVolumeClaims, {
+      ...each,
+      metadata: { ...each.metadata, ownerReferences: [...ownerReferences] },
+    });
+  for (const { pod, draft } of volumeClaims.create) await createClaim(draft, pod, context, set);
+}
+
+async function createClaim(
+  draft: Draft<corev1.PersistentVolumeClaim>,
+  pod: string,
+  { client, events }: ControllerContext,
+  set: StatefulSet,
+): Promise<void> {
+  const what = `create Claim ${draft.metadata?.name}`;
+  const setName = set.metadata.name;
+  try {
+    await client.create(persistentVolumeClaims, draft);
+    events.record(set, "Normal", "SuccessfulCreate", `${what} Pod ${pod} in StatefulSet ${setName} success`);
+  } catch (error) {
+    if (isStatus(error, "AlreadyExists")) return;
+    const message = `${what} for Pod ${pod} in StatefulSet ${setName} failed error: ${messageOf(error)}`;
+    events.record(set, "Warning", "FailedCreate", message);
+    throw new Error(`failed to create PVC ${draft.metadata?.name}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function countCollision({ client }: ControllerContext, set: StatefulSet): Promise<Outcome> {
@@ -111,17 +167,10 @@ function tellFailure(
 async function createPods(
   plan: StatefulSetPlan,
   context: ControllerContext,
-  set: StatefulSet,
+  state: Readonly<StatefulSetState>,
 ): Promise<unknown> {
-  const [first] = plan.create;
-  if (first && set.spec.volumeClaimTemplates?.length) {
-    // Without its volume such a pod would run and lose what it writes.
-    const error = new Error("persistent volume claims are not served yet");
-    tellFailure(context, set, "create", nameOf(set, first), error);
-    return undefined;
-  }
   const { error } = await inSlowStartBatches(plan.create.length, (i) =>
-    createPod(plan.create[i] as NewPod, context, set),
+    createPod(plan.create[i] as NewPod, context, state),
   );
   return error && !isNamespaceTerminating(error) ? error : undefined;
 }
@@ -130,9 +179,19 @@ function nameOf(set: StatefulSet, { ordinal }: NewPod): string {
   return `${set.metadata.name}-${ordinal}`;
 }
 
-async function createPod(wanted: NewPod, context: ControllerContext, set: StatefulSet): Promise<void> {
+async function createPod(
+  wanted: NewPod,
+  context: ControllerContext,
+  { set, volumeClaims }: Readonly<StatefulSetState>,
+): Promise<void> {
   const name = nameOf(set, wanted);
   try {
+    for (const draft of claimsFor(set, wanted.ordinal)) {
+      const known = volumeClaims.get(draft.metadata?.name ?? "");
+      if (!known) await createClaim(draft, name, context, set);
+      else if (known.metadata.deletionTimestamp)
+        throw new Error(`pvc ${known.metadata.name} is being deleted`);
+    }
     await context.client.create(pods, statefulPod(set, wanted.template, wanted.ordinal, wanted.revision));
   } catch (error) {
     if (!isNamespaceTerminating(error)) tellFailure(context, set, "create", name, error);

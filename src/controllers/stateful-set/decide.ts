@@ -14,6 +14,7 @@ import {
   templateOf,
 } from "../kit/revisions.ts";
 import { firstOrdinal, hasIdentity, ordinalOf, type Pod, revisionOf, type StatefulSet } from "./identity.ts";
+import { type Claim, hasStaleClaims, planVolumeClaims, type VolumeClaimPlan } from "./volume-claims.ts";
 
 /** So many pods at most are made or deleted in one round. */
 const burstPods = 250;
@@ -22,6 +23,8 @@ export interface StatefulSetState {
   set: StatefulSet;
   pods: Claims<corev1.Pod>;
   revisions: Claims<appsv1.ControllerRevision>;
+  /** Of the set's pods, past and present, by name. */
+  volumeClaims: ReadonlyMap<string, Claim>;
 }
 
 export interface NewPod {
@@ -39,6 +42,7 @@ export interface StatefulSetPlan {
   delete: readonly Pod[];
   /** Pods whose identity labels somebody took away. */
   relabel: readonly { pod: Pod; ordinal: number }[];
+  volumeClaims: VolumeClaimPlan;
   status: appsv1.StatefulSetStatus;
   afterMs: number | undefined;
 }
@@ -84,6 +88,7 @@ export function decideStatefulSet(state: Readonly<StatefulSetState>, nowMs: numb
     create: steps.create.slice(0, burstPods),
     delete: steps.delete.slice(0, burstPods),
     relabel: steps.relabel,
+    volumeClaims: planVolumeClaims(set, state.pods.claimed, state.volumeClaims),
     status: statusOf(state, revisions, health),
     afterMs: waits.length > 0 ? Math.min(...waits) : undefined,
   };
@@ -124,7 +129,7 @@ function nextSteps(
   }
   condemned.sort((a, b) => b.ordinal - a.ordinal);
   const inOrder = set.spec.podManagementPolicy !== "Parallel";
-  if (!fillReplicas(set, replicas, revisions, health, steps, inOrder)) return;
+  if (!fillReplicas(state, replicas, revisions, health, steps, inOrder)) return;
   const leaving = condemned.map(({ pod }) => pod);
   if (!removeCondemned(leaving, health, steps, inOrder)) return;
   if (set.spec.updateStrategy?.type !== "OnDelete") replaceOld(set, replicas, revisions, health, steps);
@@ -132,7 +137,7 @@ function nextSteps(
 
 /** Answers whether the round may go on. In order, one pod that is not available holds up all that follow. */
 function fillReplicas(
-  set: StatefulSet,
+  { set, volumeClaims }: Readonly<StatefulSetState>,
   replicas: readonly (Pod | undefined)[],
   revisions: Revisions,
   health: Health,
@@ -142,6 +147,7 @@ function fillReplicas(
   let proceeds = true;
   for (const [i, pod] of replicas.entries()) {
     const ordinal = firstOrdinal(set) + i;
+    if (!pod && hasStaleClaims(set, ordinal, volumeClaims)) return false;
     if (!pod) steps.create.push(newPod(set, ordinal, revisions));
     else if (isFinished(pod)) {
       if (!isTerminating(pod)) steps.delete.push(pod);

@@ -2,8 +2,7 @@
  * Names, ordinals and labels of a StatefulSet's pods.
  * https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#pod-identity
  */
-import type { appsv1, corev1, Draft } from "#api";
-import { podFromTemplate } from "../kit/pods.ts";
+import type { appsv1, corev1 } from "#api";
 import { revisionHashLabel } from "../kit/revisions.ts";
 
 export type StatefulSet = Readonly<appsv1.StatefulSet>;
@@ -38,27 +37,4 @@ export function hasIdentity(set: StatefulSet, pod: Pod, ordinal: number): boolea
   return Object.entries(identityLabels(set, ordinal)).every(
     ([name, value]) => pod.metadata.labels?.[name] === value,
   );
-}
-
-export function statefulPod(
-  set: StatefulSet,
-  template: Readonly<corev1.PodTemplateSpec>,
-  ordinal: number,
-  revision: string,
-): Draft<corev1.Pod> {
-  const { generateName: _generated, ...metadata } = podFromTemplate(template, set).metadata ?? {};
-  const name = `${set.metadata.name}-${ordinal}`;
-  const { serviceName } = set.spec;
-  return {
-    metadata: {
-      ...metadata,
-      name,
-      labels: { ...metadata.labels, ...identityLabels(set, ordinal), [revisionHashLabel]: revision },
-    },
-    spec: {
-      ...(template.spec as corev1.PodSpec),
-      hostname: name,
-      ...(serviceName ? { subdomain: serviceName } : {}),
-    },
-  };
 }

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type appsv1, type corev1, events, formatTime, statefulSets } from "#api";
+import { type appsv1, type corev1, formatTime } from "#api";
 import { seededRandom } from "#base";
 import type { Claims } from "../kit/claims.ts";
 import { planRevisions } from "../kit/revisions.ts";
-import { statefulSetDraft, testWorld } from "../kit/world.fixture.ts";
+import { statefulSetDraft } from "../kit/world.fixture.ts";
 import { decideStatefulSet, type StatefulSetState } from "./decide.ts";
-import { ordinalOf, revisionOf, statefulPod } from "./identity.ts";
+import { ordinalOf, revisionOf } from "./identity.ts";
+import { statefulPod } from "./new-pod.ts";
 
 const nowMs = Date.UTC(2026, 0, 1);
 
@@ -33,7 +34,10 @@ function pod(set: appsv1.StatefulSet, ordinal: number, revision: string, isReady
 }
 
 function decide(set: appsv1.StatefulSet, present: corev1.Pod[], parts: Partial<StatefulSetState> = {}) {
-  const plan = decideStatefulSet({ set, pods: claims(present), revisions: claims([]), ...parts }, nowMs);
+  const plan = decideStatefulSet(
+    { set, pods: claims(present), revisions: claims([]), volumeClaims: new Map(), ...parts },
+    nowMs,
+  );
   return {
     plan,
     create: plan.create.map((each) => each.ordinal),
@@ -161,24 +165,4 @@ test("property: order and bounds are kept whatever dies, and every rollout ends"
     }),
     { numRuns: 60 },
   );
-});
-
-test("no pod is made while its claims are not served, and the user is told", async () => {
-  const world = testWorld();
-  await world.create(
-    statefulSets,
-    statefulSetDraft({ volumeClaimTemplates: [{ metadata: { name: "data" }, spec: {} }] }),
-  );
-  const running = await world.run("statefulset-controller");
-  await world.clock.advance(5_000);
-  expect(await world.podsOf()).toEqual([]);
-  await running.stop();
-  const told = (await world.client.list(events, { namespace: "default" })).items;
-  expect(told).toMatchObject([
-    {
-      type: "Warning",
-      reason: "FailedCreate",
-      message: "create Pod db-0 in StatefulSet db failed error: persistent volume claims are not served yet",
-    },
-  ]);
 });
