@@ -38,6 +38,49 @@ export interface Life<T extends KubernetesObject> {
 
 const label = "conformance-life";
 
+/** A resource that the tests only create and read: its definition stands in no registry of theirs. */
+export function resourceType<T extends KubernetesObject>(
+  apiVersion: string,
+  kind: string,
+  resource: string,
+  scope: "Namespaced" | "Cluster",
+): ResourceType<T> {
+  const [version = "", group = ""] = apiVersion.split("/").reverse();
+  return { group, version, kind, resource, namespaced: scope === "Namespaced" };
+}
+
+/**
+ * `status` is read, patched and replaced by itself. Most kinds take metadata of the same write too; newer ones leave
+ * everything else alone.
+ */
+export async function statusIsItsOwn<T extends KubernetesObject & { status?: object }>(
+  resource: Resource<T>,
+  name: string,
+  patched: object,
+  replaced: (status: Record<string, unknown>) => void,
+  { takesMetadata = true } = {},
+): Promise<T> {
+  const read = await resource.get(name, "status");
+  expect(read.kind).toBe(resource.type.kind);
+  expect(read.metadata.name).toBe(name);
+  const body = { metadata: { annotations: { patchedstatus: "true" } }, status: patched };
+  const afterPatch = await resource.patch(name, "merge", body, "status");
+  expect(afterPatch.metadata.annotations?.patchedstatus).toBe(takesMetadata ? "true" : undefined);
+  expect(afterPatch.status).toMatchObject(patched);
+  const changed = await resource.update(
+    name,
+    (object) => {
+      object.status ??= {};
+      replaced(object.status as Record<string, unknown>);
+    },
+    "status",
+  );
+  const wanted = { ...changed.status } as Record<string, unknown>;
+  replaced(wanted);
+  expect(changed.status).toEqual(wanted);
+  return changed;
+}
+
 /** Creates three, walks one through every verb, and deletes the others together. */
 export async function livesThroughEveryVerb<T extends KubernetesObject>(
   kube: Kube,
