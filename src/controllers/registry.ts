@@ -22,6 +22,9 @@ import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
+import { persistentVolumeController } from "./volumes/binder.ts";
+import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
+import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -37,6 +40,10 @@ export const controllers: readonly Controller[] = [
   endpointSliceController,
   endpointsController,
   endpointSliceMirroringController,
+  persistentVolumeController,
+  claimProtectionController,
+  volumeProtectionController,
+  ephemeralVolumeController,
   serviceAccountController,
   resourceQuotaController,
   rootCaController,

@@ -1,0 +1,102 @@
+/**
+ * Claims and volumes that are in use do not go: their finalizers are taken away once nobody uses them.
+ * https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection
+ */
+import {
+  type corev1,
+  type KubernetesObject,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  type ResourceType,
+} from "#api";
+import {
+  type ControllerContext,
+  defineController,
+  done,
+  readVerbs,
+  rule,
+  source,
+} from "../kit/define-controller.ts";
+import { isFinished } from "../kit/pods.ts";
+import { claimsOfPod, podsOfClaim } from "./claim-users.ts";
+
+const claimFinalizer = "kubernetes.io/pvc-protection";
+const volumeFinalizer = "kubernetes.io/pv-protection";
+
+interface State<T> {
+  object: Readonly<T>;
+  inUse: boolean;
+}
+
+interface Plan {
+  finalizers: string[];
+}
+
+/** What lives is protected; what is to go and is not in use is let go. */
+function decideProtection<T extends KubernetesObject>(
+  { object, inUse }: Readonly<State<T>>,
+  finalizer: string,
+): Plan | undefined {
+  const { finalizers = [], deletionTimestamp } = object.metadata;
+  const isProtected = finalizers.includes(finalizer);
+  if (!deletionTimestamp) return isProtected ? undefined : { finalizers: [...finalizers, finalizer] };
+  return isProtected && !inUse ? { finalizers: finalizers.filter((each) => each !== finalizer) } : undefined;
+}
+
+async function writeFinalizers<T extends KubernetesObject>(
+  type: ResourceType<T>,
+  { finalizers }: Plan,
+  { client }: ControllerContext,
+  { object }: Readonly<State<T>>,
+) {
+  const { uid, resourceVersion } = object.metadata;
+  await client.patch(type, object.metadata, "merge", { metadata: { uid, resourceVersion, finalizers } });
+  return done;
+}
+
+/** A pod that has never had a node uses nothing; one that has ended uses nothing any more. */
+function uses(pod: Readonly<corev1.Pod>): boolean {
+  return pod.spec.nodeName !== undefined && !isFinished(pod);
+}
+
+export const claimProtectionController = defineController<State<corev1.PersistentVolumeClaim>, Plan>({
+  name: "pvc-protection-controller",
+  primary: persistentVolumeClaims,
+  secondaries: [source(pods, (pod) => claimsOfPod(pod).map((name) => `${pod.metadata.namespace}/${name}`))],
+  concurrency: 2,
+  rules: [
+    rule("", ["persistentvolumeclaims"], [...readVerbs, "patch", "update"]),
+    rule("", ["pods"], readVerbs),
+  ],
+  observe({ informers }, key) {
+    const object = informers.of(persistentVolumeClaims).byKey(key);
+    if (!object) return undefined;
+    if (!object.metadata.deletionTimestamp) return { object, inUse: true };
+    const users = podsOfClaim(informers.of(pods).list(object.metadata.namespace), object);
+    return { object, inUse: users.some(uses) };
+  },
+  decide: (state) => decideProtection(state, claimFinalizer),
+  async act(plan, context, state) {
+    const { namespace } = state.object.metadata;
+    if (state.object.metadata.deletionTimestamp) {
+      // Read past the cache: a pod may have come that uses the claim.
+      const { items } = await context.client.list(pods, { namespace });
+      if (podsOfClaim(items, state.object).some(uses)) return done;
+    }
+    return writeFinalizers(persistentVolumeClaims, plan, context, state);
+  },
+});
+
+export const volumeProtectionController = defineController<State<corev1.PersistentVolume>, Plan>({
+  name: "pv-protection-controller",
+  primary: persistentVolumes,
+  concurrency: 2,
+  rules: [rule("", ["persistentvolumes"], [...readVerbs, "patch", "update"])],
+  observe({ informers }, key) {
+    const object = informers.of(persistentVolumes).byKey(key);
+    return object && { object, inUse: object.status?.phase === "Bound" };
+  },
+  decide: (state) => decideProtection(state, volumeFinalizer),
+  act: (plan, context, state) => writeFinalizers(persistentVolumes, plan, context, state),
+});
