@@ -38,12 +38,7 @@ export function decode(typeName: string, value: unknown): { unknown: string[] } 
   return { unknown: walk.unknown };
 }
 
-/** What a client is told in strict mode: `strict decoding error: unknown field "spec.foo"`. */
-export function strictMessage(unknown: readonly string[], duplicates: readonly string[] = []): string {
-  return `strict decoding error: ${strictWarnings(unknown, duplicates).join(", ")}`;
-}
-
-/** The same as separate sentences, for the `Warning` header. */
+/** What strict decoding minds, as separate sentences: a `Warning` header has one for each. */
 export function strictWarnings(unknown: readonly string[], duplicates: readonly string[] = []): string[] {
   return [...duplicates.map((p) => `duplicate field "${p}"`), ...unknown.map((p) => `unknown field "${p}"`)];
 }

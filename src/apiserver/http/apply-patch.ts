@@ -2,8 +2,9 @@
 import { badRequest, DecodeError, isObject, type KubernetesObject, parseJson } from "#api";
 import { messageOf } from "#base";
 import { applyTo, type ManagedKind, type ManagedWrite } from "../apply/index.ts";
-import { boundedYaml, decodeBody, type ExpectedKind, fieldValidationOf } from "./body.ts";
+import { decodeBody, type ExpectedKind, fieldValidationOf } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
+import { yamlParser } from "./yaml-body.ts";
 
 /** Makes the wanted object of the present one, owners included; of nothing where there is none yet. */
 export type ApplyMake = (current: (() => KubernetesObject) | undefined) => KubernetesObject;
@@ -42,35 +43,12 @@ async function parsed(body: Buffer, strict: boolean): Promise<Parsed> {
     if (error.message === "exceeded max depth") throw badRequest(`error decoding YAML: ${error.message}`);
   }
   // YAML, or JSON whose repeated keys want the number of their line.
-  const { parseDocument } = await import("yaml");
-  const document = parseDocument(boundedYaml(body), { logLevel: "silent" });
-  const repeated = document.errors.filter((error) => error.code === "DUPLICATE_KEY");
-  const other = document.errors.find((error) => error.code !== "DUPLICATE_KEY");
-  if (other)
-    throw badRequest(`error decoding YAML: error converting YAML to JSON: yaml: ${firstLine(other)}`);
-  const lines = repeated.map(
-    (error) => `  line ${error.linePos?.[0].line ?? 0}: key ${keyAt(text, error.pos)} already set in map`,
-  );
-  const problem = `error converting YAML to JSON: yaml: unmarshal errors:\n${lines.join("\n")}`;
-  const value = lastWins(document, text);
-  return strict && lines.length > 0 ? { value, problem } : { value };
-}
-
-function firstLine(error: Error): string {
-  return error.message.split("\n", 1)[0]!;
-}
-
-function keyAt(text: string, [from, to]: readonly [number, number]): string {
-  const key = text.slice(from, to).split(/[:\s]/, 1)[0]!;
-  return key.startsWith('"') ? key : JSON.stringify(key);
-}
-
-/** Of a key that stands twice the last one counts, as where nobody is strict. */
-function lastWins(document: { toJS(options: { maxAliasCount: number }): unknown }, text: string): unknown {
+  const parseYaml = await yamlParser();
   try {
-    return document.toJS({ maxAliasCount: 100 }) as unknown;
+    const { value, problem } = parseYaml(text);
+    return strict && problem ? { value, problem: `error converting YAML to JSON: ${problem}` } : { value };
   } catch (error) {
-    throw badRequest(`error decoding YAML: ${messageOf(error)}: ${text.slice(0, 100)}`);
+    throw badRequest(`error decoding YAML: error converting YAML to JSON: ${messageOf(error)}`);
   }
 }
 

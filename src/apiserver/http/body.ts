@@ -13,13 +13,13 @@ import {
   parseJson,
   type ResourceDefinition,
   StatusError,
-  strictMessage,
   strictWarnings,
 } from "#api";
 import { messageOf } from "#base";
 import { type CustomVersion, customOf } from "../customresources/custom-definition.ts";
 import type { ApiRequest } from "./exchange.ts";
 import { mediaTypes } from "./negotiation.ts";
+import { yamlParser } from "./yaml-body.ts";
 
 /** What an object must be: a resource's kind, or the kind of a subresource. */
 export interface ExpectedKind {
@@ -49,6 +49,8 @@ type Document = Record<string, unknown>;
 export interface Parsed {
   value: unknown;
   duplicates: string[];
+  /** What strict decoding minds of the text itself. */
+  problem?: string;
 }
 
 /** What else it may say has been refused with the other options. */
@@ -92,15 +94,6 @@ export async function bodyParser(request: ApiRequest, expected: string): Promise
   };
 }
 
-/** Clients send JSON; what takes YAML takes time that grows faster than its length. */
-const yamlMaxBytes = 128 * 1024;
-
-export function boundedYaml(body: Buffer): string {
-  if (body.length <= yamlMaxBytes) return body.toString("utf8");
-  const message = `Request entity too large: a YAML body may have ${yamlMaxBytes} bytes; send JSON instead`;
-  throw StatusError.of(413, "RequestEntityTooLarge", message);
-}
-
 type Parser = (body: Buffer, duplicates: boolean) => Parsed;
 
 async function parserOf(mediaType: string): Promise<Parser> {
@@ -110,10 +103,12 @@ async function parserOf(mediaType: string): Promise<Parser> {
     case mediaTypes.protobuf:
       return (body) => ({ value: decodeProtobuf(body), duplicates: [] });
     case mediaTypes.yaml: {
-      // Loaded when the first one comes. Aliases are bounded.
-      const { parse } = await import("yaml");
-      const options = { maxAliasCount: 100, logLevel: "error" } as const;
-      return (body) => ({ value: parse(boundedYaml(body), options), duplicates: [] });
+      const parseYaml = await yamlParser();
+      return (body) => {
+        const { value, problem } = parseYaml(body.toString("utf8"));
+        const told = problem === undefined ? {} : { problem: `error converting YAML to JSON: ${problem}` };
+        return { value, duplicates: [], ...told };
+      };
     }
     default:
       throw unsupportedMediaType(Object.values(mediaTypes));
@@ -138,15 +133,12 @@ export function decodeObject(
     if (!(error instanceof DecodeError)) throw error;
     throw cannotBeHandled(expected, expected.kind, expected.apiVersion, error.message);
   }
-  if (validation === "Strict" && (unknown.length > 0 || parsed.duplicates.length > 0)) {
-    throw cannotBeHandled(
-      expected,
-      expected.kind,
-      expected.apiVersion,
-      strictMessage(unknown, parsed.duplicates),
-    );
+  const minded = [...(parsed.problem ? [parsed.problem] : []), ...strictWarnings(unknown, parsed.duplicates)];
+  if (validation === "Strict" && minded.length > 0) {
+    const why = `strict decoding error: ${minded.join(", ")}`;
+    throw cannotBeHandled(expected, expected.kind, expected.apiVersion, why);
   }
-  if (validation === "Warn") warnings.push(...strictWarnings(unknown, parsed.duplicates));
+  if (validation === "Warn") warnings.push(...minded);
   const { apiVersion: _, kind: __, metadata, ...rest } = value;
   const object = { kind: expected.kind, apiVersion: expected.apiVersion, metadata: metadata ?? {}, ...rest };
   return object as unknown as KubernetesObject;
