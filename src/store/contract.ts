@@ -64,6 +64,8 @@ export interface Store {
   readonly revision: number;
   /** The oldest revision that `watch` can start from. */
   readonly compactedRevision: number;
+  /** Why the newest attempt to write failed, for the store's own reasons; undefined while all is well. */
+  readonly failure: string | undefined;
 
   get(key: string): Promise<StoreEntry | undefined>;
   /** Every key that starts with `prefix`, in byte order. */

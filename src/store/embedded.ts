@@ -90,6 +90,7 @@ class EmbeddedStore implements Store {
   #trimming: Promise<void> | undefined;
   #idle: (() => void)[] = [];
   #closed = false;
+  #failure: string | undefined;
 
   constructor(journal: Journal, content: JournalContent, options: EmbeddedStoreOptions) {
     this.#journal = journal;
@@ -110,6 +111,10 @@ class EmbeddedStore implements Store {
 
   get compactedRevision(): number {
     return this.#compacted;
+  }
+
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   get(key: string): Promise<StoreEntry | undefined> {
@@ -232,6 +237,7 @@ class EmbeddedStore implements Store {
   }
 
   #publish(batch: readonly PendingWrite[]): void {
+    this.#failure = undefined;
     for (const { event } of batch) {
       this.#apply(event);
       if (this.#pending.get(event.key) === event.entry) this.#pending.delete(event.key);
@@ -251,6 +257,7 @@ class EmbeddedStore implements Store {
     this.#queue = [];
     this.#pending.clear();
     this.#pendingRevision = this.#revision;
+    this.#failure = messageOf(cause);
     this.#world.log.error({ err: cause, writes: failed.length }, "the store cannot take writes");
     for (const write of failed) {
       write.reject(new StoreUnavailableError(`the store cannot take writes: ${messageOf(cause)}`, { cause }));

@@ -22,6 +22,9 @@ export interface TableRow {
 /** What rows carry of the object beside their cells. */
 export type IncludeObject = "None" | "Metadata" | "Object";
 
+/** Older clients ask for the older one, which is the same. */
+type MetaVersion = "v1" | "v1beta1";
+
 export function tableColumns(definition: Pick<ResourceDefinition, "columns">): TableColumnDefinition[] {
   return definition.columns.map((c) => ({
     name: c.name,
@@ -37,11 +40,13 @@ export function tableRow<T extends KubernetesObject>(
   object: Readonly<T>,
   nowMs: number,
   include: IncludeObject,
+  metaVersion: MetaVersion = "v1",
 ): TableRow {
   const cells = definition.columns.map((c) => c.cell(object, nowMs) ?? null);
   if (include === "Object") return { cells, object };
   if (include === "None") return { cells };
-  const partial = { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
+  const { metadata } = object;
+  const partial = { kind: "PartialObjectMetadata", apiVersion: `meta.k8s.io/${metaVersion}`, metadata };
   return { cells, object: partial };
 }
 
@@ -50,15 +55,16 @@ export function renderTable<T extends KubernetesObject>(
   definition: Pick<ResourceDefinition<T>, "columns">,
   objects: readonly Readonly<T>[],
   metadata: Partial<metav1.ListMeta>,
-  options: { nowMs: number; include: IncludeObject; withColumns?: boolean },
+  options: { nowMs: number; include: IncludeObject; metaVersion?: MetaVersion; withColumns?: boolean },
 ): Record<string, unknown> {
+  const { nowMs, include, metaVersion = "v1" } = options;
   const columns =
     options.withColumns === false ? null : tableColumns(definition as Pick<ResourceDefinition, "columns">);
   return {
     kind: "Table",
-    apiVersion: "meta.k8s.io/v1",
+    apiVersion: `meta.k8s.io/${metaVersion}`,
     metadata,
     columnDefinitions: columns,
-    rows: objects.map((o) => tableRow(definition, o, options.nowMs, options.include)),
+    rows: objects.map((o) => tableRow(definition, o, nowMs, include, metaVersion)),
   };
 }

@@ -98,7 +98,10 @@ function invalidOptions(errors: FieldError[]): StatusError {
 function validateListQuery(query: ListQuery): void {
   const { resourceVersionMatch: match, resourceVersion } = query;
   const field = "resourceVersionMatch";
-  if (match === "") return;
+  if (match === "") {
+    if (query.continue === "" || resourceVersion === "" || resourceVersion === "0") return;
+    throw badRequest("specifying resource version is not allowed when using continue");
+  }
   const errors: FieldError[] = [];
   if (query.continue)
     errors.push(forbiddenField(field, "resourceVersionMatch is forbidden when continue is provided"));

@@ -239,9 +239,9 @@ export class CustomResources {
     // As they are stored: no webhook has to be there for them to go.
     const definition = place;
     const all = () => [...storage.cache(place).scan(keyPrefix(place))];
-    const selection = { prefix: keyPrefix(place), matches: undefined, isFiltered: false };
-    if (all().length > 0)
-      await removeCollection(this.#registry, { definition, namespace: undefined }, context, {}, selection);
+    const present = all();
+    if (present.length > 0)
+      await removeCollection(this.#registry, { definition, namespace: undefined }, context, {}, present);
     this.#registry.world.log.debug({ name, left: all().length }, "custom resources go with their definition");
     return all();
   }

@@ -10,7 +10,7 @@ const conversionsMax = 10;
 
 export async function customCall(call: Call, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
   const { request, definition } = call;
-  if (negotiate(request.headers.accept) === "protobuf") throw notAcceptable();
+  if (negotiate(request.headers.accept).representation === "protobuf") throw notAcceptable();
   const sends = request.method === "POST" || request.method === "PUT";
   if (sends && mediaTypeOf(request) === mediaTypes.protobuf) {
     throw unsupportedMediaType([mediaTypes.json, mediaTypes.yaml]);

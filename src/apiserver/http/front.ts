@@ -50,6 +50,9 @@ const controlCharacters = /\p{Cc}/gu;
 /** One for all: without a reason every request would make an error of its own. */
 const disconnected = new Error("the client has disconnected");
 
+/** Nobody between server and client keeps answers, unless they say that they may be kept. */
+const notCached = "no-cache, private";
+
 /** Megabytes that one HTTP/2 session may hold. */
 const sessionMemoryMax = 64;
 
@@ -353,7 +356,11 @@ function withLength(
   { body, cookies }: ApiResponse,
   headers: Record<string, string>,
 ): Record<string, string | string[]> {
-  const wire = { ...wireHeaders(headers), ...(cookies ? { "set-cookie": [...cookies] } : {}) };
+  const wire = {
+    "cache-control": notCached,
+    ...wireHeaders(headers),
+    ...(cookies ? { "set-cookie": [...cookies] } : {}),
+  };
   return Buffer.isBuffer(body) ? { ...wire, "content-length": String(body.length) } : wire;
 }
 

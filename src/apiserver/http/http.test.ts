@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeProtobuf, encodeProtobuf, serviceAccounts } from "#api";
 import { enableFailpoint } from "#base";
@@ -47,14 +48,19 @@ describe("paths", () => {
 
 describe("negotiation", () => {
   it("follows the client's order, but prefers stored bytes to protobuf", () => {
-    expect(negotiate(undefined)).toBe("json");
-    expect(negotiate("*/*")).toBe("json");
-    expect(negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")).toBe("table");
-    expect(negotiate("application/json;as=Table;v=v9;g=meta.k8s.io,application/json")).toBe("json");
-    expect(negotiate("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")).toBe("partial");
-    expect(negotiate("application/vnd.kubernetes.protobuf,application/json")).toBe("json");
-    expect(negotiate("application/vnd.kubernetes.protobuf")).toBe("protobuf");
-    expect(negotiate("text/html;q=0.9,application/yaml")).toBe("yaml");
+    const representation = (header?: string) => negotiate(header).representation;
+    const table = "application/json;as=Table;g=meta.k8s.io";
+    expect(representation()).toBe("json");
+    expect(representation("*/*")).toBe("json");
+    expect(representation(`${table};v=v1,application/json`)).toBe("table");
+    expect(representation(`${table};v=v9,application/json`)).toBe("json");
+    expect(representation("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")).toBe(
+      "partial",
+    );
+    expect(representation("application/vnd.kubernetes.protobuf,application/json")).toBe("json");
+    expect(representation("application/vnd.kubernetes.protobuf")).toBe("protobuf");
+    expect(representation("text/html;q=0.9,application/yaml")).toBe("yaml");
+    expect(negotiate(`${table};v=v1beta1`)).toEqual({ representation: "table", metaVersion: "v1beta1" });
     expect(() => negotiate("text/html")).toThrow(/only the following media types are accepted/);
   });
 });
@@ -112,7 +118,23 @@ describe("bodies that are wrong get Kubernetes' own answers", () => {
     ["a wrong dry run", "?dryRun=Some", { metadata: { name: "a" } }, {}, 422, /dryRun/],
     ["a foreign format", "", "x", { "content-type": "text/html" }, 415, /unknown format/],
     ["bad YAML", "", "a: [", { "content-type": "application/yaml" }, 400, /yaml parse error/],
-    ["much YAML", "", "[".repeat(200_000), { "content-type": "application/yaml" }, 413, /send JSON instead/],
+    ["deep YAML", "", "[".repeat(200_000), { "content-type": "application/yaml" }, 400, /nesting exceeded/],
+    [
+      "YAML with keys that stand twice",
+      "?fieldValidation=Strict",
+      "metadata: {name: a}\ndata:\n  a: one\n  a: two\n",
+      { "content-type": "application/yaml" },
+      400,
+      /strict decoding error: error converting YAML to JSON: yaml: unmarshal errors:\n {2}line 4: key "a" already set in map$/,
+    ],
+    [
+      "a timeout that is none",
+      "?timeout=soon",
+      { metadata: { name: "a" } },
+      {},
+      400,
+      /invalid timeout specified/,
+    ],
     [
       "bad protobuf",
       "",
@@ -229,6 +251,66 @@ describe("representations", () => {
     expect((await server.send("GET", base, undefined, { accept: "image/png" })).status).toBe(406);
   });
 
+  it("make tables and metadata of the older version, as older clients ask for them", async () => {
+    const as = (kind: string) => ({ accept: `application/json;as=${kind};v=v1beta1;g=meta.k8s.io` });
+    const table = await server.send("GET", base, undefined, as("Table"));
+    expect(table.body).toMatchObject({
+      kind: "Table",
+      apiVersion: "meta.k8s.io/v1beta1",
+      rows: expect.arrayContaining([
+        expect.objectContaining({ object: expect.objectContaining({ apiVersion: "meta.k8s.io/v1beta1" }) }),
+      ]),
+    });
+    const list = await server.send("GET", base, undefined, as("PartialObjectMetadataList"));
+    expect(list.body).toMatchObject({ apiVersion: "meta.k8s.io/v1beta1" });
+    const one = await server.send("GET", `${base}/warned`, undefined, as("PartialObjectMetadata"));
+    expect(one.body).toMatchObject({ apiVersion: "meta.k8s.io/v1beta1", metadata: { name: "warned" } });
+    const watch = `${base}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name=warned`;
+    const events = server.send("GET", watch, undefined, { ...as("Table"), accept: as("Table").accept });
+    await server.clock.advance(1000);
+    expect((await events).body).toMatchObject({
+      type: "ADDED",
+      object: { kind: "Table", apiVersion: "meta.k8s.io/v1beta1" },
+    });
+  });
+
+  it("are laid out for people, and say the same", async () => {
+    const path = `${base}/warned`;
+    const transport = server.api.transport({ username: "u", groups: ["system:masters"] });
+    const text = async (path: string, headers = {}) =>
+      readText((await transport.send({ method: "GET", path, headers })).body);
+    const plain = await text(path);
+    const pretty = await text(`${path}?pretty=true`);
+    expect(pretty).toBe(`${JSON.stringify(JSON.parse(plain), null, 2)}\n`);
+    expect(await text(path, { "user-agent": "curl/8.5.0" })).toBe(pretty);
+    expect(await text(`${path}?pretty=0`, { "user-agent": "curl/8.5.0" })).toBe(plain);
+    expect(await text(`${base}/none?pretty=1`)).toMatch(/^\{\n {2}"kind": "Status"/);
+  });
+
+  it("are small on the wire where they are large and the client takes it", async () => {
+    const transport = server.api.transport({ username: "u", groups: ["system:masters"] });
+    const bytes = async (path: string, headers = {}) => {
+      const answer = await transport.send({ method: "GET", path, headers });
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of answer.body) chunks.push(chunk);
+      return { encoding: answer.headers["content-encoding"], body: Buffer.concat(chunks) };
+    };
+    const wants = { "accept-encoding": "br, gzip" };
+    for (let i = 0; i < 3; i++) {
+      await server.send("POST", base, { metadata: { name: `big-${i}` }, data: { k: "x".repeat(200_000) } });
+    }
+    for (const path of [`${base}/big-0`, base, `${base}?pretty=1`]) {
+      const plain = await bytes(path);
+      const small = await bytes(path, wants);
+      expect([plain.encoding, small.encoding]).toEqual([undefined, path.includes("?") ? undefined : "gzip"]);
+      const read = small.encoding ? gunzipSync(small.body) : small.body;
+      expect(JSON.parse(read.toString())).toEqual(JSON.parse(plain.body.toString()));
+      if (small.encoding) expect(small.body.length).toBeLessThan(plain.body.length / 10);
+    }
+    expect((await bytes(`${base}/warned`, wants)).encoding).toBeUndefined();
+    expect((await bytes(base, { "accept-encoding": "gzip;q=0" })).encoding).toBeUndefined();
+  });
+
   it("take and give protobuf", async () => {
     const transport = server.api.transport({ username: "go", groups: ["system:masters"] });
     const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "proto" }, data: { k: "v" } };
@@ -304,9 +386,30 @@ it("a store that cannot write answers 503, and goes on when it can", async () =>
   const disable = enableFailpoint("store/append", "throw");
   const refused = await server.send("POST", base, { metadata: { name: "unlucky" } });
   disable();
+  expect((await server.send("GET", "/readyz")).status).toBe(500);
   expect(refused).toMatchObject({ status: 503, body: { reason: "ServiceUnavailable" } });
   expect((await server.send("GET", `${base}/unlucky`)).status).toBe(404);
   expect((await server.send("POST", base, { metadata: { name: "unlucky" } })).status).toBe(201);
+  expect((await server.send("GET", "/readyz")).status).toBe(200);
+});
+
+it("a deletion that insists on another object is a conflict, and one of many keeps to its page", async () => {
+  await server.send("POST", base, { metadata: { name: "other", labels: { page: "1" } } });
+  await server.send("POST", base, { metadata: { name: "other-2", labels: { page: "1" } } });
+  const { body } = await server.send("GET", `${base}/other`);
+  const uid = String(body.metadata?.uid);
+  const refused = await server.send("DELETE", `${base}/other`, { preconditions: { uid: "x" } });
+  expect(refused).toMatchObject({
+    status: 409,
+    body: {
+      message: `Operation cannot be fulfilled on ConfigMap "other": the UID in the precondition (x) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
+    },
+  });
+  const one = await server.send("DELETE", `${base}?labelSelector=page=1&limit=1`);
+  expect(one.body.items).toHaveLength(1);
+  expect((await server.send("GET", `${base}?labelSelector=page=1`)).body.items).toHaveLength(1);
+  const wrong = await server.send("DELETE", `${base}?resourceVersionMatch=Exact`);
+  expect(wrong.status).toBe(422);
 });
 
 it("stops: watches end, later requests are refused", async () => {

@@ -27,10 +27,13 @@ import { answerReview } from "../reviews.ts";
 import { anonymous, type User } from "../user.ts";
 import { admitConnect } from "../webhooks/connect.ts";
 import { customCall } from "./custom-call.ts";
+import { timeoutOf, withDeadline } from "./deadline.ts";
 import type { Documents } from "./documents.ts";
-import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse, textResponse } from "./exchange.ts";
+import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse } from "./exchange.ts";
 import { callExtension, type Extension } from "./extensions.ts";
-import { Gate, type GateLimits } from "./gate.ts";
+import { compressed, prettified } from "./finish.ts";
+import { Gate, type GateLimits, type Level, levelOf } from "./gate.ts";
+import { answerHealth } from "./health.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
 import { answerBinding, subresourceCall } from "./subresource-calls.ts";
@@ -59,13 +62,21 @@ export interface PipelineParts {
   passThrough(call: Call): Promise<ApiResponse> | undefined;
 }
 
-/** Watches and streams need no seat. */
-const limits: GateLimits = { seatsMax: 600, waitingMax: 10_000, waitingMaxBytes: 256 * 1024 * 1024 };
+/** Watches and streams need no seat. Administrators never wait: they come to mend what is wrong. */
+const limits: Readonly<Record<Level, GateLimits>> = {
+  exempt: { seatsMax: 10_000, waitingMax: 0, waitingMaxBytes: 0 },
+  system: { seatsMax: 200, waitingMax: 10_000, waitingMaxBytes: 64 * 1024 * 1024 },
+  workload: { seatsMax: 600, waitingMax: 10_000, waitingMaxBytes: 256 * 1024 * 1024 },
+};
 
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly watches: OpenWatches = new Set();
-  readonly #gate = new Gate(limits);
+  readonly #gates: Readonly<Record<Level, Gate>> = {
+    exempt: new Gate(limits.exempt),
+    system: new Gate(limits.system),
+    workload: new Gate(limits.workload),
+  };
   #closed = false;
   readonly #requests: Counter<"verb" | "resource" | "code">;
   readonly #latency: Histogram<"verb" | "resource">;
@@ -136,8 +147,9 @@ export class Pipeline {
       resource = served?.resource ?? "";
       this.authorize(request, info);
       response = await this.#bounded(verb, request, () => this.#route(request, info, served));
+      if (!isLongRunning(verb)) response = await compressed(request, prettified(request, response));
     } catch (error) {
-      response = statusResponse(this.statusOf(error));
+      response = prettified(request, statusResponse(this.statusOf(error), request.headers.accept));
     }
     this.#requests.inc({ verb, resource, code: String(response.status) });
     if (verb !== "WATCH") this.#latency.observe({ verb, resource }, (clock.monotonic() - startMs) / 1000);
@@ -166,8 +178,10 @@ export class Pipeline {
 
   async #bounded(verb: string, request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
     if (this.#closed) throw serviceUnavailable("the server is shutting down");
-    if (verb === "WATCH" || verb === "CONNECT") return work();
-    return this.#gate.run(request.body.length, work);
+    if (isLongRunning(verb)) return work();
+    const timeoutMs = timeoutOf(request.query);
+    const answer = this.#gates[levelOf(request.user)].run(request.body.length, work);
+    return withDeadline(this.#parts.registry.world.clock, timeoutMs, answer);
   }
 
   #find({ group, version, resource }: ResourceInfo): ResourceDefinition | undefined {
@@ -248,10 +262,13 @@ export class Pipeline {
         "the server does not allow this method on the requested resource",
       );
     }
-    if (/^\/(healthz|livez|readyz)(\/|$)/.test(path)) return this.#health(request);
+    const storeFailure = this.#parts.registry.storage.store.failure;
+    const health = answerHealth(request, { isStopping: this.#closed, storeFailure });
+    if (health) return health;
     if (path === "/metrics") {
       const { metrics } = this.#parts.registry.world;
-      this.#inFlightGauge.set(this.#gate.inFlight);
+      const inFlight = Object.values(this.#gates).reduce((sum, gate) => sum + gate.inFlight, 0);
+      this.#inFlightGauge.set(inFlight);
       this.#watchGauge.set(this.watches.size);
       return bytesResponse(200, metrics.contentType, Buffer.from(await metrics.text()));
     }
@@ -262,13 +279,11 @@ export class Pipeline {
     if (!document) throw notServed();
     return document;
   }
+}
 
-  #health(request: ApiRequest): ApiResponse {
-    if (this.#closed) return textResponse(500, "[-]shutdown failed: the server is shutting down\n");
-    if (!request.query.has("verbose")) return textResponse(200, "ok");
-    const name = request.path.split("/")[1];
-    return textResponse(200, `[+]ping ok\n[+]store ok\n${name} check passed\n`);
-  }
+/** These are bounded by what they stream, and wait for nobody. */
+function isLongRunning(verb: string): boolean {
+  return verb === "WATCH" || verb === "CONNECT";
 }
 
 /** As upstream's metrics name it. */

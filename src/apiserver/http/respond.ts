@@ -12,10 +12,12 @@ import { type CachedObject, serialize } from "../cache/cached-object.ts";
 import type { Page } from "../cache/list.ts";
 import type { Outcome } from "../registry/context.ts";
 import { type ApiResponse, bytesResponse, jsonResponse } from "./exchange.ts";
-import { mediaTypes, notAcceptable, type Representation } from "./negotiation.ts";
+import { prettyJson } from "./finish.ts";
+import { type Choice, type MetaVersion, mediaTypes, notAcceptable } from "./negotiation.ts";
 
-export interface View {
-  representation: Representation;
+export interface View extends Choice {
+  /** Laid out for people. */
+  readonly pretty: boolean;
   definition: ResourceDefinition;
   include: IncludeObject;
   nowMs: number;
@@ -33,8 +35,12 @@ export function includeObjectOf(query: URLSearchParams): IncludeObject {
   return value === "None" || value === "Object" ? value : "Metadata";
 }
 
-export function partialOf(object: Readonly<KubernetesObject>): Record<string, unknown> {
-  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
+export function partialOf(
+  object: Readonly<KubernetesObject>,
+  metaVersion: MetaVersion,
+): Record<string, unknown> {
+  const { metadata } = object;
+  return { kind: "PartialObjectMetadata", apiVersion: `meta.k8s.io/${metaVersion}`, metadata };
 }
 
 export async function outcomeResponse(view: View, outcome: Outcome): Promise<ApiResponse> {
@@ -55,7 +61,7 @@ export async function objectResponse(view: View, code: number, object: CachedObj
       );
     }
     case "partial":
-      return jsonResponse(code, partialOf(object.parse()));
+      return jsonResponse(code, partialOf(object.parse(), view.metaVersion));
     case "yaml":
       return yamlResponse(code, parse());
     case "protobuf":
@@ -70,13 +76,13 @@ export async function objectResponse(view: View, code: number, object: CachedObj
 }
 
 export function tableOf(
-  view: Pick<View, "definition" | "include" | "nowMs">,
+  view: Pick<View, "definition" | "include" | "metaVersion" | "nowMs">,
   objects: readonly KubernetesObject[],
   metadata: { resourceVersion?: string },
   withColumns = true,
 ): Record<string, unknown> {
-  const { include, nowMs } = view;
-  return renderTable(view.definition, objects, metadata, { include, nowMs, withColumns });
+  const { include, metaVersion, nowMs } = view;
+  return renderTable(view.definition, objects, metadata, { include, metaVersion, nowMs, withColumns });
 }
 
 async function yamlResponse(code: number, value: unknown): Promise<ApiResponse> {
@@ -113,15 +119,20 @@ export async function listResponse(view: View, page: Page): Promise<ApiResponse>
     case "table":
       return jsonResponse(200, tableOf(view, parsed(), metadata));
     case "partial": {
-      const partialHead = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata };
-      return jsonResponse(200, { ...partialHead, items: parsed().map(partialOf) });
+      const { metaVersion } = view;
+      const partialHead = {
+        kind: "PartialObjectMetadataList",
+        apiVersion: `meta.k8s.io/${metaVersion}`,
+        metadata,
+      };
+      return jsonResponse(200, { ...partialHead, items: parsed().map((o) => partialOf(o, metaVersion)) });
     }
     case "yaml":
       return yamlResponse(200, { ...head, items: parsed() });
     case "protobuf":
       return protobufResponse(200, { ...head, items: parsed() });
     default:
-      return streamedList(head, definition.storedAs ? parsed().map(bytesOf) : page.objects);
+      return streamedList(head, definition.storedAs ? parsed().map(bytesOf) : page.objects, view.pretty);
   }
 }
 
@@ -131,50 +142,69 @@ function bytesOf(object: KubernetesObject): Piece {
   return { bytes: serialize(object) };
 }
 
-function streamedList(head: unknown, objects: readonly Piece[]): ApiResponse {
+function streamedList(head: unknown, objects: readonly Piece[], pretty: boolean): ApiResponse {
   const opening = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`);
   const closing = Buffer.from("]}\n");
   let size = opening.length + closing.length + Math.max(0, objects.length - 1);
   for (const object of objects) size += object.bytes.length;
   const headers = { "content-type": mediaTypes.json, "content-length": String(size) };
-  const chunks = listChunks(opening, objects, closing);
-  if (size > inlineMaxBytes) return { status: 200, headers, body: chunks };
-  return { status: 200, headers, body: Buffer.concat([...chunks.pieces()], size) };
+  if (size <= inlineMaxBytes) {
+    const bytes = Buffer.concat([...listPieces(opening, objects, closing)], size);
+    return { status: 200, headers, body: bytes };
+  }
+  // Layout changes the length: it is told by the end.
+  if (pretty)
+    return { status: 200, headers: { "content-type": mediaTypes.json }, body: prettyList(head, objects) };
+  return { status: 200, headers, body: gathered(listPieces(opening, objects, closing)) };
+}
+
+function* listPieces(opening: Buffer, objects: readonly Piece[], closing: Buffer): Generator<Buffer> {
+  yield opening;
+  for (let i = 0; i < objects.length; i++) {
+    if (i > 0) yield comma;
+    yield objects[i]!.bytes;
+  }
+  yield closing;
+}
+
+const comma = Buffer.from(",");
+
+function prettyList(head: unknown, objects: readonly Piece[]): AsyncIterable<Uint8Array> {
+  function* pieces(): Generator<Buffer> {
+    yield Buffer.from(`${JSON.stringify(head, null, 2).slice(0, -2)},\n  "items": [\n    `);
+    for (let i = 0; i < objects.length; i++) {
+      if (i > 0) yield Buffer.from(",\n    ");
+      yield prettyJson(objects[i]!.bytes, "    ");
+    }
+    yield Buffer.from("\n  ]\n}\n");
+  }
+  return gathered(pieces());
 }
 
 /** Bytes laid end to end, gathered into chunks; other work gets its turn between them. */
-function listChunks(
-  opening: Buffer,
-  objects: readonly Piece[],
-  closing: Buffer,
-): AsyncIterable<Uint8Array> & { pieces(): Generator<Buffer> } {
-  const comma = Buffer.from(",");
-  function* pieces(): Generator<Buffer> {
-    yield opening;
-    for (let i = 0; i < objects.length; i++) {
-      if (i > 0) yield comma;
-      yield objects[i]!.bytes;
-    }
-    yield closing;
+async function* gathered(pieces: Iterable<Buffer>): AsyncGenerator<Uint8Array> {
+  let waiting: Buffer[] = [];
+  let size = 0;
+  for (const piece of pieces) {
+    waiting.push(piece);
+    size += piece.length;
+    if (size < chunkBytes) continue;
+    yield Buffer.concat(waiting, size);
+    waiting = [];
+    size = 0;
+    await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  async function* gathered(): AsyncGenerator<Uint8Array> {
-    let waiting: Buffer[] = [];
-    let size = 0;
-    for (const piece of pieces()) {
-      waiting.push(piece);
-      size += piece.length;
-      if (size < chunkBytes) continue;
-      yield Buffer.concat(waiting, size);
-      waiting = [];
-      size = 0;
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    if (size > 0) yield Buffer.concat(waiting, size);
-  }
-  return { pieces, [Symbol.asyncIterator]: gathered };
+  if (size > 0) yield Buffer.concat(waiting, size);
 }
 
-export function statusResponse(error: StatusError): ApiResponse {
+export function statusResponse(error: StatusError, accept?: string): ApiResponse {
   const retry = error.status.details?.retryAfterSeconds;
-  return jsonResponse(error.code, error.status, retry ? { "retry-after": String(retry) } : {});
+  const headers: Record<string, string> = retry ? { "retry-after": String(retry) } : {};
+  const bytes = accept && takesOnlyProtobuf(accept) ? encodeProtobuf(error.status) : undefined;
+  if (bytes) return bytesResponse(error.code, mediaTypes.protobuf, bytes, headers);
+  return jsonResponse(error.code, error.status, headers);
+}
+
+function takesOnlyProtobuf(accept: string): boolean {
+  return accept.startsWith(mediaTypes.protobuf) && !accept.includes(mediaTypes.json);
 }

@@ -3,6 +3,8 @@ import {
   badRequest,
   DecodeError,
   decode,
+  forbiddenField,
+  invalidObject,
   isObject,
   type KubernetesObject,
   type metav1,
@@ -11,7 +13,7 @@ import {
   storedOf,
   type Verb,
 } from "#api";
-import { listPage } from "../cache/list.ts";
+import { type ListQuery, listPage, parseRevision, requireReached } from "../cache/list.ts";
 import { selectionOf } from "../cache/selection.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import { apply } from "../registry/apply.ts";
@@ -30,6 +32,7 @@ import {
   parseBody,
 } from "./body.ts";
 import type { ApiRequest, ApiResponse } from "./exchange.ts";
+import { isPretty } from "./finish.ts";
 import { negotiate, negotiatePlain } from "./negotiation.ts";
 import { patchOf } from "./patch.ts";
 import type { ResourceInfo } from "./request-info.ts";
@@ -61,7 +64,8 @@ export function requireVerb(definition: ResourceDefinition, verb: Verb): void {
 export function viewOf(call: Call): View {
   const { request, definition, registry } = call;
   return {
-    representation: negotiate(request.headers.accept),
+    ...negotiate(request.headers.accept),
+    pretty: isPretty(request),
     definition,
     include: includeObjectOf(request.query),
     nowMs: registry.world.clock.now(),
@@ -113,7 +117,10 @@ export function getOne(call: Call): Promise<ApiResponse> {
   requireVerb(call.definition, "get");
   const { definition, namespace, name } = targetOf(call);
   const view = viewOf(call);
-  return objectResponse(view, 200, call.registry.storage.get(definition, namespace, name));
+  const { storage } = call.registry;
+  const revision = call.request.query.get("resourceVersion");
+  if (revision && revision !== "0") requireReached(storage.cache(definition), parseRevision(revision));
+  return objectResponse(view, 200, storage.get(definition, namespace, name));
 }
 
 export function list(call: Call): Promise<ApiResponse> {
@@ -121,16 +128,26 @@ export function list(call: Call): Promise<ApiResponse> {
   const { definition, info, request, registry } = call;
   const { query } = request;
   const selection = selectionOf(definition, info.namespace, selectorsOf(query));
-  const page = listPage(registry.storage.cache(definition), selection, {
-    limit: wholeNumber(query, "limit") ?? 0,
-    continue: query.get("continue") ?? "",
-    resourceVersion: query.get("resourceVersion") ?? "",
-    resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
-  });
+  const page = listPage(registry.storage.cache(definition), selection, listQueryOf(query));
   const objects = customOf(definition)
     ? page.objects.map((object) => registry.storage.view(definition, object))
     : page.objects;
   return listResponse(viewOf(call), { ...page, objects });
+}
+
+function listQueryOf(query: URLSearchParams): ListQuery {
+  if (query.has("sendInitialEvents")) {
+    const why = "sendInitialEvents is forbidden for list";
+    throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", [
+      forbiddenField("sendInitialEvents", why),
+    ]);
+  }
+  return {
+    limit: wholeNumber(query, "limit") ?? 0,
+    continue: query.get("continue") ?? "",
+    resourceVersion: query.get("resourceVersion") ?? "",
+    resourceVersionMatch: query.get("resourceVersionMatch") ?? "",
+  };
 }
 
 export function selectorsOf(query: URLSearchParams): {
@@ -259,7 +276,9 @@ export async function deleteMany(call: Call): Promise<ApiResponse> {
   const options = await deleteOptionsOf(request);
   const selection = selectionOf(definition, info.namespace, selectorsOf(request.query));
   const target = { definition: storedOf(definition), namespace: info.namespace };
-  const objects = await removeCollection(registry, target, deleteContext(call, options), options, selection);
+  const cache = registry.storage.cache(target.definition);
+  const { objects } = listPage(cache, selection, listQueryOf(request.query));
+  await removeCollection(registry, target, deleteContext(call, options), options, objects);
   const shown = objects.map((object) => registry.storage.view(definition, object));
   return listResponse(viewOf(call), { revision: registry.storage.store.revision, objects: shown });
 }

@@ -156,15 +156,19 @@ function encoderAs(view: View, clock: Clock): WatchEncoder {
     case "json":
       return version ? convertingWatchEncoder(`json${version}`, read) : jsonWatchEncoder;
     case "partial":
-      return convertingWatchEncoder("partial", partialOf);
+      return convertingWatchEncoder(`partial ${view.metaVersion}`, (object) =>
+        partialOf(object, view.metaVersion),
+      );
     case "table":
-      return convertingWatchEncoder(`table ${view.include}${version}`, (object, isFirst) =>
-        tableOf(
-          { ...view, nowMs: clock.now() },
-          [read(object)],
-          { resourceVersion: object.metadata.resourceVersion },
-          isFirst,
-        ),
+      return convertingWatchEncoder(
+        `table ${view.metaVersion} ${view.include}${version}`,
+        (object, isFirst) =>
+          tableOf(
+            { ...view, nowMs: clock.now() },
+            [read(object)],
+            { resourceVersion: object.metadata.resourceVersion },
+            isFirst,
+          ),
       );
     case "protobuf":
       return protobufEncoder(version, read);

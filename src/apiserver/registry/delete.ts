@@ -14,7 +14,6 @@ import {
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
 import type { CachedObject } from "../cache/cached-object.ts";
-import type { Selection } from "../cache/selection.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { finalizersFor, gracePeriodOf, isFinished, specFinalizers } from "./deletion.ts";
 import { approve } from "./outside.ts";
@@ -103,13 +102,16 @@ function checkPreconditions(
   preconditions: Readonly<metav1.Preconditions> | undefined,
 ): void {
   const { uid, resourceVersion } = object.metadata;
+  const { definition, name } = target;
+  // Upstream names the kind here, where it names the resource elsewhere.
+  const what = { group: definition.group, resource: definition.kind };
   if (preconditions?.uid !== undefined && preconditions.uid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`;
-    throw conflict(target.definition, target.name, why);
+    const why = `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`;
+    throw conflict(what, name, why);
   }
   if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-    throw conflict(target.definition, target.name, why);
+    const why = `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`;
+    throw conflict(what, name, why);
   }
 }
 
@@ -139,17 +141,16 @@ function markDeleted(
   }
 }
 
-/** Deletes what a list would show; what is gone meanwhile is gone. */
+/** Deletes what a list has shown; what is gone meanwhile is gone. */
 export async function removeCollection(
   registry: Registry,
   target: Omit<Target, "name">,
   context: WriteContext,
   options: Readonly<metav1.DeleteOptions>,
-  selection: Selection,
-): Promise<CachedObject[]> {
+  selected: readonly CachedObject[],
+): Promise<void> {
   validateOptions(options);
   const cache = registry.storage.cache(target.definition);
-  const selected = [...cache.scan(selection.prefix)].filter((o) => selection.matches?.(o) ?? true);
   const parallel = 64;
   for (let i = 0; i < selected.length; i += parallel) {
     const removals = selected.slice(i, i + parallel).map(async (object) => {
@@ -158,7 +159,6 @@ export async function removeCollection(
     });
     await Promise.all(removals.map(ignoreNotFound));
   }
-  return selected;
 }
 
 async function ignoreNotFound(work: Promise<void>): Promise<void> {
