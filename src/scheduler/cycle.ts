@@ -1,20 +1,34 @@
-/** One scheduling cycle: from a pod to a node, or to the reasons why there is none. Synchronous and pure but for luck. */
+/**
+ * One scheduling cycle: from a pod to a node, or to the reasons why there is none. Synchronous and pure but for luck.
+ * A shape of pod that is seen for the first time is tried on a sample of the nodes, as upstream does; one that comes
+ * again gets a table of all nodes, which from then on only has to be kept.
+ */
 import type { Random } from "#base";
-import type { NodeInfo, PodInfo, Snapshot } from "./cache.ts";
-import type { Rejection, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
+import type { SchedulerCache, Snapshot } from "./cache.ts";
+import { ClassTable } from "./class-table.ts";
+import type { Feasible, Rejection, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
+import type { NodeInfo } from "./node-info.ts";
+import type { PodInfo } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
 
-export type CycleResult =
-  | { kind: "node"; name: string; tried: number }
-  | { kind: "none"; message: string; rejectedBy: ReadonlySet<string> };
-
-/** Where the last cycle stopped looking: the next goes on from there, so that all nodes get their turn. */
-export interface Rotation {
-  next: number;
+/** Why no node will do. */
+export interface NoNode {
+  kind: "none";
+  /** Without what preemption says of it. */
+  message: string;
+  rejectedBy: ReadonlySet<string>;
+  /** Nodes that would do if pods went from them, perhaps. */
+  resolvable: readonly NodeInfo[];
 }
+
+export type CycleResult = { kind: "node"; name: string } | NoNode;
 
 /** Below so many nodes all are looked at. */
 const sampleMin = 100;
+/** Shapes of pods that come more often than this get a table, at once where there are few nodes. */
+const sightingsMax = 3;
+const smallCluster = 200;
+const tablesMax = 128;
 
 /**
  * In a large cluster not every feasible node must be found.
@@ -31,110 +45,242 @@ interface Filter {
   prepared: unknown;
 }
 
-export function schedule(
+interface Verdict {
+  node: NodeInfo;
+  plugin: string;
+  rejection: Rejection;
+}
+
+export interface CycleOptions {
+  cache: SchedulerCache;
+  profile: SchedulerProfile;
+  world: SchedulingWorld;
+  random: Random;
+}
+
+export class SchedulingCycle {
+  readonly #cache: SchedulerCache;
+  readonly #profile: SchedulerProfile;
+  readonly #world: SchedulingWorld;
+  readonly #random: Random;
+  readonly #tables = new Map<string, ClassTable | number>();
+  /** Where the last search stopped: the next goes on from there, so that all nodes get their turn. */
+  #next = 0;
+
+  constructor({ cache, profile, world, random }: CycleOptions) {
+    this.#cache = cache;
+    this.#profile = profile;
+    this.#world = world;
+    this.#random = random;
+  }
+
+  schedule(info: PodInfo): CycleResult {
+    const { nodes } = this.#cache;
+    if (nodes.length === 0) {
+      const rejectedBy = new Set(this.#profile.plugins.map(({ plugin }) => plugin.name));
+      return { kind: "none", message: "no nodes available to schedule pods", rejectedBy, resolvable: [] };
+    }
+    const nominated = this.#cache.node(this.#cache.nominationOf(info.key) ?? "");
+    if (nominated && !this.judge(info)(nominated)) return { kind: "node", name: nominated.name };
+    const table = this.#tableOf(info);
+    return table ? this.#fromTable(info, table) : this.#fromSample(info);
+  }
+
+  /** Whether the pod may go to a node as it is, or as somebody imagines it. */
+  judge(info: PodInfo): (node: NodeInfo) => Rejection | undefined {
+    const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
+    return (node) => {
+      const seen = this.#cache.asSeen(node, info.shape.priority, info.key);
+      return rejectionOf(info, seen, filters)?.rejection;
+    };
+  }
+
+  /** Whether more than the node and the pods on it decide where this pod may go. */
+  looksBeyond(info: PodInfo): boolean {
+    const isGlobal = (plugin: SchedulerPlugin) => !plugin.local;
+    return filtersOf(info, this.#cache, this.#profile, this.#world, isGlobal).length > 0;
+  }
+
+  /** The table for pods of this shape; undefined as long as it would not pay. */
+  #tableOf({ shape, ...info }: PodInfo): ClassTable | undefined {
+    const known = this.#tables.get(shape.signature);
+    if (known instanceof ClassTable && !known.isStale) return known;
+    const sightings = typeof known === "number" ? known : 0;
+    const pays =
+      this.#cache.nodes.length <= smallCluster || sightings >= sightingsMax || known instanceof ClassTable;
+    this.#tables.delete(shape.signature);
+    const entry = pays
+      ? new ClassTable({ shape, ...info }, this.#cache, this.#profile, this.#world)
+      : sightings + 1;
+    this.#tables.set(shape.signature, entry);
+    if (this.#tables.size > tablesMax) {
+      for (const oldest of this.#tables.keys()) {
+        this.#tables.delete(oldest);
+        break;
+      }
+    }
+    return typeof entry === "number" ? undefined : entry;
+  }
+
+  #fromTable(info: PodInfo, table: ClassTable): CycleResult {
+    table.refresh();
+    const isGlobal = (plugin: SchedulerPlugin) => !plugin.local;
+    const filters = filtersOf(info, this.#cache, this.#profile, this.#world, isGlobal);
+    const accepts = (node: NodeInfo) => !rejectionOf(info, node, filters);
+    const lazily = new LazyFeasible(() => {
+      const found: NodeInfo[] = [];
+      for (const slot of table.slots()) {
+        const node = this.#cache.at(slot)!;
+        if (filters.length === 0 || accepts(node)) found.push(node);
+      }
+      return found;
+    });
+    const scorers = scorersOf(info, lazily, this.#cache, this.#profile, this.#world, isGlobal);
+    if (table.feasible === 0) return this.#failure(info, table, filters);
+    if (scorers.length === 0 && table.raws.length === 0) {
+      const best = table.best(this.#random, filters.length > 0 ? accepts : undefined);
+      return best ? { kind: "node", name: best.name } : this.#failure(info, table, filters);
+    }
+    const candidates = lazily.nodes;
+    if (candidates.length === 0) return this.#failure(info, table, filters);
+    const sums = candidates.map((node) => table.scoreAt(node.slot));
+    for (const { plugin, weight, values } of table.raws) {
+      const scores = candidates.map((node) => values[node.slot]!);
+      plugin.normalize?.(scores);
+      addWeighted(sums, scores, weight);
+    }
+    addScores(sums, info, candidates, scorers);
+    return { kind: "node", name: best(candidates, sums, this.#random) };
+  }
+
+  #failure(info: PodInfo, table: ClassTable, filters: readonly Filter[]): NoNode {
+    const verdicts: Verdict[] = [];
+    for (const node of this.#cache.nodes) {
+      const local = table.verdictAt(node.slot);
+      const verdict = local ? { node, ...local } : rejectionOf(info, node, filters);
+      if (verdict) verdicts.push(verdict);
+    }
+    return noNode(verdicts, this.#cache.nodes.length);
+  }
+
+  #fromSample(info: PodInfo): CycleResult {
+    const { nodes } = this.#cache;
+    const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
+    const wanted = feasibleWanted(nodes.length);
+    const feasible: NodeInfo[] = [];
+    const verdicts: Verdict[] = [];
+    const start = this.#next % nodes.length;
+    let tried = 0;
+    for (; tried < nodes.length && feasible.length < wanted; tried++) {
+      const node = nodes[(start + tried) % nodes.length]!;
+      const seen = this.#cache.asSeen(node, info.shape.priority);
+      const verdict = rejectionOf(info, seen, filters);
+      if (verdict) verdicts.push(verdict);
+      else feasible.push(node);
+    }
+    this.#next = (start + tried) % nodes.length;
+    if (feasible.length === 0) return noNode(verdicts, nodes.length);
+    if (feasible.length === 1) return { kind: "node", name: feasible[0]!.name };
+    const sums = new Array<number>(feasible.length).fill(0);
+    const every = () => true;
+    const scorers = scorersOf(info, { nodes: feasible }, this.#cache, this.#profile, this.#world, every);
+    addScores(sums, info, feasible, scorers);
+    return { kind: "node", name: best(feasible, sums, this.#random) };
+  }
+}
+
+class LazyFeasible implements Feasible {
+  readonly #find: () => NodeInfo[];
+  #nodes: NodeInfo[] | undefined;
+
+  constructor(find: () => NodeInfo[]) {
+    this.#find = find;
+  }
+
+  get nodes(): NodeInfo[] {
+    this.#nodes ??= this.#find();
+    return this.#nodes;
+  }
+}
+
+function filtersOf(
   info: PodInfo,
   snapshot: Snapshot,
   profile: SchedulerProfile,
   world: SchedulingWorld,
-  random: Random,
-  rotation: Rotation,
-): CycleResult {
-  const { nodes } = snapshot;
-  if (nodes.length === 0) {
-    const rejectedBy = new Set(profile.plugins.map(({ plugin }) => plugin.name));
-    return { kind: "none", message: "no nodes available to schedule pods", rejectedBy };
-  }
+  wanted: (plugin: SchedulerPlugin) => boolean,
+): Filter[] {
   const filters: Filter[] = [];
   for (const { plugin } of profile.plugins) {
-    if (!plugin.filter || !plugin.prepare) continue;
+    if (!plugin.filter || !plugin.prepare || !wanted(plugin)) continue;
     const prepared = plugin.prepare(info, snapshot, world);
     if (prepared !== undefined) filters.push({ plugin, prepared });
   }
-  const found = findFeasible(info, nodes, filters, rotation);
-  if (found.feasible.length === 0) return found.failure(nodes.length);
-  const name =
-    found.feasible.length === 1
-      ? found.feasible[0]!.name
-      : best(found.feasible, totals(info, found.feasible, snapshot, profile, world), random);
-  return { kind: "node", name, tried: found.tried };
+  return filters;
 }
 
-function findFeasible(
+interface Scorer extends Filter {
+  weight: number;
+}
+
+function scorersOf(
   info: PodInfo,
-  nodes: readonly NodeInfo[],
-  filters: readonly Filter[],
-  rotation: Rotation,
-) {
-  const wanted = feasibleWanted(nodes.length);
-  const feasible: NodeInfo[] = [];
-  const reasons = new Map<string, number>();
-  const rejectedBy = new Set<string>();
-  let hopeless = 0;
-  let tried = 0;
-  const start = rotation.next % nodes.length;
-  while (tried < nodes.length && feasible.length < wanted) {
-    const node = nodes[(start + tried) % nodes.length]!;
-    tried++;
-    const rejected = rejectionOf(info, node, filters, rejectedBy);
-    if (!rejected) {
-      feasible.push(node);
-      continue;
-    }
-    if (rejected.unresolvable) hopeless++;
-    for (const reason of rejected.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  feasible: Feasible,
+  snapshot: Snapshot,
+  profile: SchedulerProfile,
+  world: SchedulingWorld,
+  wanted: (plugin: SchedulerPlugin) => boolean,
+): Scorer[] {
+  const scorers: Scorer[] = [];
+  for (const { plugin, weight } of profile.plugins) {
+    if (weight === 0 || !plugin.score || !plugin.prepareScore || !wanted(plugin)) continue;
+    const prepared = plugin.prepareScore(info, feasible, snapshot, world);
+    if (prepared !== undefined) scorers.push({ plugin, weight, prepared });
   }
-  rotation.next = (start + tried) % nodes.length;
-  const failure = (total: number): CycleResult => ({
-    kind: "none",
-    message: fitError(total, reasons, hopeless),
-    rejectedBy,
-  });
-  return { feasible, tried, failure };
+  return scorers;
 }
 
-function rejectionOf(
-  info: PodInfo,
-  node: NodeInfo,
-  filters: readonly Filter[],
-  rejectedBy: Set<string>,
-): Rejection | undefined {
+function rejectionOf(info: PodInfo, node: NodeInfo, filters: readonly Filter[]): Verdict | undefined {
   for (const { plugin, prepared } of filters) {
-    const rejected = plugin.filter!(info, node, prepared);
-    if (!rejected) continue;
-    rejectedBy.add(plugin.name);
-    return rejected;
+    const rejection = plugin.filter!(info, node, prepared);
+    if (rejection) return { node, plugin: plugin.name, rejection };
   }
   return undefined;
 }
 
-/** As upstream words it: `kubectl describe pod` shows it, and people search for it. */
-export function fitError(total: number, reasons: ReadonlyMap<string, number>, hopeless: number): string {
-  const histogram = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
-  const preemption = [
-    ...(hopeless > 0 ? [`${hopeless} Preemption is not helpful for scheduling`] : []),
-    ...(total > hopeless ? [`${total - hopeless} No preemption victims found for incoming pod`] : []),
-  ].sort();
-  const available = `0/${total} nodes are available`;
-  return `${available}: ${histogram.join(", ")}. preemption: ${available}: ${preemption.join(", ")}.`;
+function addScores(
+  sums: number[],
+  info: PodInfo,
+  nodes: readonly NodeInfo[],
+  scorers: readonly Scorer[],
+): void {
+  for (const { plugin, weight, prepared } of scorers) {
+    const scores = nodes.map((node) => plugin.score!(info, node, prepared));
+    plugin.normalize?.(scores);
+    addWeighted(sums, scores, weight);
+  }
 }
 
-function totals(
-  info: PodInfo,
-  feasible: readonly NodeInfo[],
-  snapshot: Snapshot,
-  profile: SchedulerProfile,
-  world: SchedulingWorld,
-): number[] {
-  const sums = new Array<number>(feasible.length).fill(0);
-  for (const { plugin, weight } of profile.plugins) {
-    if (weight === 0 || !plugin.score || !plugin.prepareScore) continue;
-    const prepared = plugin.prepareScore(info, feasible, snapshot, world);
-    if (prepared === undefined) continue;
-    const scores = feasible.map((node) => plugin.score!(info, node, prepared));
-    plugin.normalize?.(scores);
-    for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! + weight * scores[i]!;
+function addWeighted(sums: number[], scores: readonly number[], weight: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! + weight * scores[i]!;
+}
+
+function noNode(verdicts: readonly Verdict[], total: number): NoNode {
+  const reasons = new Map<string, number>();
+  const rejectedBy = new Set<string>();
+  const resolvable: NodeInfo[] = [];
+  for (const { node, plugin, rejection } of verdicts) {
+    rejectedBy.add(plugin);
+    if (!rejection.unresolvable) resolvable.push(node);
+    for (const reason of rejection.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   }
-  return sums;
+  return { kind: "none", message: fitError(total, reasons), rejectedBy, resolvable };
+}
+
+/** As upstream words it: `kubectl describe pod` shows it, and people search for it. */
+export function fitError(total: number, reasons: ReadonlyMap<string, number>): string {
+  const histogram = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
+  return `0/${total} nodes are available: ${histogram.join(", ")}.`;
 }
 
 /** The highest; of several, any with equal chance. */

@@ -3,7 +3,10 @@
  * during a cycle. What can make a rejected pod fit is data.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
  */
-import type { NodeInfo, Pod, PodInfo, Snapshot } from "./cache.ts";
+import type { metav1 } from "#api";
+import type { Snapshot } from "./cache.ts";
+import type { NodeInfo } from "./node-info.ts";
+import type { Pod, PodInfo } from "./pod-info.ts";
 
 /** Why a node, or every node, will not do. */
 export interface Rejection {
@@ -34,7 +37,7 @@ interface Wake {
 /** What plugins may ask beside the snapshot. */
 export interface SchedulingWorld {
   /** The selector of the Services and the owner that the pod belongs to: what default spreading counts. */
-  kinSelector(pod: Pod): Readonly<Record<string, string>> | undefined;
+  kinSelector(info: PodInfo): metav1.LabelSelector | undefined;
   /** Names of the namespaces with these labels. */
   namespacesWith(selector: NonNullable<unknown>): readonly string[];
 }
@@ -42,9 +45,19 @@ export interface SchedulingWorld {
 /** Scores as they came; in place made into 0 to 100, where more is better. */
 type Normalize = (scores: number[]) => void;
 
+/** The nodes that are left to choose from; worked out when first asked for. */
+export interface Feasible {
+  readonly nodes: readonly NodeInfo[];
+}
+
 export interface SchedulerPlugin<Prepared = unknown> {
   readonly name: string;
   readonly wakes: readonly Wake[];
+  /**
+   * What it says of a node depends on the pod's shape and on this node alone: it is remembered until the node changes,
+   * for all pods of the shape.
+   */
+  readonly local?: true;
   /** A reason not to try at all for now. */
   gate?(pod: Pod): string | undefined;
   /** Which of two pods is tried first: negative, `a`. */
@@ -55,7 +68,7 @@ export interface SchedulerPlugin<Prepared = unknown> {
   /** Once a cycle, before the nodes that are left: what `score` needs. Undefined: no opinion. */
   prepareScore?(
     info: PodInfo,
-    feasible: readonly NodeInfo[],
+    feasible: Feasible,
     snapshot: Snapshot,
     world: SchedulingWorld,
   ): Prepared | undefined;
@@ -69,16 +82,22 @@ export function defineSchedulerPlugin<Prepared>(plugin: SchedulerPlugin<Prepared
 
 export const scoreMax = 100;
 
+export function highest(scores: readonly number[]): number {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const score of scores) if (score > max) max = score;
+  return max;
+}
+
 /** The best gets 100. */
 export function toMaximum(scores: number[]): void {
-  const max = Math.max(0, ...scores);
+  const max = Math.max(0, highest(scores));
   for (let i = 0; i < scores.length; i++)
     scores[i] = max === 0 ? 0 : Math.floor((scores[i]! * scoreMax) / max);
 }
 
 /** The least gets 100. */
 export function toMaximumReversed(scores: number[]): void {
-  const max = Math.max(0, ...scores);
+  const max = Math.max(0, highest(scores));
   for (let i = 0; i < scores.length; i++) {
     scores[i] = max === 0 ? scoreMax : scoreMax - Math.floor((scores[i]! * scoreMax) / max);
   }

@@ -1,7 +1,7 @@
 /** The contract every registered plugin keeps. A new one is covered by its line in the profile. */
 import { expect, test } from "vitest";
 import { deepFreeze } from "#client";
-import { podInfoOf } from "./cache.ts";
+import { podInfoOf } from "./pod-info.ts";
 import { defaultProfile } from "./profile.ts";
 import { cacheOf, nodeOf, noKin, podOf } from "./scheduler.fixture.ts";
 
@@ -62,7 +62,7 @@ for (const { plugin, weight } of defaultProfile.plugins) {
       const info = podInfoOf(pod);
       const filter = plugin.prepare?.(info, cache, noKin);
       if (filter !== undefined) for (const node of cache.nodes) plugin.filter?.(info, node, filter);
-      const prepared = plugin.prepareScore?.(info, cache.nodes, cache, noKin);
+      const prepared = plugin.prepareScore?.(info, { nodes: cache.nodes }, cache, noKin);
       if (prepared === undefined || !plugin.score) continue;
       const scores = cache.nodes.map((node) => plugin.score!(info, node, prepared));
       plugin.normalize?.(scores);

@@ -3,9 +3,9 @@
  * can be done for until something changes. https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
  */
 import type { Clock, Timer } from "#base";
-import type { Pod } from "./cache.ts";
 import type { ClusterEvent, SchedulerPlugin } from "./define-plugin.ts";
 import { KeyedHeap } from "./heap.ts";
+import { isPreempted, type Pod } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
 
 const backoffBaseMs = 1_000;
@@ -22,6 +22,12 @@ export interface QueuedPod {
   /** When the last try ended. */
   triedMs: number;
   rejectedBy: ReadonlySet<string>;
+  /** The node where room is being made for it. */
+  nominated?: string | undefined;
+  /** Not tried before the pods in its way have been told to go. */
+  held?: boolean;
+  /** Something happened while it was held. */
+  missed?: boolean;
 }
 
 export class SchedulingQueue {
@@ -31,6 +37,8 @@ export class SchedulingQueue {
   readonly #active: KeyedHeap<QueuedPod>;
   readonly #backoff: KeyedHeap<QueuedPod>;
   readonly #unschedulable = new Map<string, QueuedPod>();
+  /** The same, by what may help them. */
+  readonly #sleepers = new Sleepers();
   readonly #gated = new Map<string, Pod>();
   readonly #inFlight = new Set<string>();
   readonly #flush: Timer;
@@ -38,9 +46,9 @@ export class SchedulingQueue {
   #wakeReader: (() => void) | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, profile: SchedulerProfile) {
+  constructor(clock: Clock, profiles: readonly SchedulerProfile[]) {
     this.#clock = clock;
-    const plugins = profile.plugins.map(({ plugin }) => plugin);
+    const plugins = profiles.flatMap((profile) => profile.plugins.map(({ plugin }) => plugin));
     this.#plugins = new Map(plugins.map((plugin) => [plugin.name, plugin]));
     this.#gates = plugins.filter((plugin) => plugin.gate);
     const sort = plugins.find((plugin) => plugin.compare);
@@ -78,13 +86,14 @@ export class SchedulingQueue {
       return;
     }
     known.pod = pod;
-    if (changed && this.#unschedulable.delete(key)) this.#requeue(known);
+    if (changed && this.#rouse(known)) this.#requeue(known);
   }
 
   delete(key: string): void {
     this.#active.delete(key);
     this.#backoff.delete(key);
-    this.#unschedulable.delete(key);
+    const sleeping = this.#unschedulable.get(key);
+    if (sleeping) this.#rouse(sleeping);
     this.#gated.delete(key);
   }
 
@@ -109,10 +118,30 @@ export class SchedulingQueue {
   }
 
   /** No node would do: it waits until something changes that a plugin which rejected it waits for. */
-  reject(queued: QueuedPod, rejectedBy: ReadonlySet<string>): void {
+  reject(queued: QueuedPod, rejectedBy: ReadonlySet<string>, nominated?: string): void {
     this.#inFlight.delete(queued.key);
     this.#tried(queued, rejectedBy);
+    queued.nominated = nominated;
     this.#unschedulable.set(queued.key, queued);
+    this.#sleepers.add(queued, this.#kindsThatHelp(rejectedBy));
+  }
+
+  /** The pods in its way are being told to go. */
+  hold(queued: QueuedPod): void {
+    queued.held = true;
+    queued.missed = false;
+  }
+
+  /** They have been told; `again`: not all, so that it is to be tried anew. */
+  release(queued: QueuedPod, again: boolean): void {
+    queued.held = false;
+    if ((again || queued.missed) && this.#rouse(queued)) this.#requeue(queued);
+  }
+
+  /** Its place has been taken by a more important pod: it looks for another at once. */
+  activate(key: string): void {
+    const queued = this.#unschedulable.get(key);
+    if (queued && this.#rouse(queued)) this.#requeue(queued);
   }
 
   /** A passing fault: tried again after its backoff. */
@@ -124,9 +153,13 @@ export class SchedulingQueue {
 
   /** Something happened: whoever it may help is tried again. */
   wake(event: ClusterEvent): void {
-    for (const queued of [...this.#unschedulable.values()]) {
+    for (const queued of this.#sleepers.for(event)) {
       if (!this.#mayHelp(queued, event)) continue;
-      this.#unschedulable.delete(queued.key);
+      if (queued.held) {
+        queued.missed = true;
+        continue;
+      }
+      this.#rouse(queued);
       this.#requeue(queued);
     }
   }
@@ -142,6 +175,20 @@ export class SchedulingQueue {
     queued.attempts++;
     queued.triedMs = this.#clock.now();
     queued.rejectedBy = rejectedBy;
+  }
+
+  /** Whether it was asleep. */
+  #rouse(queued: QueuedPod): boolean {
+    this.#sleepers.delete(queued);
+    return this.#unschedulable.delete(queued.key);
+  }
+
+  #kindsThatHelp(rejectedBy: ReadonlySet<string>): Set<ClusterEvent["kind"]> {
+    const kinds = new Set<ClusterEvent["kind"]>();
+    for (const name of rejectedBy) {
+      for (const wake of this.#plugins.get(name)?.wakes ?? []) kinds.add(wake.on);
+    }
+    return kinds;
   }
 
   #mayHelp(queued: QueuedPod, event: ClusterEvent): boolean {
@@ -189,10 +236,46 @@ export class SchedulingQueue {
     const nowMs = this.#clock.now();
     for (const queued of [...this.#unschedulable.values()]) {
       if (nowMs - queued.triedMs < unschedulableMaxMs) continue;
-      this.#unschedulable.delete(queued.key);
+      if (queued.held) continue;
+      this.#rouse(queued);
       this.#requeue(queued);
     }
   }
+}
+
+/** Waiting pods by what may help them: most of what happens concerns none. */
+class Sleepers {
+  readonly #byKind = new Map<ClusterEvent["kind"], Map<string, QueuedPod>>();
+  /** Pods for which room is being made, by node. */
+  readonly #byNomination = new Map<string, Map<string, QueuedPod>>();
+
+  add(queued: QueuedPod, kinds: Iterable<ClusterEvent["kind"]>): void {
+    for (const kind of kinds) entered(this.#byKind, kind, queued);
+    if (queued.nominated !== undefined) entered(this.#byNomination, queued.nominated, queued);
+  }
+
+  delete(queued: QueuedPod): void {
+    for (const sleepers of this.#byKind.values()) sleepers.delete(queued.key);
+    if (queued.nominated === undefined) return;
+    const there = this.#byNomination.get(queued.nominated);
+    there?.delete(queued.key);
+    if (there?.size === 0) this.#byNomination.delete(queued.nominated);
+  }
+
+  /** A pod that made room has done so for those that wait for its node. */
+  for(event: ClusterEvent): QueuedPod[] {
+    const all = this.#byKind.get(event.kind);
+    if (!all || all.size === 0) return [];
+    if (event.kind !== "PodDeleted" || !isPreempted(event.pod)) return [...all.values()];
+    const nominated = this.#byNomination.get(event.pod.spec.nodeName ?? "");
+    return nominated ? [...nominated.values()] : [];
+  }
+}
+
+function entered<K>(index: Map<K, Map<string, QueuedPod>>, at: K, queued: QueuedPod): void {
+  const there = index.get(at) ?? new Map<string, QueuedPod>();
+  there.set(queued.key, queued);
+  index.set(at, there);
 }
 
 /** Doubling from one second to ten after each try. */

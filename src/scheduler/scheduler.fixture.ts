@@ -1,9 +1,10 @@
 /** Pods, nodes and cycles for tests of the scheduler. */
 import type { corev1, Draft } from "#api";
 import { seededRandom } from "#base";
-import { podInfoOf, SchedulerCache } from "./cache.ts";
-import { type CycleResult, schedule } from "./cycle.ts";
+import { SchedulerCache } from "./cache.ts";
+import { type CycleResult, SchedulingCycle } from "./cycle.ts";
 import type { SchedulingWorld } from "./define-plugin.ts";
+import { podInfoOf } from "./pod-info.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 
 export interface NodeOptions {
@@ -70,7 +71,7 @@ export function trySchedule(
   world: SchedulingWorld = noKin,
   profile: SchedulerProfile = defaultProfile,
 ): CycleResult {
-  return schedule(podInfoOf(pod), cache, profile, world, seededRandom(1), { next: 0 });
+  return new SchedulingCycle({ cache, profile, world, random: seededRandom(1) }).schedule(podInfoOf(pod));
 }
 
 /** The node's name, or the message. */

@@ -1,30 +1,22 @@
 /** kube-scheduler's role: finds a node for every pod that has none. */
-import {
-  type corev1,
-  formatTime,
-  isStatus,
-  namespaces,
-  nodes,
-  pods,
-  replicaSets,
-  selectorMatches,
-  services,
-} from "#api";
+import { type corev1, nodes, podDisruptionBudgets, pods, type policyv1, sameJson } from "#api";
 import { forComponent, type Histogram, messageOf, type World } from "#base";
 import {
   type Client,
-  controllerOf,
   createEventRecorder,
   createInformers,
   type EventRecorder,
   type Informer,
   type Informers,
-  joinKey,
   keyOf,
 } from "#client";
-import { type Pod, type PodInfo, podInfoOf, SchedulerCache } from "./cache.ts";
-import { type Rotation, schedule } from "./cycle.ts";
-import type { SchedulingWorld } from "./define-plugin.ts";
+import { Binder } from "./binder.ts";
+import { SchedulerCache } from "./cache.ts";
+import { type NoNode, SchedulingCycle } from "./cycle.ts";
+import { type Lookups, lookupsOf } from "./lookups.ts";
+import { type Pod, type PodInfo, podInfoOf, priorityOf } from "./pod-info.ts";
+import { PodStatusWriter } from "./pod-status.ts";
+import { type Preemption, Preemptor } from "./preemption.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 import { type QueuedPod, SchedulingQueue } from "./queue.ts";
 
@@ -33,24 +25,23 @@ export interface SchedulerOptions {
   world: World;
   /** Shared with others of the same process; without, the scheduler has its own. */
   informers?: Informers;
-  profile?: SchedulerProfile;
+  /** Each serves the pods that ask for it by `schedulerName`. */
+  profiles?: readonly SchedulerProfile[];
 }
 
 export interface RunningScheduler {
   stop(): Promise<void>;
 }
 
-/** So many assignments are written at a time. */
-const bindsMax = 100;
+/** So many assignments and the like are written at a time. */
+const writesMax = 100;
 /** After so many cycles without a pause, others get their turn. */
 const cyclesPerTurn = 64;
-/** After an assignment that may or may not have been made. */
-const askAgainMs = 1_000;
 
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
   const world = forComponent(options.world, "scheduler");
   const informers = options.informers ?? createInformers(options.client, world);
-  const scheduler = new Scheduler(options.client, world, informers, options.profile ?? defaultProfile);
+  const scheduler = new Scheduler(options.client, world, informers, options.profiles ?? [defaultProfile]);
   const stop = new AbortController();
   if (!options.informers) informers.start(stop.signal);
   const loop = scheduler.run();
@@ -63,29 +54,32 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
   };
 }
 
+/** What belongs to one profile. */
+interface Desk {
+  cycle: SchedulingCycle;
+  preemptor: Preemptor;
+  events: EventRecorder;
+  binder: Binder;
+  status: PodStatusWriter;
+}
+
 class Scheduler {
-  readonly #client: Client;
   readonly #world: World;
-  readonly #profile: SchedulerProfile;
+  readonly #desks = new Map<string, Desk>();
   readonly #cache = new SchedulerCache();
   readonly #queue: SchedulingQueue;
-  readonly #events: EventRecorder;
+  readonly #lookups: Lookups;
   readonly #pods: Informer<corev1.Pod>;
   readonly #informers: Informer[];
-  readonly #lookups: SchedulingWorld;
-  readonly #rotation: Rotation = { next: 0 };
-  readonly #binds = new Set<Promise<void>>();
+  readonly #work = new Set<Promise<void>>();
   readonly #stopped = Promise.withResolvers<void>();
   readonly #end = new AbortController();
   readonly #unsubscribe: (() => void)[];
   readonly #latency: Histogram<"result">;
 
-  constructor(client: Client, world: World, informers: Informers, profile: SchedulerProfile) {
-    this.#client = client;
+  constructor(client: Client, world: World, informers: Informers, profiles: readonly SchedulerProfile[]) {
     this.#world = world;
-    this.#profile = profile;
-    this.#queue = new SchedulingQueue(world.clock, profile);
-    this.#events = createEventRecorder({ client, world, component: profile.schedulerName });
+    this.#queue = new SchedulingQueue(world.clock, profiles);
     this.#lookups = lookupsOf(informers);
     this.#latency = world.metrics.latency(
       "scheduler_scheduling_attempt_duration_seconds",
@@ -93,11 +87,36 @@ class Scheduler {
       ["result"],
     );
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
+    const budgets = informers.of(podDisruptionBudgets);
+    for (const profile of profiles)
+      this.#desks.set(profile.schedulerName, this.#deskOf(client, profile, budgets));
     this.#pods = podInformer;
-    const others = [informers.of(services), informers.of(replicaSets), informers.of(namespaces)];
-    this.#informers = [podInformer, nodeInformer, ...others] as unknown as Informer[];
+    const own = [podInformer, nodeInformer, budgets] as unknown as Informer[];
+    this.#informers = [...own, ...this.#lookups.informers];
+    const budgetsChanged = () => {
+      for (const { preemptor } of this.#desks.values()) preemptor.forget();
+    };
     // Nodes first: the pods on them find their place at once.
-    this.#unsubscribe = [this.#followNodes(nodeInformer), this.#followPods(podInformer)];
+    this.#unsubscribe = [
+      this.#followNodes(nodeInformer),
+      this.#followPods(podInformer),
+      budgets.on({ add: budgetsChanged, update: budgetsChanged, delete: budgetsChanged }),
+      () => this.#lookups.stop(),
+    ];
+  }
+
+  #deskOf(client: Client, profile: SchedulerProfile, budgets: Informer<policyv1.PodDisruptionBudget>): Desk {
+    const [world, cache, queue] = [this.#world, this.#cache, this.#queue];
+    const { random } = world;
+    const events = createEventRecorder({ client, world, component: profile.schedulerName });
+    const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
+    return {
+      cycle,
+      preemptor: new Preemptor({ cache, cycle, random, budgets: () => budgets.list() }),
+      events,
+      binder: new Binder({ client, world, cache, queue, events, signal: this.#end.signal }),
+      status: new PodStatusWriter({ client, world, events }),
+    };
   }
 
   async run(): Promise<void> {
@@ -106,11 +125,11 @@ class Scheduler {
     let cycles = 0;
     for (let queued = await this.#queue.take(); queued; queued = await this.#queue.take()) {
       this.#tryOne(queued);
-      while (this.#binds.size >= bindsMax) await Promise.race(this.#binds);
+      while (this.#work.size >= writesMax) await Promise.race(this.#work);
       if (++cycles % cyclesPerTurn === 0) await this.#world.clock.sleep(0);
     }
-    await Promise.all(this.#binds);
-    await this.#events.stop();
+    await Promise.all(this.#work);
+    await Promise.all([...this.#desks.values()].map(({ events }) => events.stop()));
   }
 
   stop(): void {
@@ -150,125 +169,107 @@ class Scheduler {
     } else if (pod.spec.nodeName) {
       const added = !old?.spec.nodeName;
       this.#queue.delete(key);
-      if (!added && samePlacement(pod, old)) return;
+      if (old && !added && samePlacement(pod, old)) return;
       this.#cache.setPod(pod);
       this.#queue.wake({ kind: added ? "PodAdded" : "PodChanged", pod });
-    } else if (this.#isOurs(pod) && !pod.metadata.deletionTimestamp) {
+    } else if (this.#deskFor(pod) && !pod.metadata.deletionTimestamp) {
+      this.#nominationChanged(pod, old);
       if (!this.#cache.isPlaced(key)) this.#queue.set(key, pod, old !== undefined && !sameWishes(pod, old));
     } else {
       this.#queue.delete(key);
+      this.#cache.denominate(key);
     }
+  }
+
+  /** What this scheduler has nominated itself is known before the API tells it. */
+  #nominationChanged(pod: Pod, old: Pod | undefined): void {
+    const now = pod.status?.nominatedNodeName ?? "";
+    if (now === (old?.status?.nominatedNodeName ?? "")) return;
+    if (now) this.#cache.nominate(podInfoOf(pod), now);
+    else this.#cache.denominate(keyOf(pod));
   }
 
   #podGone(pod: Pod): void {
     const key = keyOf(pod);
     this.#queue.delete(key);
+    this.#cache.denominate(key);
     this.#cache.removePod(key);
     if (pod.spec.nodeName) this.#queue.wake({ kind: "PodDeleted", pod });
   }
 
-  #isOurs(pod: Pod): boolean {
-    return (pod.spec.schedulerName ?? this.#profile.schedulerName) === this.#profile.schedulerName;
+  #deskFor(pod: Pod): Desk | undefined {
+    return this.#desks.get(pod.spec.schedulerName ?? defaultProfile.schedulerName);
   }
 
   #tryOne(queued: QueuedPod): void {
-    const { clock, random } = this.#world;
+    const { clock } = this.#world;
     const startedMs = clock.monotonic();
     const pod = this.#pods.byKey(queued.key);
+    const desk = pod && this.#deskFor(pod);
     // Assigned or gone while it waited: an assignment whose answer was lost is one.
-    if (!pod || pod.spec.nodeName || pod.metadata.deletionTimestamp) {
+    if (!desk || pod.spec.nodeName || pod.metadata.deletionTimestamp) {
       this.#queue.done(queued.key);
       return;
     }
     queued.pod = pod;
     const info = podInfoOf(pod);
-    const result = schedule(info, this.#cache, this.#profile, this.#lookups, random, this.#rotation);
+    const result = desk.cycle.schedule(info);
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
     this.#latency.observe({ result: outcome }, (clock.monotonic() - startedMs) / 1000);
     if (result.kind === "node") {
       this.#cache.assume(info, result.name);
-      this.#track(this.#bind(queued, info, result.name));
+      this.#track(desk.binder.bind(queued, info, result.name));
     } else {
-      this.#queue.reject(queued, result.rejectedBy);
-      this.#track(this.#tellUnschedulable(queued.pod, result.message));
+      this.#makeRoom(desk, queued, info, result);
+    }
+  }
+
+  /** No node will do as things are: perhaps one does without some less important pods. */
+  #makeRoom({ preemptor, status }: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode): void {
+    const { pod } = info;
+    const result = preemptor.preempt(info, failure);
+    if (result.kind === "no") {
+      const nominated = result.keepsNomination ? this.#cache.nominationOf(info.key) : undefined;
+      if (nominated === undefined) this.#cache.denominate(info.key);
+      this.#queue.reject(queued, failure.rejectedBy, nominated);
+      const message = `${failure.message}${result.message ? ` ${result.message}` : ""}`;
+      this.#track(status.unschedulable(pod, message, nominated ?? ""));
+      return;
+    }
+    const { nodeName } = result.choice;
+    const outdone = this.#cache
+      .nominatedTo(nodeName)
+      .filter(({ pod: other }) => priorityOf(other) < priorityOf(pod));
+    this.#cache.nominate(info, nodeName);
+    this.#queue.reject(queued, failure.rejectedBy, nodeName);
+    this.#queue.hold(queued);
+    this.#track(status.unschedulable(pod, failure.message, nodeName));
+    this.#track(this.#evict(status, queued, result.choice, outdone));
+  }
+
+  async #evict(
+    status: PodStatusWriter,
+    queued: QueuedPod,
+    choice: Preemption,
+    outdone: readonly PodInfo[],
+  ): Promise<void> {
+    for (const { key } of outdone) {
+      this.#cache.denominate(key);
+      this.#queue.activate(key);
+    }
+    try {
+      await Promise.all(outdone.map(({ pod }) => status.clearNomination(pod)));
+      await status.evict(queued.pod, choice);
+      this.#queue.release(queued, false);
+    } catch (error) {
+      this.#world.log.debug({ pod: queued.key, error: messageOf(error) }, "not all victims were told to go");
+      this.#queue.release(queued, true);
     }
   }
 
   #track(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#binds.delete(tracked));
-    this.#binds.add(tracked);
-  }
-
-  async #bind(queued: QueuedPod, info: PodInfo, nodeName: string): Promise<void> {
-    const { namespace, name, uid } = info.pod.metadata;
-    try {
-      await this.#client.post(pods, info.pod.metadata, "binding", {
-        apiVersion: "v1",
-        kind: "Binding",
-        metadata: { namespace, name, uid },
-        target: { apiVersion: "v1", kind: "Node", name: nodeName },
-      });
-      this.#queue.done(queued.key);
-      const message = `Successfully assigned ${joinKey(namespace, name)} to ${nodeName}`;
-      this.#events.record(info.pod, "Normal", "Scheduled", message);
-    } catch (error) {
-      this.#world.log.debug({ pod: queued.key, error: messageOf(error) }, "the assignment failed");
-      await this.#learnOutcome(queued);
-    }
-  }
-
-  /** A failed request may have done its work: until the API says what is, the place counts as taken. */
-  async #learnOutcome(queued: QueuedPod): Promise<void> {
-    while (!this.#end.signal.aborted) {
-      const pod = await this.#ask(queued.pod);
-      if (pod === "unknown") {
-        await this.#world.clock.sleep(askAgainMs, this.#end.signal);
-      } else if (pod?.spec.nodeName) {
-        this.#cache.setPod(pod);
-        this.#queue.done(queued.key);
-        return;
-      } else {
-        this.#cache.forget(queued.key);
-        if (pod) this.#queue.retry(queued);
-        else this.#queue.done(queued.key);
-        return;
-      }
-    }
-  }
-
-  /** The pod as it is now; undefined: it is gone. */
-  async #ask(pod: Pod): Promise<Pod | undefined | "unknown"> {
-    try {
-      const now = await this.#client.get(pods, pod.metadata);
-      return now.metadata.uid === pod.metadata.uid ? now : undefined;
-    } catch (error) {
-      return isStatus(error, "NotFound") ? undefined : "unknown";
-    }
-  }
-
-  async #tellUnschedulable(pod: Pod, message: string): Promise<void> {
-    this.#events.record(pod, "Warning", "FailedScheduling", message);
-    const conditions = pod.status?.conditions ?? [];
-    const current = conditions.find((condition) => condition.type === "PodScheduled");
-    if (current?.status === "False" && current.reason === "Unschedulable" && current.message === message)
-      return;
-    const time =
-      current?.status === "False" ? current.lastTransitionTime : formatTime(this.#world.clock.now());
-    const condition = {
-      type: "PodScheduled",
-      status: "False",
-      reason: "Unschedulable",
-      message,
-      ...(time ? { lastTransitionTime: time } : {}),
-    };
-    const { uid, resourceVersion } = pod.metadata;
-    const next = [...conditions.filter((each) => each.type !== "PodScheduled"), condition];
-    try {
-      const patch = { metadata: { uid, resourceVersion }, status: { conditions: next } };
-      await this.#client.patch(pods, pod.metadata, "merge", patch, { subresource: "status" });
-    } catch (error) {
-      this.#world.log.debug({ pod: keyOf(pod), error: messageOf(error) }, "the condition was not written");
-    }
+    const tracked = work.finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
   }
 }
 
@@ -281,41 +282,11 @@ function matters(node: Readonly<corev1.Node>, old: Readonly<corev1.Node>): boole
 
 /** What placement counts: the pod's labels, requests and whether it is going. */
 function samePlacement(pod: Pod, old: Pod): boolean {
-  const part = ({ metadata, spec }: Pod) =>
-    JSON.stringify([metadata.uid, metadata.labels, Boolean(metadata.deletionTimestamp), spec]);
-  return part(pod) === part(old);
+  const going = ({ metadata }: Pod) => Boolean(metadata.deletionTimestamp);
+  return pod.metadata.uid === old.metadata.uid && going(pod) === going(old) && sameWishes(pod, old);
 }
 
 /** A change of status alone (our own condition) must not bring the pod back. */
 function sameWishes(pod: Pod, old: Pod): boolean {
-  const part = ({ metadata, spec }: Pod) => JSON.stringify([metadata.labels, spec]);
-  return part(pod) === part(old);
-}
-
-function lookupsOf(informers: Informers): SchedulingWorld {
-  const [serviceInformer, setInformer] = [informers.of(services), informers.of(replicaSets)];
-  const namespaceInformer = informers.of(namespaces);
-  return {
-    kinSelector(pod) {
-      const labels = pod.metadata.labels ?? {};
-      const merged: Record<string, string> = {};
-      for (const { spec } of serviceInformer.list(pod.metadata.namespace)) {
-        const selector = spec.selector ?? {};
-        const entries = Object.entries(selector);
-        if (entries.length > 0 && entries.every(([name, value]) => labels[name] === value))
-          Object.assign(merged, selector);
-      }
-      const owner = controllerOf(pod);
-      if (owner?.kind === "ReplicaSet") {
-        Object.assign(merged, setInformer.get(pod.metadata.namespace, owner.name)?.spec.selector.matchLabels);
-      }
-      return Object.keys(merged).length > 0 ? merged : undefined;
-    },
-    namespacesWith(selector) {
-      const matching = namespaceInformer
-        .list()
-        .filter((n) => selectorMatches(selector, n.metadata.labels ?? {}));
-      return matching.map((namespace) => namespace.metadata.name);
-    },
-  };
+  return sameJson(pod.metadata.labels, old.metadata.labels) && sameJson(pod.spec, old.spec);
 }

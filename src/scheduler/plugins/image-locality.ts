@@ -2,8 +2,9 @@
  * ImageLocality: prefers nodes that have the pod's images. An image that every node has draws more than one that a
  * single node has: pods must not heap up there.
  */
-import type { NodeInfo } from "../cache.ts";
+
 import { defineSchedulerPlugin, scoreMax } from "../define-plugin.ts";
+import type { NodeInfo } from "../node-info.ts";
 
 const mebibyte = 1024 * 1024;
 /** Below this, having the images counts for nothing; above so much a container, for everything. */
@@ -25,6 +26,7 @@ function bytesOn(node: NodeInfo, name: string): number {
 
 export const imageLocality = defineSchedulerPlugin<ImageWishes>({
   name: "ImageLocality",
+  local: true,
   wakes: [],
   prepareScore({ pod }, _feasible, snapshot) {
     const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];

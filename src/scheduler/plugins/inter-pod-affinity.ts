@@ -1,101 +1,140 @@
 /**
- * InterPodAffinity: pods near to or away from other pods.
+ * InterPodAffinity: pods near to or away from other pods. What those that are there already want counts as well.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity
  */
-import { type corev1, selectorMatches } from "#api";
-import { type NodeInfo, type Pod, type PodInfo, requiredAntiAffinity, type Snapshot } from "../cache.ts";
+import { selectorMatches } from "#api";
+import { type PlacedTerm, requiredAntiAffinity, type TermKind } from "../affinity-terms.ts";
+import type { Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
+  highest,
   rejection,
   type SchedulingWorld,
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { AffinityTerm, Pod, PodInfo } from "../pod-info.ts";
+import type { DomainCounts, PodMatcher, Topology } from "../topology.ts";
 
-type Term = Readonly<corev1.PodAffinityTerm>;
-
-/** How many matching pods each domain of a key has. */
-interface Domains {
-  topologyKey: string;
-  counts: ReadonlyMap<string, number>;
+/** How much each pod of the node's domain is liked. */
+interface Wish {
+  topology: Topology;
+  at(slot: number): number;
 }
 
 interface Prepared {
-  near: readonly Domains[];
-  away: readonly Domains[];
-  /** Domains that pods already there keep free of this one: `key=value`. */
-  forbidden: ReadonlySet<string>;
+  near: readonly DomainCounts[];
+  away: readonly DomainCounts[];
+  /** Terms of pods already there that keep this one out of their domains. */
+  keepers: readonly PlacedTerm[];
   /** The first pod of a group that wants to be together may go anywhere. */
   first: boolean;
-  wishes: readonly { domains: Domains; weight: number }[];
+  wishes: readonly Wish[];
 }
 
-function namespacesOf(term: Term, pod: Pod, world: SchedulingWorld): readonly string[] {
+/** What the required affinity of a pod that is there weighs for one that comes: `hardPodAffinityWeight`. */
+const signs: Record<TermKind, number> = { keepsAway: 0, draws: 1, prefers: 1, avoids: -1 };
+
+function namespacesOf(term: AffinityTerm, own: string, world: SchedulingWorld): readonly string[] {
   const named = term.namespaces ?? [];
   if (term.namespaceSelector)
-    return [...new Set([...named, ...world.namespacesWith(term.namespaceSelector)])];
-  return named.length > 0 ? named : [pod.metadata.namespace ?? ""];
+    return [...new Set([...named, ...world.namespacesWith(term.namespaceSelector)])].sort();
+  return named.length > 0 ? named : [own];
 }
 
-function domainsOf(term: Term, pod: Pod, snapshot: Snapshot, world: SchedulingWorld): Domains {
-  const counts = new Map<string, number>();
-  for (const [name, count] of snapshot.matching(namespacesOf(term, pod, world), term.labelSelector)) {
-    const domain = snapshot.node(name)?.labels[term.topologyKey];
-    if (domain !== undefined) counts.set(domain, (counts.get(domain) ?? 0) + count);
-  }
-  return { topologyKey: term.topologyKey, counts };
+function matcherOf(term: AffinityTerm, pod: Pod, world: SchedulingWorld): PodMatcher {
+  return {
+    namespaces: namespacesOf(term, pod.metadata.namespace ?? "", world),
+    selector: term.labelSelector,
+  };
 }
 
-function termMatches(term: Term, owner: Pod, other: Pod, world: SchedulingWorld): boolean {
+function termMatches(term: AffinityTerm, owner: string, other: PodInfo, world: SchedulingWorld): boolean {
   return (
     term.labelSelector !== undefined &&
-    namespacesOf(term, owner, world).includes(other.metadata.namespace ?? "") &&
-    selectorMatches(term.labelSelector, other.metadata.labels ?? {})
+    namespacesOf(term, owner, world).includes(other.shape.namespace) &&
+    selectorMatches(term.labelSelector, other.shape.labels)
   );
 }
 
-/** Anti-affinity holds both ways: pods that are there already may keep this one away. */
-function forbiddenDomains(pod: Pod, snapshot: Snapshot, world: SchedulingWorld): Set<string> {
-  const forbidden = new Set<string>();
-  for (const { info, nodeName } of snapshot.repelling.values()) {
-    for (const term of requiredAntiAffinity(info.pod)) {
-      if (!termMatches(term, info.pod, pod, world)) continue;
-      const domain = snapshot.node(nodeName)?.labels[term.topologyKey];
-      if (domain !== undefined) forbidden.add(`${term.topologyKey}=${domain}`);
-    }
+/** The terms of pods already there that mean this pod. */
+function aboutPod(
+  info: PodInfo,
+  snapshot: Snapshot,
+  world: SchedulingWorld,
+  wanted: (placed: PlacedTerm) => boolean,
+): PlacedTerm[] {
+  const found: PlacedTerm[] = [];
+  for (const placed of snapshot.placedTerms.values()) {
+    if (wanted(placed) && concerns(placed, info, world)) found.push(placed);
   }
-  return forbidden;
+  return found;
 }
 
-const nothing = { near: [], away: [], forbidden: new Set<string>(), first: false, wishes: [] };
+function concerns(placed: PlacedTerm, info: PodInfo, world: SchedulingWorld): boolean {
+  // Which namespaces a selector means may change.
+  if (placed.term.namespaceSelector) return termMatches(placed.term, placed.namespace, info, world);
+  let verdict = placed.verdicts.get(info.shape);
+  if (verdict === undefined) {
+    verdict = termMatches(placed.term, placed.namespace, info, world);
+    placed.verdicts.set(info.shape, verdict);
+  }
+  return verdict;
+}
 
-function prepareFilter({ pod }: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+const nothing: Prepared = { near: [], away: [], keepers: [], first: false, wishes: [] };
+
+function prepareFilter(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+  const { pod } = info;
   const nearTerms = pod.spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
   const awayTerms = requiredAntiAffinity(pod);
-  if (nearTerms.length + awayTerms.length + snapshot.repelling.size === 0) return undefined;
-  const near = nearTerms.map((term) => domainsOf(term, pod, snapshot, world));
-  const away = awayTerms.map((term) => domainsOf(term, pod, snapshot, world));
-  const alone = near.every(({ counts }) => counts.size === 0);
-  const first = alone && nearTerms.every((term) => termMatches(term, pod, pod, world));
-  return { ...nothing, near, away, first, forbidden: forbiddenDomains(pod, snapshot, world) };
+  const keepers = aboutPod(info, snapshot, world, ({ kind }) => kind === "keepsAway");
+  if (nearTerms.length + awayTerms.length + keepers.length === 0) return undefined;
+  // Only pods that match every term are company.
+  const company = nearTerms.map((term) => matcherOf(term, pod, world));
+  const near = nearTerms.map(({ topologyKey }) =>
+    snapshot.counts({ topologyKey, matchers: company, terminating: true }),
+  );
+  const away = awayTerms.map((term) =>
+    snapshot.counts({
+      topologyKey: term.topologyKey,
+      matchers: [matcherOf(term, pod, world)],
+      terminating: true,
+    }),
+  );
+  const own = pod.metadata.namespace ?? "";
+  const first =
+    near.every(({ total }) => total === 0) && nearTerms.every((term) => termMatches(term, own, info, world));
+  return { ...nothing, near, away, first, keepers };
 }
 
-function prepareWishes({ pod }: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+function prepareWishes(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+  const { pod } = info;
   const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
-  const wish = (sign: 1 | -1) => (each: Readonly<corev1.WeightedPodAffinityTerm>) => ({
-    domains: domainsOf(each.podAffinityTerm, pod, snapshot, world),
-    weight: sign * each.weight,
-  });
+  const own = (sign: 1 | -1) => (each: { podAffinityTerm: AffinityTerm; weight: number }) => {
+    const { topologyKey } = each.podAffinityTerm;
+    const matchers = [matcherOf(each.podAffinityTerm, pod, world)];
+    const counts = snapshot.counts({ topologyKey, matchers, terminating: true });
+    const at = (slot: number) => sign * each.weight * (counts.at(slot) ?? 0);
+    return { topology: counts.topology, at };
+  };
+  const theirs = (placed: PlacedTerm): Wish => {
+    const { topology, counts } = placed;
+    const weight = signs[placed.kind] * placed.weight;
+    return { topology, at: (slot) => weight * (counts[topology.domainAt(slot)] ?? 0) };
+  };
   const wishes = [
-    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(wish(1)),
-    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(wish(-1)),
-  ];
+    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(own(1)),
+    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(own(-1)),
+    ...aboutPod(info, snapshot, world, ({ kind }) => signs[kind] !== 0).map(theirs),
+  ].filter(({ topology }) => !topology.isUniform(snapshot.nodes.length));
   return wishes.length > 0 ? { ...nothing, wishes } : undefined;
 }
 
-function countAt(node: NodeInfo, { topologyKey, counts }: Domains): number {
-  const domain = node.labels[topologyKey];
-  return domain === undefined ? 0 : (counts.get(domain) ?? 0);
+function isKeptOut({ topology, counts }: PlacedTerm, { slot }: NodeInfo): boolean {
+  const domain = topology.domainAt(slot);
+  return domain >= 0 && (counts[domain] ?? 0) > 0;
 }
 
 const notNear = unresolvable("node(s) didn't match pod affinity rules");
@@ -112,23 +151,25 @@ export const interPodAffinity = defineSchedulerPlugin<Prepared>({
     { on: "PodDeleted" },
   ],
   prepare: prepareFilter,
-  filter(_info, node, { near, away, forbidden, first }) {
-    for (const domains of near) {
-      if (node.labels[domains.topologyKey] === undefined) return notNear;
-      if (!first && countAt(node, domains) === 0) return notNear;
+  filter(_info, node, { near, away, keepers, first }) {
+    for (const counts of near) {
+      const company = counts.at(node.slot);
+      if (company === undefined || (!first && company === 0)) return notNear;
     }
-    if (away.some((domains) => countAt(node, domains) > 0)) return notAway;
-    for (const each of forbidden) {
-      const equals = each.indexOf("=");
-      if (node.labels[each.slice(0, equals)] === each.slice(equals + 1)) return keptAway;
-    }
+    for (const counts of away) if ((counts.at(node.slot) ?? 0) > 0) return notAway;
+    for (const keeper of keepers) if (isKeptOut(keeper, node)) return keptAway;
     return undefined;
   },
   prepareScore: (info, _feasible, snapshot, world) => prepareWishes(info, snapshot, world),
-  score: (_info, node, { wishes }) =>
-    wishes.reduce((sum, { domains, weight }) => sum + weight * countAt(node, domains), 0),
+  score(_info, { slot }, { wishes }) {
+    let sum = 0;
+    for (const wish of wishes) sum += wish.at(slot);
+    return sum;
+  },
   normalize(scores) {
-    const [min, max] = [Math.min(...scores), Math.max(...scores)];
+    const max = highest(scores);
+    let min = max;
+    for (const score of scores) if (score < min) min = score;
     for (let i = 0; i < scores.length; i++) {
       scores[i] = max === min ? 0 : Math.floor((scoreMax * (scores[i]! - min)) / (max - min));
     }

@@ -11,6 +11,7 @@ const wrongNode = unresolvable("node(s) didn't match Pod's node affinity/selecto
 
 export const nodeAffinity = defineSchedulerPlugin<NodeWishes>({
   name: "NodeAffinity",
+  local: true,
   wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }],
   prepare({ pod }) {
     const required = requiredNodes(pod);

@@ -3,6 +3,7 @@ import { defineSchedulerPlugin, unresolvable } from "../define-plugin.ts";
 
 export const nodeName = defineSchedulerPlugin<string>({
   name: "NodeName",
+  local: true,
   wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }],
   prepare: ({ pod }) => pod.spec.nodeName || undefined,
   filter: (_info, node, name) =>

@@ -1,6 +1,7 @@
 /** NodePorts: two pods cannot have the same port of one host. */
-import type { HostPort } from "../cache.ts";
+
 import { defineSchedulerPlugin, type Rejection, rejection } from "../define-plugin.ts";
+import type { HostPort } from "../pod-info.ts";
 
 function collides(a: HostPort, b: HostPort): boolean {
   if (a.port !== b.port || a.protocol !== b.protocol) return false;
@@ -11,6 +12,7 @@ const portTaken: Rejection = rejection("node(s) didn't have free ports for the r
 
 export const nodePorts = defineSchedulerPlugin<readonly HostPort[]>({
   name: "NodePorts",
+  local: true,
   wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }, { on: "PodDeleted" }],
   prepare: ({ hostPorts }) => (hostPorts.length > 0 ? hostPorts : undefined),
   filter: (_info, node, ports) =>

@@ -3,6 +3,7 @@ import { defineSchedulerPlugin, scoreMax } from "../define-plugin.ts";
 
 export const nodeResourcesBalancedAllocation = defineSchedulerPlugin<true>({
   name: "NodeResourcesBalancedAllocation",
+  local: true,
   wakes: [],
   // A pod that asks for nothing leaves every balance as it is.
   prepareScore: ({ request }) => (request.milliCpu > 0 || request.memory > 0 ? true : undefined),

@@ -2,7 +2,7 @@
  * NodeResourcesFit: does the pod fit, and where is most room left (the strategy LeastAllocated).
  * https://kubernetes.io/docs/concepts/scheduling-eviction/resource-bin-packing/
  */
-import type { Pod } from "../cache.ts";
+
 import {
   type ClusterEvent,
   defineSchedulerPlugin,
@@ -11,6 +11,8 @@ import {
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { Pod, PodInfo } from "../pod-info.ts";
 import { podRequest } from "../resources.ts";
 
 /** A node that is too small for the pod even when empty does not help it. */
@@ -21,8 +23,45 @@ function couldHold(pod: Pod, event: ClusterEvent): boolean {
   return request.milliCpu <= allocatable.milliCpu && request.memory <= allocatable.memory;
 }
 
+/** Asked of every node for every kind of pod: most often the answer is yes, and that must cost nothing. */
+function fits({ request }: PodInfo, { allocatable, requested, pods }: NodeInfo): boolean {
+  if (pods.size + 1 > allocatable.pods) return false;
+  if (request.milliCpu > 0 && request.milliCpu > allocatable.milliCpu - requested.milliCpu) return false;
+  if (request.memory > 0 && request.memory > allocatable.memory - requested.memory) return false;
+  return request.ephemeralStorage === 0 && request.others.size === 0;
+}
+
+function shortages({ request }: PodInfo, { allocatable, requested, pods }: NodeInfo): Rejection | undefined {
+  const reasons: string[] = [];
+  let never = false;
+  const check = (name: string, wanted: number, used: number, all: number) => {
+    if (wanted === 0 || wanted <= all - used) return;
+    reasons.push(`Insufficient ${name}`);
+    if (wanted > all) never = true;
+  };
+  if (pods.size + 1 > allocatable.pods) reasons.push("Too many pods");
+  check("cpu", request.milliCpu, requested.milliCpu, allocatable.milliCpu);
+  check("memory", request.memory, requested.memory, allocatable.memory);
+  check(
+    "ephemeral-storage",
+    request.ephemeralStorage,
+    requested.ephemeralStorage,
+    allocatable.ephemeralStorage,
+  );
+  for (const [name, wanted] of request.others) {
+    check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
+  }
+  if (reasons.length === 0) return undefined;
+  return never ? unresolvable(...reasons) : rejection(...reasons);
+}
+
+function freeShare(all: number, used: number): number {
+  return all === 0 || used > all ? 0 : Math.floor(((all - used) * scoreMax) / all);
+}
+
 export const nodeResourcesFit = defineSchedulerPlugin<true>({
   name: "NodeResourcesFit",
+  local: true,
   wakes: [
     { on: "NodeAdded", helps: couldHold },
     { on: "NodeChanged", helps: couldHold },
@@ -30,36 +69,11 @@ export const nodeResourcesFit = defineSchedulerPlugin<true>({
     { on: "PodChanged" },
   ],
   prepare: () => true,
-  filter({ request }, node): Rejection | undefined {
-    const { allocatable, requested, pods } = node;
-    const reasons: string[] = [];
-    let never = false;
-    const check = (name: string, wanted: number, used: number, all: number) => {
-      if (wanted === 0 || wanted <= all - used) return;
-      reasons.push(`Insufficient ${name}`);
-      if (wanted > all) never = true;
-    };
-    if (pods.size + 1 > allocatable.pods) reasons.push("Too many pods");
-    check("cpu", request.milliCpu, requested.milliCpu, allocatable.milliCpu);
-    check("memory", request.memory, requested.memory, allocatable.memory);
-    check(
-      "ephemeral-storage",
-      request.ephemeralStorage,
-      requested.ephemeralStorage,
-      allocatable.ephemeralStorage,
-    );
-    for (const [name, wanted] of request.others) {
-      check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
-    }
-    if (reasons.length === 0) return undefined;
-    return never ? unresolvable(...reasons) : rejection(...reasons);
-  },
+  filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node)),
   prepareScore: () => true,
   score({ assumed }, node) {
-    const free = (all: number, used: number) =>
-      all === 0 || used > all ? 0 : Math.floor(((all - used) * scoreMax) / all);
-    const cpu = free(node.allocatable.milliCpu, node.assumed.milliCpu + assumed.milliCpu);
-    const memory = free(node.allocatable.memory, node.assumed.memory + assumed.memory);
+    const cpu = freeShare(node.allocatable.milliCpu, node.assumed.milliCpu + assumed.milliCpu);
+    const memory = freeShare(node.allocatable.memory, node.assumed.memory + assumed.memory);
     return Math.floor((cpu + memory) / 2);
   },
 });

@@ -5,9 +5,10 @@ import { defineSchedulerPlugin, unresolvable } from "../define-plugin.ts";
 const unschedulableTaint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;
 const unschedulableNode = unresolvable("node(s) were unschedulable");
 
-export const nodeUnschedulable = defineSchedulerPlugin<boolean>({
+export const nodeUnschedulable = defineSchedulerPlugin<true>({
   name: "NodeUnschedulable",
+  local: true,
   wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }],
-  prepare: ({ pod }) => !isTolerated(pod, unschedulableTaint),
-  filter: (_info, { node }, matters) => (matters && node.spec?.unschedulable ? unschedulableNode : undefined),
+  prepare: ({ pod }) => (isTolerated(pod, unschedulableTaint) ? undefined : true),
+  filter: (_info, { node }) => (node.spec?.unschedulable ? unschedulableNode : undefined),
 });

@@ -3,14 +3,19 @@
  * https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
  */
 import { type corev1, isTolerated, type metav1, requiredNodes, selectorMatches } from "#api";
-import type { NodeInfo, Pod, PodInfo, Snapshot } from "../cache.ts";
+import type { Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
+  type Feasible,
+  highest,
   rejection,
   type SchedulingWorld,
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { Pod, PodInfo } from "../pod-info.ts";
+import type { CountQuestion, DomainCounts, Topology } from "../topology.ts";
 
 type When = "DoNotSchedule" | "ScheduleAnyway";
 
@@ -32,19 +37,17 @@ const defaults = [
 ];
 
 interface Spread {
-  constraint: Constraint;
-  /** Matching pods by domain; every domain of an eligible node is in it. */
-  counts: Map<string, number>;
-  /** The least of them: what the skew is measured against. */
+  maxSkew: number;
+  counts: DomainCounts;
+  /** In the domain with the fewest: what the skew is measured against. */
   least: number;
   /** The pod counts itself. */
   self: number;
 }
 
 interface SoftSpread {
-  constraint: Constraint;
-  /** How many matching pods the node's domain has; undefined: the node has no such domain. */
-  countAt(node: NodeInfo): number | undefined;
+  maxSkew: number;
+  counts: DomainCounts;
   weight: number;
 }
 
@@ -82,99 +85,100 @@ function withMatchLabelKeys(
   return { ...constraint.labelSelector, matchExpressions: [...matchExpressions, ...own] };
 }
 
-function defaultConstraints(pod: Pod, world: SchedulingWorld): Constraint[] {
-  const matchLabels = world.kinSelector(pod);
-  if (!matchLabels) return [];
+function defaultConstraints(info: PodInfo, world: SchedulingWorld): Constraint[] {
+  const selector = world.kinSelector(info);
+  if (!selector) return [];
   return defaults.map((each) => ({
     ...each,
     minDomains: 1,
-    selector: { matchLabels: { ...matchLabels } },
+    selector,
     honorAffinity: true,
     honorTaints: false,
   }));
 }
 
 /** The nodes that count for a constraint: labelled for all of them, and open to the pod as its policies say. */
-function eligibility(pod: Pod, constraints: readonly Constraint[], strict: boolean) {
-  const allowed = requiredNodes(pod);
-  return (node: NodeInfo, { topologyKey, honorAffinity, honorTaints }: Constraint): boolean => {
-    if (strict && !constraints.every((each) => node.labels[each.topologyKey] !== undefined)) return false;
-    if (node.labels[topologyKey] === undefined) return false;
-    if (honorAffinity && allowed && !allowed(node)) return false;
+function eligibility(pod: Pod, constraint: Constraint, keys: readonly string[]): CountQuestion["eligible"] {
+  const { honorAffinity, honorTaints } = constraint;
+  const allowed = honorAffinity ? requiredNodes(pod) : undefined;
+  const { nodeSelector, affinity, tolerations } = pod.spec;
+  const chosen = allowed && [
+    nodeSelector,
+    affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
+  ];
+  const of = (node: NodeInfo): boolean => {
+    if (!keys.every((key) => node.labels[key] !== undefined)) return false;
+    if (allowed && !allowed(node)) return false;
     return (
       !honorTaints ||
       !node.taints.some((taint) => taint.effect !== "PreferNoSchedule" && !isTolerated(pod, taint))
     );
   };
+  return { key: JSON.stringify([keys, chosen, honorTaints ? (tolerations ?? []) : false]), of };
 }
 
-function countDomains(
+function countsOf(
   pod: Pod,
   constraint: Constraint,
+  keys: readonly string[],
   snapshot: Snapshot,
-  isEligible: (node: NodeInfo, constraint: Constraint) => boolean,
-): Map<string, number> {
-  const byNode = snapshot.matching([pod.metadata.namespace ?? ""], constraint.selector);
-  const counts = new Map<string, number>();
-  for (const node of snapshot.nodes) {
-    if (!isEligible(node, constraint)) continue;
-    const domain = node.labels[constraint.topologyKey]!;
-    counts.set(domain, (counts.get(domain) ?? 0) + (byNode.get(node.name) ?? 0));
-  }
-  return counts;
+): DomainCounts {
+  const { topologyKey, selector } = constraint;
+  const eligible = eligibility(pod, constraint, keys);
+  const matchers = [{ namespaces: [pod.metadata.namespace ?? ""], selector }];
+  return snapshot.counts({ topologyKey, matchers, terminating: false, ...(eligible && { eligible }) });
 }
 
-function prepareHard({ pod }: PodInfo, snapshot: Snapshot): Prepared | undefined {
+function prepareHard({ pod, shape }: PodInfo, snapshot: Snapshot): Prepared | undefined {
   const constraints = constraintsOf(pod, "DoNotSchedule");
   if (constraints.length === 0) return undefined;
-  const isEligible = eligibility(pod, constraints, true);
+  const keys = constraints.map((each) => each.topologyKey);
   const hard = constraints.map((constraint) => {
-    const counts = countDomains(pod, constraint, snapshot, isEligible);
-    const least = counts.size < constraint.minDomains ? 0 : Math.min(...counts.values());
-    const { selector } = constraint;
-    const self = selector && selectorMatches(selector, pod.metadata.labels ?? {}) ? 1 : 0;
-    return { constraint, counts, least, self };
+    const { selector, maxSkew, minDomains } = constraint;
+    const counts = countsOf(pod, constraint, keys, snapshot);
+    const least = counts.domains < minDomains ? 0 : counts.least;
+    const self = selector && selectorMatches(selector, shape.labels) ? 1 : 0;
+    return { maxSkew, counts, least, self };
   });
   return { hard, soft: [], strict: true };
 }
 
 function prepareSoft(
-  { pod }: PodInfo,
-  feasible: readonly NodeInfo[],
+  info: PodInfo,
+  feasible: Feasible,
   snapshot: Snapshot,
   world: SchedulingWorld,
 ): Prepared | undefined {
+  const { pod } = info;
   const own = constraintsOf(pod, "ScheduleAnyway");
   const asked = pod.spec.topologySpreadConstraints?.length ?? 0;
-  const constraints = asked > 0 ? own : defaultConstraints(pod, world);
+  const constraints = asked > 0 ? own : defaultConstraints(info, world);
   if (constraints.length === 0) return undefined;
   const strict = asked > 0;
-  const isEligible = eligibility(pod, constraints, strict);
-  const soft = constraints.map((constraint) => softSpread(pod, constraint, feasible, snapshot, isEligible));
+  const keys = strict ? constraints.map((each) => each.topologyKey) : [];
+  const soft = constraints.map((constraint) => {
+    const { topologyKey, maxSkew } = constraint;
+    // Every host is a domain of its own, whether the pod might go there or not.
+    const counts =
+      topologyKey === hostnameKey
+        ? snapshot.counts({
+            topologyKey,
+            matchers: [{ namespaces: [pod.metadata.namespace ?? ""], selector: constraint.selector }],
+            terminating: false,
+          })
+        : countsOf(pod, constraint, keys, snapshot);
+    const size =
+      topologyKey === hostnameKey ? feasible.nodes.length : domainsAmong(feasible.nodes, counts.topology);
+    return { maxSkew, counts, weight: Math.log(size + 2) };
+  });
   return { hard: [], soft, strict };
 }
 
-function softSpread(
-  pod: Pod,
-  constraint: Constraint,
-  feasible: readonly NodeInfo[],
-  snapshot: Snapshot,
-  isEligible: (node: NodeInfo, constraint: Constraint) => boolean,
-): SoftSpread {
-  const { topologyKey } = constraint;
-  if (topologyKey === hostnameKey) {
-    // Every node is a domain of its own: its pods are counted already, and no other node need be looked at.
-    const byNode = snapshot.matching([pod.metadata.namespace ?? ""], constraint.selector);
-    const countAt = (node: NodeInfo) =>
-      topologyKey in node.labels ? (byNode.get(node.name) ?? 0) : undefined;
-    return { constraint, countAt, weight: Math.log(feasible.length + 2) };
-  }
-  const counts = countDomains(pod, constraint, snapshot, isEligible);
-  const countAt = (node: NodeInfo) => {
-    const domain = node.labels[topologyKey];
-    return domain === undefined ? undefined : (counts.get(domain) ?? 0);
-  };
-  return { constraint, countAt, weight: Math.log(counts.size + 2) };
+function domainsAmong(nodes: readonly NodeInfo[], topology: Topology): number {
+  const seen = new Set<number>();
+  for (const node of nodes) seen.add(topology.domainAt(node.slot));
+  seen.delete(-1);
+  return seen.size;
 }
 
 const skewed = rejection("node(s) didn't match pod topology spread constraints");
@@ -196,26 +200,28 @@ export const podTopologySpread = defineSchedulerPlugin<Prepared>({
   ],
   prepare: (info, snapshot) => prepareHard(info, snapshot),
   filter(_info, node, { hard }) {
-    for (const { constraint, counts, least, self } of hard) {
-      const domain = node.labels[constraint.topologyKey];
-      if (domain === undefined) return unlabelled;
-      if ((counts.get(domain) ?? 0) + self - least > constraint.maxSkew) return skewed;
+    for (const { maxSkew, counts, least, self } of hard) {
+      const there = counts.at(node.slot);
+      if (there === undefined) return unlabelled;
+      if (there + self - least > maxSkew) return skewed;
     }
     return undefined;
   },
   prepareScore: prepareSoft,
   score(_info, node, { soft, strict }) {
     let score = 0;
-    for (const { constraint, countAt, weight } of soft) {
-      const count = countAt(node);
-      if (count === undefined && strict) return ignored;
-      if (count !== undefined) score += count * weight + (constraint.maxSkew - 1);
+    for (const { maxSkew, counts, weight } of soft) {
+      const there = counts.at(node.slot);
+      if (there === undefined && strict) return ignored;
+      if (there !== undefined) score += there * weight + (maxSkew - 1);
     }
     return Math.round(score);
   },
   normalize(scores) {
     const real = scores.filter((score) => score !== ignored);
-    const [min, max] = [Math.min(...real), Math.max(...real)];
+    const max = highest(real);
+    let min = max;
+    for (const score of real) if (score < min) min = score;
     for (let i = 0; i < scores.length; i++) {
       const score = scores[i]!;
       if (score === ignored) scores[i] = 0;

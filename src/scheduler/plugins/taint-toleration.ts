@@ -2,21 +2,21 @@
 import { isTolerated } from "#api";
 import { defineSchedulerPlugin, toMaximumReversed, unresolvable } from "../define-plugin.ts";
 
+const tainted = unresolvable("node(s) had untolerated taint(s)");
+
 export const taintToleration = defineSchedulerPlugin<true>({
   name: "TaintToleration",
+  local: true,
   wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }, { on: "PodChanged" }],
   prepare: () => true,
   filter({ pod }, node) {
     for (const taint of node.taints) {
       if (taint.effect === "PreferNoSchedule" || isTolerated(pod, taint)) continue;
-      return unresolvable(`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`);
+      return tainted;
     }
     return undefined;
   },
-  prepareScore: (_info, feasible) =>
-    feasible.some((node) => node.taints.some((taint) => taint.effect === "PreferNoSchedule"))
-      ? true
-      : undefined,
+  prepareScore: (_info, _feasible, snapshot) => (snapshot.nodesWithSoftTaints > 0 ? true : undefined),
   score: ({ pod }, node) =>
     node.taints.filter((taint) => taint.effect === "PreferNoSchedule" && !isTolerated(pod, taint)).length,
   normalize: toMaximumReversed,

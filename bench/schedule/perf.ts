@@ -1,0 +1,84 @@
+/** Runs one workload: API server, controllers and scheduler in one process; nodes are objects, as upstream has them. */
+import { type corev1, type Draft, nodes, pods, priorityClasses, services } from "#api";
+import { Cluster } from "#distro";
+import { nodeCount, tooLarge, type Workload } from "./workloads.ts";
+
+const inFlight = 64;
+const churnMs = 1_000;
+
+async function many(count: number, make: (index: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const one = async () => {
+    for (let index = next++; index < count; index = next++) await make(index);
+  };
+  await Promise.all(Array.from({ length: inFlight }, one));
+}
+
+async function createNode({ client }: Cluster, name: string, labels: Record<string, string>): Promise<void> {
+  const own = { "kubernetes.io/hostname": name, ...labels };
+  const capacity = { cpu: "4", memory: "32Gi", pods: "110" };
+  const conditions = [{ type: "Ready", status: "True" }];
+  // As the kubelet makes them: with what they have; upstream's test nodes too are ready from the first.
+  await client.create(nodes, {
+    metadata: { name, labels: own },
+    status: { capacity, allocatable: capacity, conditions },
+  });
+}
+
+/** Creates pods and waits until the API says that all have a node. */
+async function scheduled(
+  cluster: Cluster,
+  kind: string,
+  { count, pod, staysPending }: { count: number; pod(): Draft<corev1.Pod>; staysPending?: boolean },
+): Promise<void> {
+  const all = Promise.withResolvers<void>();
+  const seen = new Set<string>();
+  const end = cluster.informers.of(pods).on({
+    update({ metadata, spec }) {
+      if (spec.nodeName && metadata.name.startsWith(`${kind}-`) && seen.add(metadata.name).size === count)
+        all.resolve();
+    },
+  });
+  await many(count, (index) => {
+    const draft = pod();
+    const metadata = { ...draft.metadata, namespace: "default", name: `${kind}-${index}` };
+    return cluster.client.create(pods, { ...draft, metadata });
+  });
+  if (!staysPending) await all.promise;
+  end();
+}
+
+async function churn({ client }: Cluster, signal: AbortSignal): Promise<void> {
+  const namespace = "default";
+  const service: Draft<corev1.ServiceSpec> = {
+    selector: { app: "foo" },
+    ports: [{ port: 8080, protocol: "TCP" }],
+  };
+  for (let round = 0; !signal.aborted; round++) {
+    const name = `churn-${round}`;
+    await client.create(nodes, { metadata: { name }, status: { capacity: { cpu: "0" } } });
+    await client.create(pods, { ...tooLarge(), metadata: { namespace, name } });
+    await client.create(services, { metadata: { namespace, name }, spec: service });
+    await new Promise((resolve) => setTimeout(resolve, churnMs));
+    await client.delete(services, { namespace, name });
+    await client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0 });
+    await client.delete(nodes, { name });
+  }
+}
+
+/** Pods a second, from the first request until the last pod has its node. */
+export async function podsPerSecond(workload: Workload): Promise<number> {
+  await using cluster = await Cluster.start({ listen: false, nodes: 0 });
+  await cluster.client.create(priorityClasses, { metadata: { name: "high" }, value: 1_000 });
+  const labels = (index: number) => workload.nodeLabels?.(index) ?? {};
+  await many(nodeCount, (index) => createNode(cluster, `node-${index}`, labels(index)));
+  await scheduled(cluster, "init", workload.initial);
+  const stop = new AbortController();
+  const churning = workload.churns ? churn(cluster, stop.signal) : undefined;
+  const start = performance.now();
+  await scheduled(cluster, "pod", workload.measured);
+  const rate = workload.measured.count / ((performance.now() - start) / 1000);
+  stop.abort();
+  await churning;
+  return rate;
+}

@@ -1,0 +1,87 @@
+/** What plugins ask of other objects: which pods are of a kind, and which namespaces are meant. */
+import {
+  type corev1,
+  isEmptySelector,
+  type KubernetesObject,
+  type metav1,
+  namespaces,
+  replicaSets,
+  replicationControllers,
+  selectorMatches,
+  services,
+  statefulSets,
+} from "#api";
+import { controllerOf, type Informer, type Informers } from "#client";
+import type { SchedulingWorld } from "./define-plugin.ts";
+import type { PodInfo, PodShape } from "./pod-info.ts";
+
+export interface Lookups extends SchedulingWorld {
+  readonly informers: readonly Informer[];
+  stop(): void;
+}
+
+export function lookupsOf(informers: Informers): Lookups {
+  const kinds = {
+    Service: informers.of(services),
+    ReplicaSet: informers.of(replicaSets),
+    ReplicationController: informers.of(replicationControllers),
+    StatefulSet: informers.of(statefulSets),
+  };
+  const namespaceInformer = informers.of(namespaces);
+  let known = new WeakMap<PodShape, { selector: metav1.LabelSelector | undefined }>();
+  const forget = () => {
+    known = new WeakMap();
+  };
+  const own: Informer[] = Object.values(kinds).map((each) => each as unknown as Informer);
+  // Of an owner only its spec matters; its status changes with every pod.
+  const changed = (now: KubernetesObject, old: KubernetesObject) => {
+    if (now.metadata.generation === undefined || now.metadata.generation !== old.metadata.generation)
+      forget();
+  };
+  const ends = own.map((each) => each.on({ add: forget, update: changed, delete: forget }));
+
+  function selectorOf({ pod, shape }: PodInfo): metav1.LabelSelector | undefined {
+    const matchLabels: Record<string, string> = {};
+    for (const { spec } of kinds.Service.list(shape.namespace)) {
+      const selector = Object.entries(spec.selector ?? {});
+      if (selector.length > 0 && selector.every(([name, value]) => shape.labels[name] === value))
+        Object.assign(matchLabels, spec.selector);
+    }
+    const theirs = ownerSelector(pod);
+    Object.assign(matchLabels, theirs?.matchLabels);
+    const { matchExpressions = [] } = theirs ?? {};
+    const selector = { matchLabels, ...(matchExpressions.length > 0 ? { matchExpressions } : {}) };
+    return isEmptySelector(selector) ? undefined : selector;
+  }
+
+  function ownerSelector(pod: Readonly<corev1.Pod>): Readonly<metav1.LabelSelector> | undefined {
+    const owner = controllerOf(pod);
+    const { namespace } = pod.metadata;
+    if (owner?.kind === "ReplicaSet") return kinds.ReplicaSet.get(namespace, owner.name)?.spec.selector;
+    if (owner?.kind === "StatefulSet") return kinds.StatefulSet.get(namespace, owner.name)?.spec.selector;
+    if (owner?.kind !== "ReplicationController") return undefined;
+    const matchLabels = kinds.ReplicationController.get(namespace, owner.name)?.spec.selector;
+    return matchLabels && { matchLabels };
+  }
+
+  return {
+    informers: [...own, namespaceInformer as unknown as Informer],
+    kinSelector(info) {
+      let found = known.get(info.shape);
+      if (!found) {
+        found = { selector: selectorOf(info) };
+        known.set(info.shape, found);
+      }
+      return found.selector;
+    },
+    namespacesWith(selector) {
+      return namespaceInformer
+        .list()
+        .filter(({ metadata }) => selectorMatches(selector, metadata.labels ?? {}))
+        .map(({ metadata }) => metadata.name);
+    },
+    stop() {
+      for (const end of ends) end();
+    },
+  };
+}

@@ -1,0 +1,251 @@
+/**
+ * DefaultPreemption: which pods must go so that a more important one may come. Pure but for luck, and for the cache that
+ * imagines pods away.
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
+ */
+import { type policyv1, selectorMatches } from "#api";
+import type { Random } from "#base";
+import { enter, imagine, leave, type SchedulerCache } from "./cache.ts";
+import { fitError, type NoNode, type SchedulingCycle } from "./cycle.ts";
+import type { Rejection } from "./define-plugin.ts";
+import type { NodeInfo } from "./node-info.ts";
+import { isPreempted, type PodInfo, priorityOf } from "./pod-info.ts";
+
+export type Budget = Readonly<policyv1.PodDisruptionBudget>;
+
+export interface Preemption {
+  nodeName: string;
+  victims: readonly PodInfo[];
+}
+
+/** Either who must go, or why that does not help. */
+export type PreemptionResult =
+  | { kind: "preempt"; choice: Preemption }
+  /** `keepsNomination`: it waits for pods to go that have been told to already. */
+  | { kind: "no"; message: string; keepsNomination: boolean };
+
+interface Candidate extends Preemption {
+  violations: number;
+}
+
+type Verdict = { candidate: Candidate } | { reasons: readonly string[] };
+
+interface Remembered {
+  stamp: number;
+  verdict: Verdict;
+}
+
+/** `minCandidateNodesPercentage`, `minCandidateNodesAbsolute`: so many candidates are enough. */
+const candidatesPercent = 10;
+const candidatesMin = 100;
+const shapesMax = 32;
+
+const noVictims = "No preemption victims found for incoming pod";
+const notHelpful = "Preemption is not helpful for scheduling";
+
+export interface PreemptionOptions {
+  cache: SchedulerCache;
+  cycle: SchedulingCycle;
+  random: Random;
+  budgets(): readonly Budget[];
+}
+
+export class Preemptor {
+  readonly #options: PreemptionOptions;
+  /** What was found out about nodes that have not changed since, by the shape of the pod that asked. */
+  readonly #known = new Map<string, Map<number, Remembered>>();
+
+  constructor(options: PreemptionOptions) {
+    this.#options = options;
+  }
+
+  /** Budgets have changed: nothing that was found out holds. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  preempt(info: PodInfo, failure: NoNode): PreemptionResult {
+    const { cache } = this.#options;
+    const ineligible = this.#ineligible(info, failure);
+    if (ineligible) return { kind: "no", message: `preemption: ${ineligible}`, keepsNomination: true };
+    const reasons = new Map<string, number>();
+    const note = (reason: string, count = 1) => reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+    const candidates = this.#candidates(info, failure.resolvable, note);
+    if (candidates.length > 0) return { kind: "preempt", choice: pick(candidates) };
+    const hopeless = cache.nodes.length - failure.resolvable.length;
+    if (hopeless > 0) note(notHelpful, hopeless);
+    const message = cache.nodes.length === 0 ? "" : `preemption: ${fitError(cache.nodes.length, reasons)}`;
+    return { kind: "no", message, keepsNomination: false };
+  }
+
+  #ineligible({ pod, key }: PodInfo, { resolvable }: NoNode): string | undefined {
+    if (pod.spec.preemptionPolicy === "Never") return "not eligible due to preemptionPolicy=Never.";
+    const { cache } = this.#options;
+    const nominated = cache.node(cache.nominationOf(key) ?? "");
+    if (!nominated || !resolvable.includes(nominated)) return undefined;
+    for (const other of nominated.pods.values()) {
+      if (priorityOf(other.pod) < priorityOf(pod) && isPreempted(other.pod))
+        return "not eligible due to a terminating pod on the nominated node.";
+    }
+    return undefined;
+  }
+
+  #candidates(info: PodInfo, nodes: readonly NodeInfo[], note: (reason: string) => void): Candidate[] {
+    const { cycle, random } = this.#options;
+    if (nodes.length === 0) return [];
+    const wanted = Math.max(candidatesMin, Math.floor((nodes.length * candidatesPercent) / 100));
+    const offset = random.int(nodes.length);
+    const alone = !cycle.looksBeyond(info);
+    const judge = cycle.judge(info);
+    const known = alone ? this.#remembered(info) : undefined;
+    const found: Candidate[] = [];
+    let harmless = 0;
+    for (let i = 0; i < nodes.length && !(found.length >= wanted && harmless > 0); i++) {
+      const node = nodes[(offset + i) % nodes.length]!;
+      const verdict = this.#recall(known, node) ?? this.#dryRun(info, node, alone ? judge : undefined);
+      known?.set(node.slot, { stamp: this.#options.cache.stampOf(node.slot), verdict });
+      if ("candidate" in verdict) {
+        found.push(verdict.candidate);
+        if (verdict.candidate.violations === 0) harmless++;
+      } else {
+        for (const reason of verdict.reasons) note(reason);
+      }
+    }
+    return found;
+  }
+
+  #remembered({ shape }: PodInfo): Map<number, Remembered> {
+    const known = this.#known.get(shape.signature) ?? new Map<number, Remembered>();
+    if (this.#known.size > shapesMax) this.#known.clear();
+    this.#known.set(shape.signature, known);
+    return known;
+  }
+
+  #recall(known: ReadonlyMap<number, Remembered> | undefined, node: NodeInfo): Verdict | undefined {
+    const remembered = known?.get(node.slot);
+    return remembered?.stamp === this.#options.cache.stampOf(node.slot) ? remembered.verdict : undefined;
+  }
+
+  /** `judge`: of the node alone. Without it the whole cluster is imagined without the victims. */
+  #dryRun(
+    info: PodInfo,
+    node: NodeInfo,
+    judge: ((node: NodeInfo) => Rejection | undefined) | undefined,
+  ): Verdict {
+    const priority = info.shape.priority;
+    const lower = [...node.pods.values()].filter((other) => priorityOf(other.pod) < priority);
+    if (lower.length === 0) return { reasons: [noVictims] };
+    const { cache, cycle } = this.#options;
+    const budgets = this.#options.budgets();
+    if (!judge) {
+      return cache.imagining((whatIf) =>
+        victimsOn(node.name, lower, budgets, {
+          ...whatIf,
+          rejection: () => cycle.judge(info)(node),
+        }),
+      );
+    }
+    const copy = imagine(node, [], []);
+    return victimsOn(node.name, lower, budgets, {
+      remove: (other) => leave(copy, other),
+      add: (other) => enter(copy, other),
+      rejection: () => judge(copy),
+    });
+  }
+}
+
+interface WhatIf {
+  remove(info: PodInfo): void;
+  add(info: PodInfo): void;
+  rejection(): Rejection | undefined;
+}
+
+/** All less important pods go; then as many as possible may stay, the most important first. */
+function victimsOn(
+  nodeName: string,
+  lower: readonly PodInfo[],
+  budgets: readonly Budget[],
+  whatIf: WhatIf,
+): Verdict {
+  for (const info of lower) whatIf.remove(info);
+  const hopeless = whatIf.rejection();
+  if (hopeless) return { reasons: hopeless.reasons };
+  const { violating, others } = byBudgets([...lower].sort(byImportance), budgets);
+  const victims: PodInfo[] = [];
+  const staysOrGoes = (info: PodInfo): boolean => {
+    whatIf.add(info);
+    if (!whatIf.rejection()) return true;
+    whatIf.remove(info);
+    victims.push(info);
+    return false;
+  };
+  let violations = 0;
+  for (const info of violating) if (!staysOrGoes(info)) violations++;
+  for (const info of others) staysOrGoes(info);
+  if (victims.length === 0) return { reasons: [noVictims] };
+  return { candidate: { nodeName, victims: victims.sort(byImportance), violations } };
+}
+
+/** Without a start it has not begun: the youngest. */
+function startOf({ pod }: PodInfo): number {
+  return Date.parse(pod.status?.startTime ?? "") || Number.MAX_SAFE_INTEGER;
+}
+
+function byImportance(a: PodInfo, b: PodInfo): number {
+  return priorityOf(b.pod) - priorityOf(a.pod) || startOf(a) - startOf(b);
+}
+
+/** Whose going would break a budget. Those that the budget counts as gone already do not break it again. */
+function byBudgets(infos: readonly PodInfo[], budgets: readonly Budget[]) {
+  const left = budgets.map((budget) => budget.status?.disruptionsAllowed ?? 0);
+  const violating: PodInfo[] = [];
+  const others: PodInfo[] = [];
+  for (const info of infos) {
+    let breaks = false;
+    budgets.forEach((budget, i) => {
+      if (!covers(budget, info)) return;
+      left[i] = left[i]! - 1;
+      if (left[i]! < 0) breaks = true;
+    });
+    (breaks ? violating : others).push(info);
+  }
+  return { violating, others };
+}
+
+function covers({ metadata, spec, status }: Budget, { pod, shape }: PodInfo): boolean {
+  const selector = spec?.selector;
+  if (metadata.namespace !== shape.namespace || !selector) return false;
+  const wishes = Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions?.length ?? 0);
+  if (wishes === 0 || Object.keys(shape.labels).length === 0) return false;
+  return selectorMatches(selector, shape.labels) && status?.disruptedPods?.[pod.metadata.name] === undefined;
+}
+
+/** Victims may have negative priorities: fewer of them must still be better. */
+const priorityShift = 2 ** 31;
+
+const measures: ((candidate: Candidate) => number)[] = [
+  ({ violations }) => violations,
+  ({ victims }) => priorityOf(victims[0]!.pod),
+  ({ victims }) => victims.reduce((sum, { pod }) => sum + priorityOf(pod) + priorityShift, 0),
+  ({ victims }) => victims.length,
+  // The most important of the victims should have run for the shortest time.
+  ({ victims }) => {
+    const top = priorityOf(victims[0]!.pod);
+    return -Math.min(...victims.filter(({ pod }) => priorityOf(pod) === top).map(startOf));
+  },
+];
+
+/** The candidate that does the least harm: one measure after the other decides. */
+function pick(candidates: readonly Candidate[]): Candidate {
+  let best = candidates[0]!;
+  for (const candidate of candidates) if (compare(candidate, best) < 0) best = candidate;
+  return best;
+}
+
+function compare(a: Candidate, b: Candidate): number {
+  for (const measure of measures) {
+    const difference = measure(a) - measure(b);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
