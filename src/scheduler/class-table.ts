@@ -1,7 +1,7 @@
 /**
  * What the local plugins say of every node for pods of one shape, remembered between cycles: a thousand pods of a
  * Deployment cost little more than one, because each placement changes one node. Nodes that will do lie in buckets by
- * score, so the best is at hand. See docs/decisions/0006-scheduling-by-class.md.
+ * score, so the best is at hand. See docs/decisions/0007-scheduling-by-class.md.
  */
 import type { Random } from "#base";
 import type { SchedulerCache } from "./cache.ts";
