@@ -26,21 +26,26 @@ const adminLabel = "resource.kubernetes.io/admin-access";
 
 class Device extends CelObject {}
 
-const environment = new CelEnvironment()
-  .type(
-    "DRADevice",
-    {
-      driver: "string",
-      attributes: "map<string, map<string, dyn>>",
-      capacity: "map<string, map<string, kubernetes.Quantity>>",
-      allowMultipleAllocations: "bool",
-    },
-    Device,
-  )
-  .function("dyn.includes(dyn): bool", (list: unknown, item: unknown) =>
-    Array.isArray(list) ? list.includes(item) : list === item,
-  )
-  .variable("device", "DRADevice");
+let environment: CelEnvironment | undefined;
+
+function deviceEnvironment(): CelEnvironment {
+  environment ??= new CelEnvironment()
+    .type(
+      "DRADevice",
+      {
+        driver: "string",
+        attributes: "map<string, map<string, dyn>>",
+        capacity: "map<string, map<string, kubernetes.Quantity>>",
+        allowMultipleAllocations: "bool",
+      },
+      Device,
+    )
+    .function("dyn.includes(dyn): bool", (list: unknown, item: unknown) =>
+      Array.isArray(list) ? list.includes(item) : list === item,
+    )
+    .variable("device", "DRADevice");
+  return environment;
+}
 
 type Selectors = readonly Readonly<resourcev1.DeviceSelector>[] | undefined;
 type Expression = readonly [field: string, text: string];
@@ -62,7 +67,7 @@ export function deviceClaims(storage: Storage): AdmissionStep {
 
 function problem([field, text]: Expression): FieldError[] {
   try {
-    const { type } = environment.compile(text);
+    const { type } = deviceEnvironment().compile(text);
     if (type === "bool" || type === "dyn") return [];
     return [invalid(field, text, `must evaluate to bool or the unknown type, not ${type}`)];
   } catch (error) {

@@ -3,11 +3,12 @@
  * with Kubernetes' own functions, and bounded in what they may cost.
  * https://kubernetes.io/docs/reference/using-api/cel/
  */
-import { type ASTNode, Environment } from "@marcbachmann/cel-js";
+import type { ASTNode, Environment } from "@marcbachmann/cel-js";
 import { messageOf } from "#base";
 import { CelError } from "./engine-error.ts";
 import { withHasField } from "./has-field.ts";
 import { registerLibraries } from "./libraries.ts";
+import { celEngine } from "./library.ts";
 import { equalValues } from "./values.ts";
 
 /** What one evaluation may cost, and what a group of them may cost together. */
@@ -47,20 +48,25 @@ export interface Program {
   evaluate(variables: Readonly<Record<string, unknown>>, budget: Budget): unknown;
 }
 
-const base = registerLibraries(
-  new Environment({
-    enableOptionalTypes: true,
-    homogeneousAggregateLiterals: false,
-    limits: { maxAstNodes: 10_000, maxDepth: 100, maxListElements: 1000, maxMapEntries: 1000 },
-  }),
-);
+let base: Environment | undefined;
+
+function baseEnvironment(): Environment {
+  base ??= registerLibraries(
+    new (celEngine().Environment)({
+      enableOptionalTypes: true,
+      homogeneousAggregateLiterals: false,
+      limits: { maxAstNodes: 10_000, maxDepth: 100, maxListElements: 1000, maxMapEntries: 1000 },
+    }),
+  );
+  return base;
+}
 
 /** Types and variables that expressions may speak of. Built once, used for many expressions. */
 export class CelEnvironment {
   readonly #environment: Environment;
 
   constructor(parent?: CelEnvironment) {
-    this.#environment = (parent ? parent.#environment : base).clone();
+    this.#environment = (parent ? parent.#environment : baseEnvironment()).clone();
   }
 
   /** An object with fields; values are instances of `ctor`. */

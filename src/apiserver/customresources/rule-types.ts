@@ -2,9 +2,10 @@
  * Structural schemas as types of CEL, and JSON as their values.
  * https://kubernetes.io/docs/reference/using-api/cel/#type-system-integration
  */
-import { Duration } from "@marcbachmann/cel-js/evaluator";
+import type { Duration } from "@marcbachmann/cel-js/evaluator";
 import { additionalOf, isObject, itemsOf, type JsonSchema, propertyOf } from "#api";
 import type { CelEnvironment } from "../cel/engine.ts";
+import { celEvaluator } from "../cel/library.ts";
 import { CelObject, untypedValue } from "../cel/values.ts";
 
 type Schema = Readonly<JsonSchema>;
@@ -153,5 +154,8 @@ function durationOf(value: unknown): Duration {
   for (const [, count, unit] of String(value).matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g))
     ms += Number(count) * unitMs[unit!]!;
   const sign = String(value).startsWith("-") ? -1 : 1;
-  return new Duration(BigInt(Math.trunc(ms / 1000) * sign), Math.round((ms % 1000) * 1e6) * sign);
+  return new (celEvaluator().Duration)(
+    BigInt(Math.trunc(ms / 1000) * sign),
+    Math.round((ms % 1000) * 1e6) * sign,
+  );
 }

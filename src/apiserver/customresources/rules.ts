@@ -2,7 +2,6 @@
  * `x-kubernetes-validations`: rules in CEL, each about the value in whose schema it stands.
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules
  */
-import { Optional } from "@marcbachmann/cel-js";
 import {
   additionalOf,
   type apiextensionsv1,
@@ -19,6 +18,7 @@ import {
 import { messageOf } from "#base";
 import { Budget, CelEnvironment, callLimit, type Program } from "../cel/engine.ts";
 import { CelError } from "../cel/engine-error.ts";
+import { celEngine } from "../cel/library.ts";
 import { type RuleType, RuleTypes } from "./rule-types.ts";
 
 type Schema = Readonly<JsonSchema>;
@@ -235,7 +235,7 @@ function evaluate(
   for (const rule of node.rules) {
     const isOptional = rule.text.optionalOldSelf === true;
     if (rule.isTransition ? before === undefined && !isOptional : isUnchanged) continue;
-    const oldSelf = isOptional ? (before === undefined ? Optional.none() : Optional.of(before)) : before;
+    const oldSelf = isOptional ? optionalOf(before) : before;
     const error = failureOf(rule, { self, oldSelf }, node, path, run.budget);
     if (error) run.errors.push(error);
     if (run.budget.isSpent) return;
@@ -312,4 +312,9 @@ function failed({ reason }: RuleText, field: string, shown: string, detail: stri
     default:
       return invalid(field, shown, detail);
   }
+}
+
+function optionalOf(value: unknown): unknown {
+  const { Optional } = celEngine();
+  return value === undefined ? Optional.none() : Optional.of(value);
 }

@@ -30,10 +30,10 @@ export const checkExpressions: AdmissionStep = {
     // What was accepted once stays good as it is.
     const known = old ? new Set(expressionsOf(old as never).all.map(([, text]) => text)) : new Set();
     const { all, variables } = expressionsOf(object as never);
+    const fresh = all.filter(([, text]) => text?.trim() && !known.has(text));
+    if (fresh.length === 0) return;
     const environment = new PolicyEnvironment(variables);
-    const errors = all.flatMap(([field, text, type]) =>
-      text?.trim() && !known.has(text) ? problem(environment, field, text, type) : [],
-    );
+    const errors = fresh.flatMap(([field, text, type]) => problem(environment, field, text!, type));
     if (errors.length > 0) throw invalidObject(definition, name, errors);
   },
 };

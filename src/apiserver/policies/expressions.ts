@@ -18,12 +18,17 @@ import { AuthorizerValue, declareAuthorizer } from "./authorizer-value.ts";
 const policyLimit = 10_000_000;
 const programsMax = 2_000;
 
-const shared = declareAuthorizer(new CelEnvironment())
-  .variable("object", "dyn")
-  .variable("oldObject", "dyn")
-  .variable("request", "dyn")
-  .variable("namespaceObject", "dyn")
-  .variable("params", "dyn");
+let shared: CelEnvironment | undefined;
+
+function sharedEnvironment(): CelEnvironment {
+  shared ??= declareAuthorizer(new CelEnvironment())
+    .variable("object", "dyn")
+    .variable("oldObject", "dyn")
+    .variable("request", "dyn")
+    .variable("namespaceObject", "dyn")
+    .variable("params", "dyn");
+  return shared;
+}
 
 type Variables = readonly Readonly<admissionregistrationv1.Variable>[];
 
@@ -38,7 +43,7 @@ export class PolicyEnvironment {
     this.#variables = variables;
     this.#Values = class extends LazyValues {};
     const fields = Object.fromEntries(variables.map(({ name }) => [name, "dyn"]));
-    this.#environment = new CelEnvironment(shared)
+    this.#environment = new CelEnvironment(sharedEnvironment())
       .type("Variables", fields, this.#Values)
       .variable("variables", "Variables");
   }

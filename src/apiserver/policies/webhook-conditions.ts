@@ -10,7 +10,7 @@ import { PolicyEnvironment, valuesOf } from "./expressions.ts";
 import { matchesAll } from "./match-conditions.ts";
 
 /** Match conditions have no variables: one environment keeps all their programs. */
-const environment = new PolicyEnvironment();
+let environment: PolicyEnvironment | undefined;
 
 /** Whether the webhook is to be asked. Throws 403 where that cannot be found out and the webhook must not be passed by. */
 export function conditionsAllow(
@@ -20,6 +20,7 @@ export function conditionsAllow(
   question: Question,
 ): boolean {
   if (!hook.matchConditions?.length) return true;
+  environment ??= new PolicyEnvironment();
   const evaluate = environment.evaluator(valuesOf(storage, authorizer, question));
   const matched = matchesAll(hook.matchConditions, evaluate);
   if (matched.kind !== "error") return matched.kind === "match";

@@ -1,5 +1,5 @@
 /** Named formats of names and labels. https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-format-library */
-import { type Environment, Optional } from "@marcbachmann/cel-js";
+import type { Environment } from "@marcbachmann/cel-js";
 import {
   dns1035LabelErrors,
   dnsLabelErrors,
@@ -8,6 +8,7 @@ import {
   matchesFormat,
   qualifiedNameErrors,
 } from "#api";
+import { celEngine } from "../library.ts";
 
 class CelFormat {
   readonly check: (text: string) => readonly string[];
@@ -45,6 +46,7 @@ const formats: Readonly<Record<string, (text: string) => readonly string[]>> = {
 };
 
 export function registerFormats(environment: Environment): void {
+  const { Optional } = celEngine();
   const type = "kubernetes.NamedFormat";
   environment
     .registerType(type, CelFormat)

@@ -1,6 +1,5 @@
 /** Texts, and patterns with RE2's semantics. https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-regex-library */
 import type { Environment } from "@marcbachmann/cel-js";
-import { RE2JS } from "re2js";
 import { compilePattern } from "#api";
 import { CelError } from "../engine-error.ts";
 
@@ -43,16 +42,12 @@ function matches(text: string, pattern: string): boolean {
 }
 
 function find(text: string, pattern: string): string {
-  const matcher = RE2JS.compile(pattern).matcher(text);
-  return matcher.find() ? (matcher.group() ?? "") : "";
+  return compilePattern(pattern).find(text, 1)[0] ?? "";
 }
 
 /** A negative limit is none. */
 function findAll(text: string, pattern: string, limit = -1n): string[] {
-  const matcher = RE2JS.compile(pattern).matcher(text);
-  const found: string[] = [];
-  while ((limit < 0n || found.length < limit) && matcher.find()) found.push(matcher.group() ?? "");
-  return found;
+  return compilePattern(pattern).find(text, limit < 0n ? Number.POSITIVE_INFINITY : Number(limit));
 }
 
 function charAt(text: string, index: bigint): string {
