@@ -25,6 +25,7 @@ import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerationSeconds } from "./pod-defaults.ts";
 import { priority } from "./priority.ts";
 import { resourceQuota } from "./resource-quota.ts";
+import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAllocationOptions, serviceAllocation } from "./service-allocation.ts";
 
@@ -46,6 +47,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     serviceAccount(storage),
     priority(storage),
     defaultTolerationSeconds,
+    runtimeClass(storage),
     limitRanger(storage),
     defaultStorageClass(storage),
     defaultIngressClass(storage),

@@ -20,6 +20,7 @@ import type { ApiRequest, ApiResponse } from "./exchange.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { isProxied } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
+import { isReadableStream, overWebSocket } from "./web-socket.ts";
 
 export interface FrontOptions {
   host: string;
@@ -324,6 +325,11 @@ async function serveUpgrade(
       gone.signal,
     );
     pipeline.authorize(request);
+    if (message.headers.upgrade?.toLowerCase() === "websocket" && isReadableStream(request)) {
+      const refusal = await overWebSocket(request, message, socket, head, (each) => pipeline.handle(each));
+      if (refusal) endWithResponse(socket, refusal);
+      return;
+    }
     await options.upgrade(request, message, socket, head);
   } catch (error) {
     endWithResponse(socket, statusResponse(pipeline.statusOf(error)));
