@@ -1,4 +1,5 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
+import { horizontalPodAutoscalerController } from "./autoscaling/controller.ts";
 import { clusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
@@ -37,6 +38,7 @@ export const controllers: readonly Controller[] = [
   jobOrphanPodController,
   ttlAfterFinishedController,
   disruptionController,
+  horizontalPodAutoscalerController,
   endpointSliceController,
   endpointsController,
   endpointSliceMirroringController,

@@ -108,6 +108,7 @@ export class FakeApi implements Transport {
   }
 
   #read(request: TransportRequest, target: Target): TransportResponse {
+    if (target.subresource === "scale") return answer(200, scaleOf(this.#get(target)));
     if (target.name !== undefined) return answer(200, this.#get(target));
     if (target.query.get("watch") === "true") return this.#watch(request, target);
     const items = [...this.#bucket(target).values()].filter((object) => selected(object, target));
@@ -193,7 +194,10 @@ export class FakeApi implements Transport {
     if (version && version !== old.metadata.resourceVersion) {
       throw conflict(target, old.metadata.name, "the object has been modified; please apply your changes");
     }
-    return this.#replace(target, old, next);
+    if (target.subresource !== "scale") return this.#replace(target, old, next);
+    const { replicas } = (next as unknown as Json).spec as Json;
+    const { spec } = old as unknown as Json;
+    return this.#replace(target, old, { ...old, spec: { ...(spec as Json), replicas } } as KubernetesObject);
   }
 
   #patch(target: Target, patch: Json): KubernetesObject {
@@ -269,6 +273,23 @@ function nodeOf(object: KubernetesObject): unknown {
 /** Only pods wait for somebody after their last finalizer has gone. */
 function isFinished(object: KubernetesObject): boolean {
   return object.metadata.deletionGracePeriodSeconds === 0;
+}
+
+/** Of a workload whose selector is made of labels. */
+function scaleOf(object: KubernetesObject): unknown {
+  const { spec, status } = object as unknown as { spec?: Json; status?: Json };
+  const labels = (spec?.selector as { matchLabels?: Record<string, string> } | undefined)?.matchLabels ?? {};
+  const selector = Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(",");
+  const { name, namespace, resourceVersion } = object.metadata;
+  return {
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name, namespace, resourceVersion },
+    spec: { replicas: spec?.replicas ?? 0 },
+    status: { replicas: status?.replicas ?? 0, selector },
+  };
 }
 
 function bucketOf(target: Target): string {
