@@ -11,7 +11,7 @@ import {
   selectorMatches,
   validateLabelSelector,
 } from "./label-selector.ts";
-import { parseJson } from "./parse-json.ts";
+import { parseJson, strictProblems } from "./parse-json.ts";
 import {
   addQuantities,
   canonicalQuantity,
@@ -188,6 +188,28 @@ describe("JSON text", () => {
     expect(() => parseJson("")).toThrow("unexpected end of JSON input");
     expect(() => parseJson("{nope}")).toThrow("invalid character");
     expect(() => parseJson(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("exceeded max depth");
+  });
+
+  test("tells what strict decoding minds in the order of the text", () => {
+    const text = '{"spec":{"lost":{"deep":1},"n":2,"n":3,"list":[{"a":1},{"b":1,"a":2,"a":3}]},"spec":{}}';
+    const unknown = ["spec.lost", "spec.list[1].b"];
+    const { duplicates } = parseJson(text, { duplicates: true });
+    expect(strictProblems(text, unknown, duplicates)).toEqual([
+      'unknown field "spec.lost"',
+      'duplicate field "spec.n"',
+      'unknown field "spec.list[1].b"',
+      'duplicate field "spec.list[1].a"',
+      'duplicate field "spec"',
+    ]);
+  });
+
+  test("loses no problem that the text does not have", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string()), fc.uniqueArray(fc.string()), (unknown, duplicates) => {
+        const told = strictProblems('{"a":1,"a":{"b":2}}', unknown, duplicates);
+        expect([...told].sort()).toEqual([...strictWarnings(unknown, duplicates)].sort());
+      }),
+    );
   });
 
   test("finds exactly the duplicates of any JSON: none", () => {

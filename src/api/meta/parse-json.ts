@@ -2,11 +2,13 @@
  * JSON text to a value, with the wording of upstream's parser, bounded depth, and the paths of keys that stand twice
  * (which `JSON.parse` does not tell).
  */
-import { DecodeError, pathText } from "./decode.ts";
+import { DecodeError, pathText, strictWarnings } from "./decode.ts";
 
 /** Upstream allows 10,000; nobody needs it, and every later walk recurses. */
 export const jsonDepthMax = 1000;
 const duplicatesMax = 100;
+/** Keys whose paths are spelled out to bring problems into order. */
+const orderedKeysMax = 20_000;
 
 /** Throws `DecodeError` for what is no JSON. `duplicates` is only looked for where asked. */
 export function parseJson(
@@ -19,9 +21,13 @@ export function parseJson(
   } catch (error) {
     throw new DecodeError(goWording(text, error));
   }
-  const { duplicates, depth } = scan(text, options.duplicates ?? false);
+  const duplicates = new Set<string>();
+  const note: SeesKey = (levels, isRepeated) => {
+    if (isRepeated && duplicates.size < duplicatesMax) duplicates.add(pathText(levels.map((l) => l.part)));
+  };
+  const depth = scan(text, options.duplicates ? note : undefined);
   if (depth > jsonDepthMax) throw new DecodeError("exceeded max depth");
-  return { value, duplicates };
+  return { value, duplicates: [...duplicates] };
 }
 
 function goWording(text: string, error: unknown): string {
@@ -42,10 +48,34 @@ interface Level {
   part: string | number;
 }
 
-/** One pass over valid JSON: how deep it is, and which keys repeat inside one object. */
-function scan(text: string, wanted: boolean): { duplicates: string[]; depth: number } {
+/**
+ * What strict decoding minds of a body, as separate sentences in the order of its text, as Go's decoder comes upon them.
+ * `unknown` and `duplicates` are paths of `decode` and `parseJson`.
+ */
+export function strictProblems(
+  text: string,
+  unknown: readonly string[],
+  duplicates: readonly string[],
+): string[] {
+  if (unknown.length === 0 || duplicates.length === 0) return strictWarnings(unknown, duplicates);
+  const lost = new Set(unknown);
+  const repeated = new Set(duplicates);
+  const ordered: string[] = [];
+  let left = orderedKeysMax;
+  scan(text, (levels, isRepeated) => {
+    if (left-- <= 0) return;
+    const path = pathText(levels.map(({ part }) => part));
+    if (isRepeated && repeated.delete(path)) ordered.push(...strictWarnings([], [path]));
+    if (lost.delete(path)) ordered.push(...strictWarnings([path]));
+  });
+  return [...ordered, ...strictWarnings([...lost], [...repeated])];
+}
+
+type SeesKey = (levels: readonly Level[], isRepeated: boolean) => void;
+
+/** One pass over valid JSON: how deep it is, and every key with whether it stood in its object before. */
+function scan(text: string, seesKey: SeesKey | undefined): number {
   const levels: Level[] = [];
-  const duplicates: string[] = [];
   let depth = 0;
   let expectKey = false;
   for (let i = 0; i < text.length; i++) {
@@ -53,7 +83,8 @@ function scan(text: string, wanted: boolean): { duplicates: string[]; depth: num
     switch (text.charCodeAt(i)) {
       case quote: {
         const end = stringEnd(text, i);
-        if (expectKey && wanted && level?.keys) noteKey(text.slice(i, end + 1), level, levels, duplicates);
+        if (expectKey && seesKey && level?.keys)
+          seesKey(levels, standsTwice(text.slice(i, end + 1), level, level.keys));
         expectKey = false;
         i = end;
         break;
@@ -79,7 +110,7 @@ function scan(text: string, wanted: boolean): { duplicates: string[]; depth: num
     if (levels.length > depth) depth = levels.length;
     if (depth > jsonDepthMax) break;
   }
-  return { duplicates, depth };
+  return depth;
 }
 
 function stringEnd(text: string, start: number): number {
@@ -90,12 +121,9 @@ function stringEnd(text: string, start: number): number {
   }
 }
 
-function noteKey(quoted: string, level: Level, levels: readonly Level[], duplicates: string[]): void {
+function standsTwice(quoted: string, level: Level, keys: Set<string>): boolean {
   const key: string = quoted.includes("\\") ? JSON.parse(quoted) : quoted.slice(1, -1);
   level.part = key;
-  if (level.keys!.has(key)) {
-    const path = pathText(levels.map((l) => l.part));
-    if (duplicates.length < duplicatesMax && !duplicates.includes(path)) duplicates.push(path);
-  }
-  level.keys!.add(key);
+  const before = keys.size;
+  return keys.add(key).size === before;
 }

@@ -13,6 +13,7 @@ import {
   parseJson,
   type ResourceDefinition,
   StatusError,
+  strictProblems,
   strictWarnings,
 } from "#api";
 import { messageOf } from "#base";
@@ -51,6 +52,8 @@ export interface Parsed {
   duplicates: string[];
   /** What strict decoding minds of the text itself. */
   problem?: string;
+  /** The text the duplicates were found in. */
+  text?: string;
 }
 
 /** What else it may say has been refused with the other options. */
@@ -99,7 +102,10 @@ type Parser = (body: Buffer, duplicates: boolean) => Parsed;
 async function parserOf(mediaType: string): Promise<Parser> {
   switch (mediaType) {
     case mediaTypes.json:
-      return (body, duplicates) => parseJson(body.toString("utf8"), { duplicates });
+      return (body, duplicates) => {
+        const text = body.toString("utf8");
+        return { ...parseJson(text, { duplicates }), text };
+      };
     case mediaTypes.protobuf:
       return (body) => ({ value: decodeProtobuf(body), duplicates: [] });
     case mediaTypes.yaml: {
@@ -133,7 +139,7 @@ export function decodeObject(
     if (!(error instanceof DecodeError)) throw error;
     throw cannotBeHandled(expected, expected.kind, expected.apiVersion, error.message);
   }
-  const minded = [...(parsed.problem ? [parsed.problem] : []), ...strictWarnings(unknown, parsed.duplicates)];
+  const minded = [...(parsed.problem ? [parsed.problem] : []), ...problemsOf(expected, parsed, unknown)];
   if (validation === "Strict" && minded.length > 0) {
     const why = `strict decoding error: ${minded.join(", ")}`;
     throw cannotBeHandled(expected, expected.kind, expected.apiVersion, why);
@@ -142,6 +148,12 @@ export function decodeObject(
   const { apiVersion: _, kind: __, metadata, ...rest } = value;
   const object = { kind: expected.kind, apiVersion: expected.apiVersion, metadata: metadata ?? {}, ...rest };
   return object as unknown as KubernetesObject;
+}
+
+/** Of built-in kinds in the order of the text; custom resources are read before they are compared with their schema. */
+function problemsOf({ custom }: ExpectedKind, parsed: Parsed, unknown: readonly string[]): string[] {
+  if (custom || parsed.text === undefined) return strictWarnings(unknown, parsed.duplicates);
+  return strictProblems(parsed.text, unknown, parsed.duplicates);
 }
 
 /** Decodes in place and answers the paths of unknown fields. Throws `DecodeError`. */
