@@ -1,10 +1,62 @@
-/** Runs one workload: API server, controllers and scheduler in one process; nodes are objects, as upstream has them. */
-import { type corev1, type Draft, nodes, pods, priorityClasses, services } from "#api";
-import { Cluster } from "#distro";
+/**
+ * Runs one workload as upstream does: store, API server and scheduler in one process, nodes that are only objects, and
+ * neither controllers nor kubelets.
+ */
+
+import { type corev1, type Draft, nodes, pods, priorityClasses, serviceAccounts, services } from "#api";
+import { startApiServer } from "#apiserver";
+import { createWorld, silentLogger } from "#base";
+import { type Client, createClient, createInformers, type Informers } from "#client";
+import { startScheduler } from "#scheduler";
+import { openEmbeddedStore } from "#store";
+import { createCredentials } from "../../src/distro/credentials.ts";
 import { nodeCount, tooLarge, type Workload } from "./workloads.ts";
 
 const inFlight = 64;
 const churnMs = 1_000;
+
+interface Cluster extends AsyncDisposable {
+  client: Client;
+  informers: Informers;
+}
+
+async function startCluster(): Promise<Cluster> {
+  const world = createWorld({ log: silentLogger });
+  const store = await openEmbeddedStore({ memory: true, world });
+  const names = { nodeName: "localhost", nodeAddress: "127.0.0.1", serviceAddress: "10.96.0.1" };
+  const credentials = await createCredentials(world, names);
+  const apiServer = await startApiServer({
+    world,
+    store,
+    tls: credentials.server,
+    clientCa: credentials.ca.cert,
+    serviceCidr: "10.96.0.0/16",
+    nodePortRange: { from: 30000, to: 32767 },
+    advertiseAddress: "127.0.0.1",
+    serviceAccountKey: credentials.serviceAccountKey,
+    issuer: "https://kubernetes.default.svc",
+    tokens: [],
+    kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },
+  });
+  const clientOf = (username: string, groups: string[] = []) =>
+    createClient(apiServer.transport({ username, groups }), { userAgent: username });
+  const client = clientOf("bench", ["system:masters"]);
+  const informers = createInformers(client, world);
+  const ending = new AbortController();
+  informers.start(ending.signal);
+  const scheduler = await startScheduler({ client: clientOf("system:kube-scheduler"), world, informers });
+  await client.create(serviceAccounts, { metadata: { namespace: "default", name: "default" } });
+  return {
+    client,
+    informers,
+    async [Symbol.asyncDispose]() {
+      ending.abort();
+      await scheduler.stop();
+      await apiServer.stop();
+      await store.close();
+    },
+  };
+}
 
 async function many(count: number, make: (index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
@@ -68,7 +120,7 @@ async function churn({ client }: Cluster, signal: AbortSignal): Promise<void> {
 
 /** Pods a second, from the first request until the last pod has its node. */
 export async function podsPerSecond(workload: Workload): Promise<number> {
-  await using cluster = await Cluster.start({ listen: false, nodes: 0 });
+  await using cluster = await startCluster();
   await cluster.client.create(priorityClasses, { metadata: { name: "high" }, value: 1_000 });
   const labels = (index: number) => workload.nodeLabels?.(index) ?? {};
   await many(nodeCount, (index) => createNode(cluster, `node-${index}`, labels(index)));

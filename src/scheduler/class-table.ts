@@ -21,9 +21,14 @@ interface RawScores extends Prepared {
   values: number[];
 }
 
-interface Verdict {
+export interface Verdict {
   plugin: string;
   rejection: Rejection;
+}
+
+/** How many nodes a plugin has turned down for the same reasons. */
+export interface Tally extends Verdict {
+  nodes: number;
 }
 
 const noNodes = { nodes: [] };
@@ -36,7 +41,8 @@ export class ClassTable {
   readonly #epoch: string;
   /** Only these must be made comparable before they count. */
   readonly raws: readonly RawScores[];
-  readonly #verdicts: (Verdict | undefined)[] = [];
+  readonly #tallies = new Map<Rejection, Tally>();
+  readonly #verdicts: (Tally | undefined)[] = [];
   /** -1: the node will not do. */
   readonly #scores: number[] = [];
   readonly #buckets: number[][] = [];
@@ -92,6 +98,11 @@ export class ClassTable {
     return this.#verdicts[slot];
   }
 
+  /** What all nodes together were turned down for. */
+  tallies(): Iterable<Tally> {
+    return this.#tallies.values();
+  }
+
   *slots(): Generator<number> {
     for (let slot = 0; slot < this.#scores.length; slot++) if (this.#scores[slot]! >= 0) yield slot;
   }
@@ -130,13 +141,13 @@ export class ClassTable {
   #look(slot: number): void {
     const there = this.#cache.at(slot);
     this.#leaveBucket(slot);
-    this.#verdicts[slot] = undefined;
+    this.#untally(slot);
     this.#scores[slot] = -1;
     if (!there) return;
     const node = this.#cache.asSeen(there, this.#info.shape.priority);
     const verdict = this.#judge(node);
     if (verdict) {
-      this.#verdicts[slot] = verdict;
+      this.#tally(slot, verdict);
       return;
     }
     let score = 0;
@@ -144,6 +155,20 @@ export class ClassTable {
       score += weight * plugin.score!(this.#info, node, prepared);
     for (const raw of this.raws) raw.values[slot] = raw.plugin.score!(this.#info, node, raw.prepared);
     this.#enterBucket(slot, score);
+  }
+
+  #tally(slot: number, { plugin, rejection }: Verdict): void {
+    const tally = this.#tallies.get(rejection) ?? { plugin, rejection, nodes: 0 };
+    tally.nodes++;
+    this.#tallies.set(rejection, tally);
+    this.#verdicts[slot] = tally;
+  }
+
+  #untally(slot: number): void {
+    const tally = this.#verdicts[slot];
+    if (!tally) return;
+    this.#verdicts[slot] = undefined;
+    if (--tally.nodes === 0) this.#tallies.delete(tally.rejection);
   }
 
   #judge(node: NodeInfo): Verdict | undefined {

@@ -5,7 +5,7 @@
  */
 import type { Random } from "#base";
 import type { SchedulerCache, Snapshot } from "./cache.ts";
-import { ClassTable } from "./class-table.ts";
+import { ClassTable, type Tally, type Verdict } from "./class-table.ts";
 import type { Feasible, Rejection, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
@@ -17,8 +17,10 @@ export interface NoNode {
   /** Without what preemption says of it. */
   message: string;
   rejectedBy: ReadonlySet<string>;
-  /** Nodes that would do if pods went from them, perhaps. */
-  resolvable: readonly NodeInfo[];
+  /** So many nodes would do if pods went from them, perhaps. */
+  resolvable: number;
+  /** Whether it is one of them. */
+  isResolvable(node: NodeInfo): boolean;
 }
 
 export type CycleResult = { kind: "node"; name: string } | NoNode;
@@ -43,12 +45,6 @@ export function feasibleWanted(nodes: number): number {
 interface Filter {
   plugin: SchedulerPlugin;
   prepared: unknown;
-}
-
-interface Verdict {
-  node: NodeInfo;
-  plugin: string;
-  rejection: Rejection;
 }
 
 export interface CycleOptions {
@@ -78,7 +74,8 @@ export class SchedulingCycle {
     const { nodes } = this.#cache;
     if (nodes.length === 0) {
       const rejectedBy = new Set(this.#profile.plugins.map(({ plugin }) => plugin.name));
-      return { kind: "none", message: "no nodes available to schedule pods", rejectedBy, resolvable: [] };
+      const message = "no nodes available to schedule pods";
+      return { kind: "none", message, rejectedBy, resolvable: 0, isResolvable: () => false };
     }
     const nominated = this.#cache.node(this.#cache.nominationOf(info.key) ?? "");
     if (nominated && !this.judge(info)(nominated)) return { kind: "node", name: nominated.name };
@@ -154,13 +151,16 @@ export class SchedulingCycle {
   }
 
   #failure(info: PodInfo, table: ClassTable, filters: readonly Filter[]): NoNode {
-    const verdicts: Verdict[] = [];
-    for (const node of this.#cache.nodes) {
-      const local = table.verdictAt(node.slot);
-      const verdict = local ? { node, ...local } : rejectionOf(info, node, filters);
-      if (verdict) verdicts.push(verdict);
+    const tallies = [...table.tallies()];
+    const beyond = new Map<number, Verdict>();
+    for (const slot of filters.length > 0 ? table.slots() : []) {
+      const verdict = rejectionOf(info, this.#cache.at(slot)!, filters);
+      if (!verdict) continue;
+      beyond.set(slot, verdict);
+      tallies.push({ ...verdict, nodes: 1 });
     }
-    return noNode(verdicts, this.#cache.nodes.length);
+    const verdictAt = ({ slot }: NodeInfo) => beyond.get(slot) ?? table.verdictAt(slot);
+    return noNode(tallies, verdictAt, this.#cache.nodes.length);
   }
 
   #fromSample(info: PodInfo): CycleResult {
@@ -168,18 +168,21 @@ export class SchedulingCycle {
     const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
     const wanted = feasibleWanted(nodes.length);
     const feasible: NodeInfo[] = [];
-    const verdicts: Verdict[] = [];
+    const verdicts = new Map<number, Verdict>();
     const start = this.#next % nodes.length;
     let tried = 0;
     for (; tried < nodes.length && feasible.length < wanted; tried++) {
       const node = nodes[(start + tried) % nodes.length]!;
       const seen = this.#cache.asSeen(node, info.shape.priority);
       const verdict = rejectionOf(info, seen, filters);
-      if (verdict) verdicts.push(verdict);
+      if (verdict) verdicts.set(node.slot, verdict);
       else feasible.push(node);
     }
     this.#next = (start + tried) % nodes.length;
-    if (feasible.length === 0) return noNode(verdicts, nodes.length);
+    if (feasible.length === 0) {
+      const tallies = [...verdicts.values()].map((verdict) => ({ ...verdict, nodes: 1 }));
+      return noNode(tallies, ({ slot }) => verdicts.get(slot), nodes.length);
+    }
     if (feasible.length === 1) return { kind: "node", name: feasible[0]!.name };
     const sums = new Array<number>(feasible.length).fill(0);
     const every = () => true;
@@ -243,7 +246,7 @@ function scorersOf(
 function rejectionOf(info: PodInfo, node: NodeInfo, filters: readonly Filter[]): Verdict | undefined {
   for (const { plugin, prepared } of filters) {
     const rejection = plugin.filter!(info, node, prepared);
-    if (rejection) return { node, plugin: plugin.name, rejection };
+    if (rejection) return { plugin: plugin.name, rejection };
   }
   return undefined;
 }
@@ -265,16 +268,26 @@ function addWeighted(sums: number[], scores: readonly number[], weight: number):
   for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! + weight * scores[i]!;
 }
 
-function noNode(verdicts: readonly Verdict[], total: number): NoNode {
+function noNode(
+  tallies: readonly Tally[],
+  verdictAt: (node: NodeInfo) => Verdict | undefined,
+  total: number,
+): NoNode {
   const reasons = new Map<string, number>();
   const rejectedBy = new Set<string>();
-  const resolvable: NodeInfo[] = [];
-  for (const { node, plugin, rejection } of verdicts) {
+  let resolvable = 0;
+  for (const { plugin, rejection, nodes } of tallies) {
     rejectedBy.add(plugin);
-    if (!rejection.unresolvable) resolvable.push(node);
-    for (const reason of rejection.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    if (!rejection.unresolvable) resolvable += nodes;
+    for (const reason of rejection.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + nodes);
   }
-  return { kind: "none", message: fitError(total, reasons), rejectedBy, resolvable };
+  return {
+    kind: "none",
+    message: fitError(total, reasons),
+    rejectedBy,
+    resolvable,
+    isResolvable: (node) => verdictAt(node)?.rejection.unresolvable === false,
+  };
 }
 
 /** As upstream words it: `kubectl describe pod` shows it, and people search for it. */

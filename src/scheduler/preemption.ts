@@ -26,7 +26,11 @@ export type PreemptionResult =
 
 interface Candidate extends Preemption {
   violations: number;
+  /** The harm it does, by what weighs most. */
+  harm: readonly number[];
 }
+
+type Judge = (node: NodeInfo) => Rejection | undefined;
 
 type Verdict = { candidate: Candidate } | { reasons: readonly string[] };
 
@@ -70,19 +74,19 @@ export class Preemptor {
     if (ineligible) return { kind: "no", message: `preemption: ${ineligible}`, keepsNomination: true };
     const reasons = new Map<string, number>();
     const note = (reason: string, count = 1) => reasons.set(reason, (reasons.get(reason) ?? 0) + count);
-    const candidates = this.#candidates(info, failure.resolvable, note);
+    const candidates = this.#candidates(info, failure, note);
     if (candidates.length > 0) return { kind: "preempt", choice: pick(candidates) };
-    const hopeless = cache.nodes.length - failure.resolvable.length;
+    const hopeless = cache.nodes.length - failure.resolvable;
     if (hopeless > 0) note(notHelpful, hopeless);
     const message = cache.nodes.length === 0 ? "" : `preemption: ${fitError(cache.nodes.length, reasons)}`;
     return { kind: "no", message, keepsNomination: false };
   }
 
-  #ineligible({ pod, key }: PodInfo, { resolvable }: NoNode): string | undefined {
+  #ineligible({ pod, key }: PodInfo, failure: NoNode): string | undefined {
     if (pod.spec.preemptionPolicy === "Never") return "not eligible due to preemptionPolicy=Never.";
     const { cache } = this.#options;
     const nominated = cache.node(cache.nominationOf(key) ?? "");
-    if (!nominated || !resolvable.includes(nominated)) return undefined;
+    if (!nominated || !failure.isResolvable(nominated)) return undefined;
     for (const other of nominated.pods.values()) {
       if (priorityOf(other.pod) < priorityOf(pod) && isPreempted(other.pod))
         return "not eligible due to a terminating pod on the nominated node.";
@@ -90,20 +94,21 @@ export class Preemptor {
     return undefined;
   }
 
-  #candidates(info: PodInfo, nodes: readonly NodeInfo[], note: (reason: string) => void): Candidate[] {
-    const { cycle, random } = this.#options;
-    if (nodes.length === 0) return [];
-    const wanted = Math.max(candidatesMin, Math.floor((nodes.length * candidatesPercent) / 100));
+  #candidates(info: PodInfo, failure: NoNode, note: (reason: string) => void): Candidate[] {
+    const { cache, cycle, random } = this.#options;
+    if (failure.resolvable === 0) return [];
+    const { nodes } = cache;
+    const wanted = Math.max(candidatesMin, Math.floor((failure.resolvable * candidatesPercent) / 100));
     const offset = random.int(nodes.length);
     const alone = !cycle.looksBeyond(info);
-    const judge = cycle.judge(info);
+    const judge = alone ? cycle.judge(info) : undefined;
     const known = alone ? this.#remembered(info) : undefined;
     const found: Candidate[] = [];
     let harmless = 0;
     for (let i = 0; i < nodes.length && !(found.length >= wanted && harmless > 0); i++) {
       const node = nodes[(offset + i) % nodes.length]!;
-      const verdict = this.#recall(known, node) ?? this.#dryRun(info, node, alone ? judge : undefined);
-      known?.set(node.slot, { stamp: this.#options.cache.stampOf(node.slot), verdict });
+      if (!failure.isResolvable(node)) continue;
+      const verdict = this.#recall(known, node) ?? this.#findOut(info, node, judge, known);
       if ("candidate" in verdict) {
         found.push(verdict.candidate);
         if (verdict.candidate.violations === 0) harmless++;
@@ -112,6 +117,17 @@ export class Preemptor {
       }
     }
     return found;
+  }
+
+  #findOut(
+    info: PodInfo,
+    node: NodeInfo,
+    judge: Judge | undefined,
+    known: Map<number, Remembered> | undefined,
+  ): Verdict {
+    const verdict = this.#dryRun(info, node, judge);
+    known?.set(node.slot, { stamp: this.#options.cache.stampOf(node.slot), verdict });
+    return verdict;
   }
 
   #remembered({ shape }: PodInfo): Map<number, Remembered> {
@@ -127,11 +143,7 @@ export class Preemptor {
   }
 
   /** `judge`: of the node alone. Without it the whole cluster is imagined without the victims. */
-  #dryRun(
-    info: PodInfo,
-    node: NodeInfo,
-    judge: ((node: NodeInfo) => Rejection | undefined) | undefined,
-  ): Verdict {
+  #dryRun(info: PodInfo, node: NodeInfo, judge: Judge | undefined): Verdict {
     const priority = info.shape.priority;
     const lower = [...node.pods.values()].filter((other) => priorityOf(other.pod) < priority);
     if (lower.length === 0) return { reasons: [noVictims] };
@@ -183,7 +195,8 @@ function victimsOn(
   for (const info of violating) if (!staysOrGoes(info)) violations++;
   for (const info of others) staysOrGoes(info);
   if (victims.length === 0) return { reasons: [noVictims] };
-  return { candidate: { nodeName, victims: victims.sort(byImportance), violations } };
+  victims.sort(byImportance);
+  return { candidate: { nodeName, victims, violations, harm: harmOf(victims, violations) } };
 }
 
 /** Without a start it has not begun: the youngest. */
@@ -223,29 +236,25 @@ function covers({ metadata, spec, status }: Budget, { pod, shape }: PodInfo): bo
 /** Victims may have negative priorities: fewer of them must still be better. */
 const priorityShift = 2 ** 31;
 
-const measures: ((candidate: Candidate) => number)[] = [
-  ({ violations }) => violations,
-  ({ victims }) => priorityOf(victims[0]!.pod),
-  ({ victims }) => victims.reduce((sum, { pod }) => sum + priorityOf(pod) + priorityShift, 0),
-  ({ victims }) => victims.length,
+function harmOf(victims: readonly PodInfo[], violations: number): readonly number[] {
+  const top = priorityOf(victims[0]!.pod);
+  const sum = victims.reduce((total, { pod }) => total + priorityOf(pod) + priorityShift, 0);
   // The most important of the victims should have run for the shortest time.
-  ({ victims }) => {
-    const top = priorityOf(victims[0]!.pod);
-    return -Math.min(...victims.filter(({ pod }) => priorityOf(pod) === top).map(startOf));
-  },
-];
+  const earliest = Math.min(...victims.filter(({ pod }) => priorityOf(pod) === top).map(startOf));
+  return [violations, top, sum, victims.length, -earliest];
+}
 
-/** The candidate that does the least harm: one measure after the other decides. */
+/** The candidate that does the least harm; of several the first, which is any of them. */
 function pick(candidates: readonly Candidate[]): Candidate {
   let best = candidates[0]!;
-  for (const candidate of candidates) if (compare(candidate, best) < 0) best = candidate;
+  for (const candidate of candidates) if (harmsLess(candidate, best)) best = candidate;
   return best;
 }
 
-function compare(a: Candidate, b: Candidate): number {
-  for (const measure of measures) {
-    const difference = measure(a) - measure(b);
-    if (difference !== 0) return difference;
+function harmsLess({ harm }: Candidate, other: Candidate): boolean {
+  for (let i = 0; i < harm.length; i++) {
+    const difference = harm[i]! - other.harm[i]!;
+    if (difference !== 0) return difference < 0;
   }
-  return 0;
+  return false;
 }

@@ -51,8 +51,21 @@ function shortages({ request }: PodInfo, { allocatable, requested, pods }: NodeI
   for (const [name, wanted] of request.others) {
     check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
   }
-  if (reasons.length === 0) return undefined;
-  return never ? unresolvable(...reasons) : rejection(...reasons);
+  return reasons.length === 0 ? undefined : shortageOf(reasons, never);
+}
+
+const shortagesKnown = new Map<string, Rejection>();
+const shortagesMax = 1_000;
+
+/** The same again for the same reasons: whoever counts rejections counts few of them. */
+function shortageOf(reasons: readonly string[], never: boolean): Rejection {
+  const key = `${never} ${reasons.join()}`;
+  const known = shortagesKnown.get(key);
+  if (known) return known;
+  if (shortagesKnown.size >= shortagesMax) shortagesKnown.clear();
+  const shortage = never ? unresolvable(...reasons) : rejection(...reasons);
+  shortagesKnown.set(key, shortage);
+  return shortage;
 }
 
 function freeShare(all: number, used: number): number {
