@@ -1,5 +1,10 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
 import { horizontalPodAutoscalerController } from "./autoscaling/controller.ts";
+import {
+  csrApprovingController,
+  csrCleanerController,
+  csrSigningController,
+} from "./certificates/controllers.ts";
 import { clusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
@@ -49,6 +54,9 @@ export const controllers: readonly Controller[] = [
   serviceAccountController,
   resourceQuotaController,
   rootCaController,
+  csrApprovingController,
+  csrSigningController,
+  csrCleanerController,
   clusterRoleAggregationController,
   namespaceController,
   garbageCollector,

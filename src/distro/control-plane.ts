@@ -82,6 +82,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         world,
         informers,
         rootCa: credentials.ca.cert,
+        authority: credentials.ca,
       }),
     );
     started.push(

@@ -32,6 +32,8 @@ export function afterIf(ms: number | undefined): Outcome {
 export interface ControllerOptions {
   /** PEM of the certificate authority that pods are given. */
   rootCa?: string;
+  /** PEM texts: signs certificates that are asked for through the API. Without, nobody here signs any. */
+  authority?: { readonly cert: string; readonly key: string };
 }
 
 /** What a controller is given. Its client remembers what it writes, so that no round starts from an older cache. */
