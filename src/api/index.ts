@@ -104,6 +104,7 @@ export * from "./meta/table.ts";
 export * from "./meta/time.ts";
 export { ingresses } from "./networking/ingress.ts";
 export { ingressClasses } from "./networking/ingress-class.ts";
+export { ipAddresses } from "./networking/ip-address.ts";
 export { defaultServiceCidrName, serviceCidrs } from "./networking/service-cidr.ts";
 export { runtimeClasses } from "./node/runtime-class.ts";
 export { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";

@@ -1,4 +1,5 @@
 /** Every controller there is. One line each; the contract suite runs on all of them. */
+import { admissionPolicyStatusController } from "./admission-policy-status.ts";
 import { horizontalPodAutoscalerController } from "./autoscaling/controller.ts";
 import {
   csrApprovingController,
@@ -18,8 +19,10 @@ import { jobController } from "./job/controller.ts";
 import { jobOrphanPodController } from "./job/orphan-pods.ts";
 import type { Controller } from "./kit/define-controller.ts";
 import { namespaceController } from "./namespace.ts";
+import { serviceCidrController } from "./network/service-cidr.ts";
 import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
+import { ttlController } from "./node/ttl.ts";
 import { podGarbageCollector } from "./pod-garbage-collector.ts";
 import { replicaSetController } from "./replicas/replica-set.ts";
 import { replicationController } from "./replicas/replication-controller.ts";
@@ -27,9 +30,11 @@ import { resourceQuotaController } from "./resource-quota.ts";
 import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
+import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import { persistentVolumeController } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
+import { volumeExpandController } from "./volumes/expand.ts";
 import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 export const controllers: readonly Controller[] = [
@@ -51,6 +56,10 @@ export const controllers: readonly Controller[] = [
   claimProtectionController,
   volumeProtectionController,
   ephemeralVolumeController,
+  volumeExpandController,
+  serviceCidrController,
+  admissionPolicyStatusController,
+  tokenCleanerController,
   serviceAccountController,
   resourceQuotaController,
   rootCaController,
@@ -62,5 +71,6 @@ export const controllers: readonly Controller[] = [
   garbageCollector,
   nodeLifecycleController,
   taintEvictionController,
+  ttlController,
   podGarbageCollector,
 ];

@@ -1,0 +1,115 @@
+/** Controllers of a page each: what they do, once. */
+import { expect, test } from "vitest";
+import {
+  events,
+  formatTime,
+  nodes,
+  persistentVolumeClaims,
+  secrets,
+  serviceCidrs,
+  services,
+  validatingAdmissionPolicies,
+} from "#api";
+import { admissionPolicyStatusController } from "./admission-policy-status.ts";
+import { testWorld } from "./kit/world.fixture.ts";
+import { serviceCidrController } from "./network/service-cidr.ts";
+import { ttlController, ttlFor } from "./node/ttl.ts";
+import { tokenCleanerController } from "./token-cleaner.ts";
+import { volumeExpandController } from "./volumes/expand.ts";
+
+async function worldWith(name: string) {
+  const world = testWorld();
+  const running = await world.run(name);
+  return { ...world, settle: (ms = 1_000) => world.clock.advance(ms), end: () => running.stop() };
+}
+
+test("the larger the cluster, the longer kubelets remember; about a boundary nothing changes", async () => {
+  expect([0, 100, 101, 500, 1500, 20_000].map((count) => ttlFor(count, undefined))).toEqual([
+    0, 0, 15, 15, 60, 600,
+  ]);
+  expect([ttlFor(95, 15), ttlFor(89, 15), ttlFor(100, 0), ttlFor(101, 0)]).toEqual([15, 0, 0, 15]);
+  const world = await worldWith(ttlController.name);
+  await world.create(nodes, { metadata: { name: "n" }, spec: {} });
+  await world.settle();
+  const node = await world.client.get(nodes, { name: "n" });
+  expect(node.metadata.annotations).toEqual({ "node.alpha.kubernetes.io/ttl": "0" });
+  await world.end();
+});
+
+test("a bootstrap token goes when its time has come, others stay", async () => {
+  const world = await worldWith(tokenCleanerController.name);
+  const token = (name: string, expiration: string, type = "bootstrap.kubernetes.io/token") =>
+    world.create(secrets, {
+      metadata: { namespace: "kube-system", name },
+      type,
+      data: { expiration: Buffer.from(expiration).toString("base64") },
+    });
+  await token("soon", formatTime(world.clock.now() + 7_200_000));
+  await token("unreadable", "tomorrow");
+  await token("other", formatTime(world.clock.now() - 1_000), "Opaque");
+  await world.settle();
+  const names = async () =>
+    (await world.client.list(secrets, { namespace: "kube-system" })).items.map(
+      ({ metadata }) => metadata.name,
+    );
+  expect((await names()).sort()).toEqual(["other", "soon"]);
+  await world.settle(7_300_000);
+  expect(await names()).toEqual(["other"]);
+  await world.end();
+});
+
+test("the status of an admission policy follows its generation", async () => {
+  const world = await worldWith(admissionPolicyStatusController.name);
+  const validations = [{ expression: "true" }];
+  await world.create(validatingAdmissionPolicies, { metadata: { name: "p" }, spec: { validations } });
+  await world.settle();
+  const ref = { name: "p" };
+  expect((await world.client.get(validatingAdmissionPolicies, ref)).status?.observedGeneration).toBe(1);
+  await world.client.patch(validatingAdmissionPolicies, ref, "merge", { spec: { failurePolicy: "Ignore" } });
+  await world.settle();
+  expect((await world.client.get(validatingAdmissionPolicies, ref)).status).toEqual({
+    observedGeneration: 2,
+    typeChecking: {},
+  });
+  await world.end();
+});
+
+test("a claim that asks for more is told, once for each size, who is waited for", async () => {
+  const world = await worldWith(volumeExpandController.name);
+  await world.create(persistentVolumeClaims, {
+    metadata: { namespace: "default", name: "data" },
+    spec: { resources: { requests: { storage: "2Gi" } } },
+    status: { phase: "Bound", capacity: { storage: "1Gi" } },
+  });
+  await world.settle();
+  await world.end();
+  const [told, ...more] = (await world.client.list(events, { namespace: "default" })).items;
+  expect(more).toEqual([]);
+  expect([told?.reason, told?.type]).toEqual(["ExternalExpanding", "Normal"]);
+});
+
+test("a ServiceCIDR is ready, and stays while a Service has an address that no other one has", async () => {
+  const world = await worldWith(serviceCidrController.name);
+  await world.create(serviceCidrs, {
+    metadata: { name: "c" },
+    spec: { cidrs: ["10.9.0.0/16", "fd00:9::/64"] },
+  });
+  await world.create(services, {
+    metadata: { namespace: "default", name: "web" },
+    spec: { clusterIP: "10.9.1.1", clusterIPs: ["10.9.1.1"] },
+  });
+  await world.settle();
+  const ref = { name: "c" };
+  const found = await world.client.get(serviceCidrs, ref);
+  expect(found.metadata.finalizers).toEqual(["networking.k8s.io/service-cidr-finalizer"]);
+  expect(found.status?.conditions).toMatchObject([{ type: "Ready", status: "True" }]);
+  await world.client.delete(serviceCidrs, ref);
+  await world.settle(20_000);
+  expect((await world.client.get(serviceCidrs, ref)).status?.conditions).toMatchObject([
+    { type: "Ready", status: "False", reason: "Terminating" },
+  ]);
+  await world.client.delete(services, { namespace: "default", name: "web" });
+  await world.settle(20_000);
+  await expect(world.client.get(serviceCidrs, ref)).rejects.toThrow("not found");
+  await world.end();
+});
