@@ -23,7 +23,10 @@ import {
 } from "../kit/define-controller.ts";
 import { createdMs } from "../kit/pods.ts";
 import { kubeletClientSigner, recognize, signerError, signers } from "./signers.ts";
-import { readRequest, type SigningAuthority, sign } from "./x509.ts";
+import type { SigningAuthority } from "./x509.ts";
+
+/** Loads the certificate library with the first request: most clusters never see one. */
+const certificates = () => import("./x509.ts");
 
 type Request = Readonly<certificatesv1.CertificateSigningRequest>;
 
@@ -63,7 +66,8 @@ export const csrApprovingController = defineController<Request, Request>({
     return isOurs && !isDecided(request) && !request.status?.certificate ? request : undefined;
   },
   async act(request, context): Promise<Outcome> {
-    const read = await readRequest(pemOf(request));
+    const { readRequest } = await certificates();
+    const read = readRequest(pemOf(request));
     const tried: string[] = [];
     for (const { subresource, message } of recognize(request, read)) {
       tried.push(subresource);
@@ -139,10 +143,11 @@ export const csrSigningController = defineController<Signing, Signing>({
     return signers.includes(spec.signerName) && isApproved && !isOver ? state : undefined;
   },
   async act({ request, authority }, context) {
+    const { readRequest, sign } = await certificates();
     const pem = pemOf(request);
     let why: string | undefined;
     try {
-      why = signerError(request, await readRequest(pem));
+      why = signerError(request, readRequest(pem));
     } catch (error) {
       why = `unable to parse csr "${request.metadata.name}": ${messageOf(error)}`;
     }

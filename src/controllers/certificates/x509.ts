@@ -1,9 +1,11 @@
 /**
- * Reads signing requests and makes certificates of them. The library is loaded with the first request: most clusters
- * never see one. https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
+ * Reads signing requests and makes certificates of them. To be imported with the first request: most clusters never
+ * see one. https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/
  */
 import { createPrivateKey, webcrypto } from "node:crypto";
-import type { Pkcs10CertificateRequest, X509CertificateGenerator } from "@peculiar/x509";
+// The x509 library resolves its parts through decorators and needs this first.
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
 import type { Random } from "#base";
 
 /** PEM texts of a certificate authority. */
@@ -21,25 +23,16 @@ export interface ReadRequest {
   readonly uris: readonly string[];
 }
 
-async function load() {
-  // The x509 library resolves its parts through decorators and needs this first.
-  await import("reflect-metadata");
-  const x509 = await import("@peculiar/x509");
-  x509.cryptoProvider.set(webcrypto as Crypto);
-  return x509;
-}
+x509.cryptoProvider.set(webcrypto as Crypto);
 
-type Library = Awaited<ReturnType<typeof load>>;
-
-function alternativeNames(x509: Library, { extensions }: Pkcs10CertificateRequest) {
+function alternativeNames({ extensions }: x509.Pkcs10CertificateRequest) {
   return extensions.find((each) => each instanceof x509.SubjectAlternativeNameExtension);
 }
 
 /** Throws where the text is no request. */
-export async function readRequest(pem: string): Promise<ReadRequest> {
-  const x509 = await load();
+export function readRequest(pem: string): ReadRequest {
   const request = new x509.Pkcs10CertificateRequest(pem);
-  const names = alternativeNames(x509, request)?.names.items ?? [];
+  const names = alternativeNames(request)?.names.items ?? [];
   const ofType = (type: string) => names.filter((each) => each.type === type).map(({ value }) => value);
   return {
     commonName: request.subjectName.getField("CN")[0] ?? "",
@@ -89,14 +82,13 @@ export interface Order {
 
 /** The certificate as PEM: subject and names of the request, uses and times of the order. */
 export async function sign(authority: SigningAuthority, order: Order, random: Random): Promise<string> {
-  const x509 = await load();
   const request = new x509.Pkcs10CertificateRequest(order.pem);
   const issuer = new x509.X509Certificate(authority.cert);
   const { key, algorithm } = await signingKeyOf(authority.key);
   const usage = order.usages.reduce((bits, name) => bits | (keyUsageBits[name] ?? 0), 0);
   const extended = order.usages.flatMap((name) => extendedUsages[name] ?? []);
-  const names = alternativeNames(x509, request);
-  const parameters: Parameters<typeof X509CertificateGenerator.create>[0] = {
+  const names = alternativeNames(request);
+  const parameters: Parameters<typeof x509.X509CertificateGenerator.create>[0] = {
     serialNumber: serial(random),
     subject: request.subjectName,
     issuer: issuer.subjectName,
