@@ -81,9 +81,10 @@ async function worldWith(allowed: readonly string[] = []) {
       status,
     } as unknown as certificatesv1.CertificateSigningRequest);
   const settle = async (ms = 1_000) => {
-    // The cryptography runs on real threads.
-    for (let i = 0; i < 20; i++) {
-      await clock.advance(ms / 20);
+    // The cryptography runs on real threads, and its library is loaded late.
+    await import("./x509.ts");
+    for (let i = 0; i < 100; i++) {
+      await clock.advance(ms / 100);
       await new Promise((resolve) => setImmediate(resolve));
       await webcrypto.subtle.digest("SHA-256", new Uint8Array(1));
     }
