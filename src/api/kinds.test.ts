@@ -11,6 +11,7 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import type { ResourceDefinition } from "./meta/definition.ts";
 import type { KubernetesObject } from "./meta/resource-type.ts";
+import { resourceDefinitions } from "./registry.ts";
 import {
   dns1035LabelErrors,
   dnsLabelErrors,
@@ -247,6 +248,21 @@ describe("names", () => {
       'metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"a.io/b"}',
     ]);
   });
+});
+
+describe("statuses", () => {
+  const own = ["apiservices", "servicecidrs", "validatingadmissionpolicies", "volumeattachments"];
+  test.each([...own, "deployments", "ingresses", "persistentvolumes"])(
+    "of %s: what else is taken",
+    (resource) => {
+      const definition = resourceDefinitions.find((each) => each.resource === resource)!;
+      const old = make(definition, {});
+      const next = make(definition, {});
+      next.metadata.annotations = { patched: "true" };
+      definition.onStatusUpdate(next, old, { nowMs });
+      expect(next.metadata.annotations).toEqual(own.includes(resource) ? undefined : { patched: "true" });
+    },
+  );
 });
 
 describe("what kubectl shows", () => {

@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:https";
 import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { apiServices, configMaps, endpointSlices, endpoints, services } from "#api";
+import { apiServices, configMaps, endpointSlices, services } from "#api";
 import { eventually } from "./fixtures/embedded.ts";
 import { http1, local, type SecureServer, startSecureServer } from "./fixtures/secure-server.ts";
 
@@ -97,16 +97,18 @@ it("passes on what lives elsewhere while it is well", { timeout: 60_000 }, async
     metadata: { name: "metrics", namespace: "default" },
     spec: { ports: [{ port: 443, targetPort: port }] },
   });
-  const ports = [{ port, protocol: "TCP" as const }];
-  await client.create(endpoints, {
-    metadata: { name: "metrics", namespace: "default" },
-    subsets: [{ addresses: [{ ip: "192.0.2.1" }], ports }],
-  });
+  await eventually(async () =>
+    expect(await condition()).toMatchObject({
+      status: "False",
+      reason: "EndpointsNotFound",
+      message: 'cannot find endpointslices for service/metrics in "default"',
+    }),
+  );
   await client.create(endpointSlices, {
     metadata: { name: "metrics", namespace: "default", labels: { "kubernetes.io/service-name": "metrics" } },
     addressType: "IPv4",
     endpoints: [{ addresses: ["127.0.0.1"], conditions: { ready: true } }],
-    ports: [{ name: "", ...ports[0]! }],
+    ports: [{ name: "", port, protocol: "TCP" as const }],
   } as never);
   await eventually(async () => expect(await condition()).toMatchObject({ status: "True", reason: "Passed" }));
   const answer = await http1(server, "GET", `${path}?limit=5`, { headers: { "x-remote-user": "nobody" } });

@@ -1,6 +1,12 @@
 /** ValidatingAdmissionPolicy and its binding. https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/ */
 import type { admissionregistrationv1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import {
+  ageColumn,
+  column,
+  defineResource,
+  keepAllButStatusWithMetadata,
+  nameColumn,
+} from "../meta/define-resource.ts";
 import { duplicate, type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
 import { requiredWith } from "../validation/checks.ts";
 import { validateConditions } from "../validation/conditions.ts";
@@ -81,6 +87,7 @@ export const validatingAdmissionPolicies = defineResource<admissionregistrationv
   categories: ["api-extensions"],
   hasGeneration: true,
   subresources: { status: { kind: "ValidatingAdmissionPolicy", verbs: ["get", "patch", "update"] } },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   defaults(policy) {
     policy.spec ??= {};
     policy.spec.failurePolicy ??= "Fail";

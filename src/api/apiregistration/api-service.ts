@@ -1,6 +1,12 @@
 /** APIService. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/api-service-v1/ */
 import type { apiregistrationv1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import {
+  ageColumn,
+  column,
+  defineResource,
+  keepAllButStatusWithMetadata,
+  nameColumn,
+} from "../meta/define-resource.ts";
 import { type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
 import { formatTime } from "../meta/time.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors, pathSegmentErrors } from "../validation/names.ts";
@@ -78,6 +84,7 @@ export const apiServices = defineResource<ApiService>({
   namespaced: false,
   categories: ["api-extensions"],
   subresources: { status: { kind: "APIService", verbs: ["get", "patch", "update"] } },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   plainFinalizers: true,
   validateName: pathSegmentErrors,
   defaults({ spec }) {

@@ -1,7 +1,13 @@
 /** VolumeAttachment. https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume-attachment-v1/ */
 import { immutable } from "../core/pod-spec/template.ts";
 import type { storagev1 } from "../generated/types/index.ts";
-import { ageColumn, column, defineResource, nameColumn } from "../meta/define-resource.ts";
+import {
+  ageColumn,
+  column,
+  defineResource,
+  keepAllButStatusWithMetadata,
+  nameColumn,
+} from "../meta/define-resource.ts";
 import { type FieldError, forbiddenField, invalid, required, tooLong } from "../meta/field-error.ts";
 import { dnsSubdomainErrors } from "../validation/names.ts";
 import { driverNameErrors } from "../validation/special-names.ts";
@@ -64,6 +70,7 @@ export const volumeAttachments = defineResource<storagev1.VolumeAttachment>({
   typeName: "io.k8s.api.storage.v1.VolumeAttachment",
   namespaced: false,
   subresources: { status: { kind: "VolumeAttachment", verbs: ["get", "patch", "update"] } },
+  onStatusUpdate: keepAllButStatusWithMetadata,
   defaults(attachment) {
     attachment.spec ??= { attacher: "", nodeName: "", source: {} };
     attachment.spec.source ??= {};

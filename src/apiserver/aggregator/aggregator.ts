@@ -9,7 +9,6 @@ import {
   apiServices,
   availableCondition,
   endpointSlices,
-  endpoints,
   groupPriorityOf,
   isStatus,
   type KubernetesObject,
@@ -89,7 +88,7 @@ export class Aggregator {
         if (current) this.#take(current.parse() as apiregistrationv1.APIService);
         else if (previous) this.#forget(previous.parse() as apiregistrationv1.APIService);
       }),
-      ...[services, endpoints, endpointSlices].map((type) =>
+      ...[services, endpointSlices].map((type) =>
         storage.cache(type as ResourceDefinition).listen(({ current, previous }) => {
           if (this.#remotes.size > 0) this.#checkBehind((current ?? previous)!);
         }),

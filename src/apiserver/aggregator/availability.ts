@@ -1,13 +1,7 @@
 /** Whether the server behind an APIService is there, in upstream's words; and what it serves. */
-import {
-  type apiregistrationv1,
-  type corev1,
-  endpoints,
-  isObject,
-  type ResourceDefinition,
-  services,
-} from "#api";
+import { type apiregistrationv1, type corev1, isObject, type ResourceDefinition, services } from "#api";
 import { messageOf } from "#base";
+import { backendsOf, slicesOf } from "../proxy/location.ts";
 import type { Storage } from "../registry/storage.ts";
 import { authenticatedGroup } from "../user.ts";
 import type { AggregatorProxy } from "./proxy.ts";
@@ -61,15 +55,15 @@ function missingPart(
   if (!servicePort && service.spec.type !== "ExternalName")
     return verdict("False", "ServicePortError", `${which} is not listening on port ${port}`);
   if (service.spec.type !== "ClusterIP") return undefined;
-  const known = storage.find(endpoints as ResourceDefinition, namespace, name)?.parse();
-  if (!known) return verdict("False", "EndpointsNotFound", `cannot find endpoints for ${which}`);
-  const isReady = (known as corev1.Endpoints).subsets?.some((subset) => subset.addresses?.length);
-  if (isReady) return undefined;
-  const portName = JSON.stringify(servicePort?.name ?? "");
+  const slices = [...slicesOf(storage, service)];
+  if (slices.length === 0)
+    return verdict("False", "EndpointsNotFound", `cannot find endpointslices for ${which}`);
+  const portName = servicePort?.name ?? "";
+  if (slices.some((slice) => backendsOf(slice, portName).length > 0)) return undefined;
   return verdict(
     "False",
     "MissingEndpoints",
-    `endpoints for ${which} have no addresses with port name ${portName}`,
+    `endpointslices for ${which} have no addresses with port name ${JSON.stringify(portName)}`,
   );
 }
 

@@ -143,7 +143,7 @@ function servicePortName(service: Readonly<corev1.Service>, port: string): strin
   throw serviceUnavailable(`no service port ${port} found for service "${service.metadata.name}"`);
 }
 
-function* slicesOf(
+export function* slicesOf(
   storage: Storage,
   { metadata }: Readonly<corev1.Service>,
 ): Generator<discoveryv1.EndpointSlice> {
@@ -159,7 +159,8 @@ interface Backend {
   port: number;
 }
 
-function backendsOf(slice: Readonly<discoveryv1.EndpointSlice>, portName: string): Backend[] {
+/** Ready ones that have the port of that name. */
+export function backendsOf(slice: Readonly<discoveryv1.EndpointSlice>, portName: string): Backend[] {
   const port = slice.ports?.find((each) => (each.name ?? "") === portName)?.port;
   if (!port) return [];
   const ready = (slice.endpoints ?? []).filter((each) => each.conditions?.ready !== false);

@@ -1,6 +1,8 @@
 /** How the API answers: pages, media types, versions, discovery. */
 import { expect } from "vitest";
 import { flowSchemas, type metav1, podTemplates, priorityLevelConfigurations } from "#api";
+import { systemClock } from "#base";
+import { eventually } from "../../eventually.ts";
 import { livesThroughEveryVerb } from "../life-cycle.ts";
 import { podTemplate } from "../objects.ts";
 import { conformance, type Given } from "../suite.ts";
@@ -39,6 +41,51 @@ conformance("api-machinery-0f5740", "Lists come in pages of one moment", async (
   const whole: Page = await given.kube.ask("GET", path);
   expect(whole.items.map(({ metadata }) => metadata.name)).toEqual(names);
 });
+
+interface Expired extends metav1.Status {
+  metadata: metav1.ListMeta;
+}
+
+/** As long as two compactions may take: clusters compact every five minutes what is older than that. */
+const forgottenAfterMs = 11 * 60_000;
+
+conformance(
+  "api-machinery-d21ab9",
+  "A list goes on, inconsistently, once its moment is forgotten",
+  async (given) => {
+    const path = await manyTemplates(given);
+    const limit = 40;
+    const first: Page = await given.kube.ask("GET", path, { query: { limit } });
+    expect(first.metadata.remainingItemCount).toBe(total - limit);
+    const refusal = await eventually(
+      "the end of the page's moment",
+      async () => {
+        const query = { limit, continue: first.metadata.continue };
+        const answer = await given.kube.send<Expired>("GET", path, { query });
+        if (answer.code === 200) await systemClock.sleep(4_000);
+        return answer.code === 200 ? undefined : answer;
+      },
+      forgottenAfterMs,
+    );
+    expect([refusal.code, refusal.body.reason]).toEqual([410, "Expired"]);
+    const names = first.items.map(({ metadata }) => metadata.name);
+    let token = refusal.body.metadata.continue;
+    let version: string | undefined;
+    while (token) {
+      const page: Page = await given.kube.ask("GET", path, { query: { limit, continue: token } });
+      version ??= page.metadata.resourceVersion;
+      expect(page.metadata.resourceVersion).toBe(version);
+      expect(page.items.length).toBeLessThanOrEqual(limit);
+      names.push(...page.items.map(({ metadata }) => metadata.name));
+      expect(page.metadata.remainingItemCount ?? 0).toBe(total - names.length);
+      token = page.metadata.continue;
+    }
+    expect(version).not.toBe(first.metadata.resourceVersion);
+    const whole: Page = await given.kube.ask("GET", path);
+    expect(names).toEqual(whole.items.map(({ metadata }) => metadata.name));
+  },
+  { timeoutMs: forgottenAfterMs + 120_000 },
+);
 
 conformance("api-machinery-aff1c6", "What can be no table is answered with 406", async ({ kube }) => {
   const accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
