@@ -17,7 +17,7 @@ import {
 } from "#api";
 import { createWorld, silentLogger, type World } from "#base";
 import type { Client, Informers } from "#client";
-import { startSimulator } from "#simulator";
+import { type SimulatedNode, type Stages, startSimulator } from "#simulator";
 import { openEmbeddedStore } from "#store";
 import { type Running, stopAll } from "./components.ts";
 import { startControlPlane } from "./control-plane.ts";
@@ -27,8 +27,10 @@ import { kubeconfigOf } from "./kubeconfig.ts";
 export interface ClusterOptions {
   /** Shows in the kubeconfig's context: `knarr-NAME`. */
   name?: string;
-  /** Simulated nodes; default 1. */
-  nodes?: number;
+  /** Simulated nodes, how many or which; default 1. */
+  nodes?: number | readonly SimulatedNode[];
+  /** How pods live on them: how long they take to start and to end, and how many fail. */
+  stages?: Partial<Stages>;
   /** Without a socket the API is reached through `client` only, and `kubeconfig` is empty. Default true. */
   listen?: boolean;
   /** Time, randomness, log and metrics; default: the machine's own, and a silent log. */
@@ -79,7 +81,8 @@ export class Cluster implements AsyncDisposable {
       started.push(controlPlane);
       const client = controlPlane.clientOf("kubernetes-admin", ["system:masters"]);
       const { informers } = controlPlane;
-      started.push(await startSimulator({ client, world, informers, nodes: options.nodes ?? 1 }));
+      const { nodes = 1, stages = {} } = options;
+      started.push(await startSimulator({ client, world, informers, nodes, stages }));
       const url = options.listen === false ? "" : controlPlane.apiServer.url;
       const kubeconfig = url
         ? kubeconfigOf({

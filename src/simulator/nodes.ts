@@ -21,8 +21,10 @@ export interface PlacedNode {
 }
 
 const defaultCapacity = { cpu: "32", memory: "256Gi", "ephemeral-storage": "1Ti", pods: "110" };
-/** More would leave the private address range. */
-const nodesMax = 2_800;
+/** `10.244.0.0` and up for pods, as clusters have it; beyond, the range for private use between networks. */
+const firstRangeNodes = 11 * 256;
+/** More would leave both. https://www.rfc-editor.org/rfc/rfc6598 */
+const nodesMax = firstRangeNodes + 64 * 256;
 
 export function placeNodes(wanted: number | readonly SimulatedNode[]): PlacedNode[] {
   const specs = typeof wanted === "number" ? Array.from({ length: wanted }, () => ({})) : wanted;
@@ -32,9 +34,16 @@ export function placeNodes(wanted: number | readonly SimulatedNode[]): PlacedNod
     name: spec.name ?? `node-${index + 1}`,
     index,
     address: `172.30.${index >> 8}.${index & 255}`,
-    podCidr: `10.${244 + (index >> 8)}.${index & 255}.0/24`,
+    podCidr: podCidrOf(index),
     spec,
   }));
+}
+
+function podCidrOf(index: number): string {
+  const beyond = index - firstRangeNodes;
+  return beyond < 0
+    ? `10.${244 + (index >> 8)}.${index & 255}.0/24`
+    : `100.${64 + (beyond >> 8)}.${beyond & 255}.0/24`;
 }
 
 /** The n-th pod address of the node, from 0; the first two of the range are the network and its gateway. */
@@ -44,7 +53,8 @@ export function podAddress({ podCidr }: PlacedNode, n: number): string {
 
 export const podAddressesPerNode = 253;
 
-export function nodeDraft(node: PlacedNode): Draft<corev1.Node> {
+/** As a kubelet registers it: at once with what it has. */
+export function nodeDraft(node: PlacedNode, nowMs: number): Draft<corev1.Node> {
   const labels = {
     "kubernetes.io/hostname": node.name,
     "kubernetes.io/os": "linux",
@@ -57,6 +67,7 @@ export function nodeDraft(node: PlacedNode): Draft<corev1.Node> {
   return {
     metadata: { name: node.name, labels, annotations: { "simulator.knarr.dev/simulated": "true" } },
     spec: { podCIDR: node.podCidr, podCIDRs: [node.podCidr], ...(taints ? { taints } : {}) },
+    status: nodeStatus(node, nowMs),
   };
 }
 

@@ -5,18 +5,33 @@ import { controllerOf } from "#client";
 type Pod = Readonly<corev1.Pod>;
 
 export interface Stages {
-  /** From being bound to running. */
+  /** From being bound to running… */
   startMs: number;
+  /** …and up to so much longer, each pod by its own luck. */
+  startJitterMs: number;
   /** From being told to end to being gone. */
   stopMs: number;
   /** How long the pod of a Job runs that is not told otherwise. */
   jobRunMs: number;
+  /** The share of pods, from 0 to 1, whose containers fail… */
+  failureRate: number;
+  /** …after so long. */
+  failAfterMs: number;
 }
 
-export const defaultStages: Stages = { startMs: 100, stopMs: 50, jobRunMs: 1_000 };
+export const defaultStages: Stages = {
+  startMs: 100,
+  startJitterMs: 0,
+  stopMs: 50,
+  jobRunMs: 1_000,
+  failureRate: 0,
+  failAfterMs: 1_000,
+};
 
 /** What people write on a pod to tell it how to live. */
 export const annotations = {
+  /** It starts so many seconds after it was bound. */
+  startSeconds: "simulator.knarr.dev/start-seconds",
   /** Its containers end after so many seconds. */
   runSeconds: "simulator.knarr.dev/run-seconds",
   /** …with this exit code, 0 without. */
@@ -52,7 +67,9 @@ export function nextStep(pod: Pod, place: Place, stages: Stages, nowMs: number):
   }
   if (phase === "Succeeded" || phase === "Failed") return undefined;
   if (phase === "Pending") {
-    return waitOr(place.seenMs + stages.startMs, nowMs, () => running(pod, place, nowMs, 0, undefined));
+    return waitOr(place.seenMs + startDelay(pod, stages), nowMs, () =>
+      running(pod, place, nowMs, 0, undefined),
+    );
   }
   return whileRunning(pod, place, stages, nowMs);
 }
@@ -80,21 +97,45 @@ function whileRunning(pod: Pod, place: Place, stages: Stages, nowMs: number): Po
   const lifeMs = lifetimeMs(pod, stages);
   if (lifeMs !== undefined) {
     const endMs = (Date.parse(startedAt ?? "") || 0) + lifeMs;
-    if (endMs <= nowMs) return ended(pod, nowMs, startedAt);
+    if (endMs <= nowMs) return ended(pod, exitCodeOf(pod, stages), nowMs, startedAt);
     return readinessChange(pod, nowMs) ?? { kind: "wait", ms: endMs - nowMs };
   }
   return readinessChange(pod, nowMs);
 }
 
+function secondsOf(pod: Pod, annotation: string): number | undefined {
+  const seconds = Number(pod.metadata.annotations?.[annotation] ?? Number.NaN);
+  return seconds >= 0 ? seconds : undefined;
+}
+
+function startDelay(pod: Pod, stages: Stages): number {
+  const told = secondsOf(pod, annotations.startSeconds);
+  return told === undefined ? stages.startMs + luckOf(pod, 1) * stages.startJitterMs : told * 1000;
+}
+
+/** From 0 to 1, and for the same pod always the same: whoever looks again sees the same fate. */
+function luckOf(pod: Pod, seed: number): number {
+  let hash = 0x811c9dc5 ^ seed;
+  for (const letter of pod.metadata.uid ?? "") hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 32;
+}
+
+function isToFail(pod: Pod, { failureRate }: Stages): boolean {
+  return failureRate > 0 && luckOf(pod, 2) < failureRate;
+}
+
 /** How long the containers run; undefined: until they are told to end. */
 function lifetimeMs(pod: Pod, stages: Stages): number | undefined {
-  const seconds = Number(pod.metadata.annotations?.[annotations.runSeconds] ?? Number.NaN);
-  if (seconds >= 0) return seconds * 1000;
+  const seconds = secondsOf(pod, annotations.runSeconds);
+  if (seconds !== undefined) return seconds * 1000;
+  if (isToFail(pod, stages)) return stages.failAfterMs;
   return controllerOf(pod)?.kind === "Job" ? stages.jobRunMs : undefined;
 }
 
-function exitCodeOf(pod: Pod): number {
-  const code = Number(pod.metadata.annotations?.[annotations.exitCode] ?? 0);
+function exitCodeOf(pod: Pod, stages: Stages): number {
+  const told = pod.metadata.annotations?.[annotations.exitCode];
+  const code = Number(told ?? (isToFail(pod, stages) ? 1 : 0));
   return Number.isInteger(code) && code >= 0 && code <= 255 ? code : 1;
 }
 
@@ -160,8 +201,7 @@ function identityOf(pod: Pod, container: Readonly<corev1.Container>) {
 }
 
 /** The containers have run their time: the pod ends, or they begin again. */
-function ended(pod: Pod, nowMs: number, startedAt: string | undefined): PodStep {
-  const exitCode = exitCodeOf(pod);
+function ended(pod: Pod, exitCode: number, nowMs: number, startedAt: string | undefined): PodStep {
   const policy = pod.spec.restartPolicy ?? "Always";
   const again = policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
   const terminated: corev1.ContainerStateTerminated = {

@@ -3,15 +3,15 @@ import { type corev1, type Draft, leases, nodes, pods } from "#api";
 import { createWorld, seededRandom, silentLogger, UserError, VirtualClock } from "#base";
 import { createClient, FakeApi } from "#client";
 import { placeNodes, podAddress } from "./nodes.ts";
-import { annotations } from "./pod-life.ts";
+import { annotations, type Stages } from "./pod-life.ts";
 import { startSimulator } from "./start-simulator.ts";
 
-async function setUp(count = 2) {
+async function setUp(count = 2, stages: Partial<Stages> = {}) {
   const clock = new VirtualClock();
   const world = createWorld({ clock, random: seededRandom(1), log: silentLogger });
   const api = new FakeApi(clock);
   const client = createClient(api);
-  const simulator = await startSimulator({ client, world, nodes: count });
+  const simulator = await startSimulator({ client, world, nodes: count, stages });
   onTestFinished(() => simulator.stop());
   const ref = (name: string) => ({ namespace: "default", name });
   const addPod = (name: string, spec: Draft<corev1.PodSpec> = {}, told: Record<string, string> = {}) =>
@@ -92,6 +92,30 @@ test("the pod of a Job ends by itself", async () => {
   expect((await get("j-1")).status).toMatchObject({ phase: "Succeeded", podIP: "10.244.1.2" });
 });
 
+test("pods start as late as told, or by their luck; some fail, and always the same", async () => {
+  const { clock, addPod, client } = await setUp(2, { startJitterMs: 10_000, failureRate: 0.5 });
+  for (let i = 0; i < 40; i++) await addPod(`p${i}`, { restartPolicy: "Never" });
+  await addPod("late", {}, { [annotations.startSeconds]: "30" });
+  const phases = async (name: string) => {
+    const { items } = await client.list(pods);
+    return items
+      .filter(({ metadata }) => metadata.name.startsWith(name))
+      .map((pod) => pod.status?.phase ?? "Pending");
+  };
+  await clock.advance(5_000);
+  const started = (await phases("p")).filter((phase) => phase !== "Pending").length;
+  expect(started).toBeGreaterThan(5);
+  expect(started).toBeLessThan(35);
+  await clock.advance(20_000);
+  const failed = (await phases("p")).filter((phase) => phase === "Failed").length;
+  expect(failed).toBeGreaterThan(5);
+  expect(failed).toBeLessThan(35);
+  expect(await phases("late")).toEqual(["Pending"]);
+  await clock.advance(10_000);
+  expect(await phases("late")).not.toEqual(["Pending"]);
+  expect((await phases("p")).filter((phase) => phase === "Failed")).toHaveLength(failed);
+});
+
 test("readiness follows the annotation", async () => {
   const { clock, client, addPod, get, ready, ref } = await setUp();
   await addPod("a", {}, { [annotations.ready]: "false" });
@@ -113,8 +137,10 @@ test("a failing server delays pods and loses none", async () => {
 });
 
 test("addresses are different for every node", () => {
-  const placed = placeNodes(1000);
-  expect(new Set(placed.map((node) => podAddress(node, 0))).size).toBe(1000);
+  const placed = placeNodes(10_000);
+  expect(new Set(placed.map((node) => podAddress(node, 0))).size).toBe(10_000);
+  expect(new Set(placed.map((node) => node.address)).size).toBe(10_000);
   expect(podAddress(placed[300]!, 0)).toBe("10.245.44.2");
-  expect(() => placeNodes(5000)).toThrow(UserError);
+  expect(podAddress(placed[5_000]!, 0)).toBe("100.72.136.2");
+  expect(() => placeNodes(20_000)).toThrow(UserError);
 });

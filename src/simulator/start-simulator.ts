@@ -32,9 +32,14 @@ export interface RunningSimulator {
 
 const leaseNamespace = "kube-node-lease";
 const leaseSeconds = 40;
-/** Each node renews its lease once in so many ticks of a second: not all at once. */
-const heartbeatTicks = 10;
-const workers = 16;
+/**
+ * Each node renews its lease once in so many ticks of a second: not all at once, and where there are many nodes less often
+ * than a kubelet does, which still is twice before the lease ends.
+ */
+const heartbeatTicksFew = 10;
+const heartbeatTicksMany = 20;
+const manyNodes = 1_000;
+const workers = 32;
 /** So many nodes register at a time. */
 const registrationsMax = 32;
 
@@ -107,8 +112,8 @@ class Simulator {
     const waiting = [...this.#nodes.values()];
     const one = async () => {
       for (let node = waiting.shift(); node; node = waiting.shift()) {
-        await existing(this.#client.create(nodes, nodeDraft(node)));
-        await this.#setStatus(node);
+        const isNew = await created(this.#client.create(nodes, nodeDraft(node, this.#world.clock.now())));
+        if (!isNew) await this.#setStatus(node);
         await this.#renew(node);
       }
     };
@@ -123,7 +128,8 @@ class Simulator {
       delete: (pod) => this.#gone(pod),
     });
     let tick = 0;
-    const heartbeat = clock.every(1_000, () => this.#heartbeats(tick++ % heartbeatTicks));
+    const ticks = this.#nodes.size > manyNodes ? heartbeatTicksMany : heartbeatTicksFew;
+    const heartbeat = clock.every(1_000, () => this.#heartbeats(tick++ % ticks, ticks));
     await Promise.all(Array.from({ length: workers }, () => this.#work()));
     heartbeat.cancel();
     unsubscribe();
@@ -143,9 +149,9 @@ class Simulator {
     await this.#client.patch(nodes, { name: node.name }, "merge", { status }, { subresource: "status" });
   }
 
-  #heartbeats(turn: number): void {
+  #heartbeats(turn: number, ticks: number): void {
     for (const node of this.#nodes.values()) {
-      if (node.index % heartbeatTicks !== turn || this.#silent.has(node.name)) continue;
+      if (node.index % ticks !== turn || this.#silent.has(node.name)) continue;
       this.#renew(node).catch((error: unknown) => this.#log(node.name, error));
     }
   }
@@ -160,7 +166,7 @@ class Simulator {
       await this.#client.patch(leases, { namespace: leaseNamespace, name }, "merge", { spec });
     } catch (error) {
       if (!isStatus(error, "NotFound")) throw error;
-      await existing(this.#client.create(leases, { metadata: { namespace: leaseNamespace, name }, spec }));
+      await created(this.#client.create(leases, { metadata: { namespace: leaseNamespace, name }, spec }));
     }
   }
 
@@ -247,10 +253,13 @@ async function gone(write: Promise<unknown>): Promise<void> {
   }
 }
 
-async function existing(write: Promise<unknown>): Promise<void> {
+/** False: it is there already. */
+async function created(write: Promise<unknown>): Promise<boolean> {
   try {
     await write;
+    return true;
   } catch (error) {
     if (!isStatus(error, "AlreadyExists")) throw error;
+    return false;
   }
 }
