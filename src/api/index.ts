@@ -127,6 +127,8 @@ export { deviceClasses } from "./resource/device-class.ts";
 export { resourceClaims } from "./resource/resource-claim.ts";
 export { resourceClaimTemplates } from "./resource/resource-claim-template.ts";
 export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
+export { csiDrivers } from "./storage/csi-driver.ts";
 export { isDefaultStorageClass, storageClasses } from "./storage/storage-class.ts";
+export { volumeAttachments } from "./storage/volume-attachment.ts";
 export * from "./validation/names.ts";
 export * from "./validation/object-meta.ts";

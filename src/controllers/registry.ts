@@ -26,12 +26,14 @@ import { ttlController } from "./node/ttl.ts";
 import { podGarbageCollector } from "./pod-garbage-collector.ts";
 import { replicaSetController } from "./replicas/replica-set.ts";
 import { replicationController } from "./replicas/replication-controller.ts";
+import { resourceClaimController } from "./resource-claims.ts";
 import { resourceQuotaController } from "./resource-quota.ts";
 import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
+import { attachDetachController } from "./volumes/attach-detach.ts";
 import { persistentVolumeController } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpandController } from "./volumes/expand.ts";
@@ -57,6 +59,8 @@ export const controllers: readonly Controller[] = [
   volumeProtectionController,
   ephemeralVolumeController,
   volumeExpandController,
+  attachDetachController,
+  resourceClaimController,
   serviceCidrController,
   admissionPolicyStatusController,
   tokenCleanerController,

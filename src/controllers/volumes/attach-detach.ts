@@ -1,0 +1,265 @@
+/**
+ * Asks CSI drivers, by VolumeAttachments, to attach volumes to the nodes whose pods use them, and to detach them.
+ * https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume-attachment-v1/
+ */
+import { createHash } from "node:crypto";
+import {
+  type corev1,
+  csiDrivers,
+  isStatus,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  sameJson,
+  type storagev1,
+  volumeAttachments,
+} from "#api";
+import { keyOf } from "#client";
+import {
+  afterIf,
+  type ControllerContext,
+  defineController,
+  eventRules,
+  type Outcome,
+  readVerbs,
+  rule,
+  source,
+} from "../kit/define-controller.ts";
+import { isFinished } from "../kit/pods.ts";
+import { claimsOfPod } from "./claim-users.ts";
+import type { Volume } from "./matching.ts";
+
+type Attachment = Readonly<storagev1.VolumeAttachment>;
+type Pod = Readonly<corev1.Pod>;
+type Node = Readonly<corev1.Node>;
+
+const claimIndex = "claims";
+const volumeIndex = "volume";
+/** A node that does not answer holds a volume no longer than this. */
+const unmountMs = 6 * 60_000;
+
+interface State {
+  volume: Volume;
+  attachRequired: boolean;
+  users: readonly Pod[];
+  attachments: readonly Attachment[];
+  nodes: ReadonlyMap<string, Node>;
+}
+
+interface Plan {
+  volume: Volume;
+  attach: readonly { node: string; pods: readonly Pod[] }[];
+  /** Pods whose node must wait until another lets go. */
+  refused: readonly Pod[];
+  detach: readonly Attachment[];
+  /** What the nodes are to be told they have. */
+  tell: readonly { node: Node; attached: boolean; devicePath: string }[];
+  waitMs: number | undefined;
+}
+
+/** As kubelets name it: `kubernetes.io/csi/driver^handle`. */
+function uniqueName({ spec }: Volume): string {
+  return `kubernetes.io/csi/${spec.csi?.driver}^${spec.csi?.volumeHandle}`;
+}
+
+function attachmentName({ spec }: Volume, node: string): string {
+  const { volumeHandle = "", driver = "" } = spec.csi ?? {};
+  return `csi-${createHash("sha256").update(`${volumeHandle}${driver}${node}`).digest("hex")}`;
+}
+
+function isExclusive({ spec }: Volume): boolean {
+  const modes = spec.accessModes ?? [];
+  return modes.length > 0 && modes.every((mode) => mode === "ReadWriteOnce" || mode === "ReadWriteOncePod");
+}
+
+/** A node that has gone uses nothing. */
+function isInUse(volume: Volume, node: Node | undefined): boolean {
+  return node?.status?.volumesInUse?.includes(uniqueName(volume)) ?? false;
+}
+
+export function decideAttachments(state: Readonly<State>, nowMs: number): Plan | undefined {
+  const { volume, attachments } = state;
+  const wanted = new Map<string, Pod[]>();
+  for (const pod of state.users) {
+    const node = pod.spec.nodeName;
+    if (node && state.nodes.has(node) && state.attachRequired)
+      wanted.set(node, [...(wanted.get(node) ?? []), pod]);
+  }
+  const present = new Map(attachments.map((each) => [each.spec.nodeName, each]));
+  const attach: Plan["attach"][number][] = [];
+  const refused: Pod[] = [];
+  let holders = attachments.length;
+  for (const [node, using] of wanted) {
+    if (present.has(node)) continue;
+    if (isExclusive(volume) && holders > 0) refused.push(...using);
+    else {
+      attach.push({ node, pods: using });
+      holders++;
+    }
+  }
+  const { detach, waitMs } = leaving(state, wanted, nowMs);
+  const tell = [...state.nodes.values()].flatMap((node) =>
+    news(volume, node, present.get(node.metadata.name)),
+  );
+  const isNews = attach.length + refused.length + detach.length + tell.length > 0 || waitMs !== undefined;
+  return isNews ? { volume, attach, refused, detach, tell, waitMs } : undefined;
+}
+
+function leaving(
+  { volume, attachments, nodes: all }: Readonly<State>,
+  wanted: ReadonlyMap<string, unknown>,
+  nowMs: number,
+) {
+  const detach: Attachment[] = [];
+  let waitMs: number | undefined;
+  for (const attachment of attachments) {
+    const { deletionTimestamp, creationTimestamp } = attachment.metadata;
+    if (wanted.has(attachment.spec.nodeName) || deletionTimestamp) continue;
+    const node = all.get(attachment.spec.nodeName);
+    const leftMs = Date.parse(creationTimestamp) + unmountMs - nowMs;
+    if (isInUse(volume, node) && leftMs > 0) waitMs = Math.min(waitMs ?? leftMs, leftMs);
+    else detach.push(attachment);
+  }
+  return { detach, waitMs };
+}
+
+/** Kubelets wait for this before they mount. */
+function news(volume: Volume, node: Node, attachment: Attachment | undefined): Plan["tell"] {
+  const name = uniqueName(volume);
+  const attached = attachment?.status?.attached === true && !attachment.metadata.deletionTimestamp;
+  const told = node.status?.volumesAttached?.some((each) => each.name === name) ?? false;
+  return attached === told ? [] : [{ node, attached, devicePath: "" }];
+}
+
+export const attachDetachController = defineController<State, Plan>({
+  name: "attachdetach-controller",
+  primary: persistentVolumes,
+  secondaries: [
+    source(pods, (pod, context) => volumesOfPod(pod, context)),
+    source(persistentVolumeClaims, ({ spec }) => (spec.volumeName ? [spec.volumeName] : [])),
+    source(volumeAttachments, ({ spec }) => [spec.source?.persistentVolumeName ?? ""].filter(Boolean)),
+    source(nodes, ({ metadata }, { informers }) =>
+      informers
+        .of(volumeAttachments)
+        .list()
+        .filter(({ spec }) => spec.nodeName === metadata.name)
+        .map(({ spec }) => spec.source?.persistentVolumeName ?? "")
+        .filter(Boolean),
+    ),
+    source(csiDrivers, ({ metadata }, { informers }) =>
+      informers
+        .of(persistentVolumes)
+        .list()
+        .filter(({ spec }) => spec.csi?.driver === metadata.name)
+        .map(keyOf),
+    ),
+  ],
+  concurrency: 1,
+  rules: [
+    rule("", ["persistentvolumes", "persistentvolumeclaims", "pods", "nodes"], readVerbs),
+    rule("", ["nodes/status"], ["patch", "update"]),
+    rule("storage.k8s.io", ["volumeattachments"], [...readVerbs, "create", "delete"]),
+    rule("storage.k8s.io", ["csidrivers"], readVerbs),
+    ...eventRules,
+  ],
+  prepare({ informers }) {
+    informers
+      .of(pods)
+      .addIndex(claimIndex, (pod) => claimsOfPod(pod).map((name) => `${pod.metadata.namespace}/${name}`));
+    informers
+      .of(volumeAttachments)
+      .addIndex(volumeIndex, ({ spec }) => [spec.source?.persistentVolumeName ?? ""]);
+  },
+  observe,
+  decide: decideAttachments,
+  act,
+});
+
+function volumesOfPod(pod: Pod, { informers }: ControllerContext): string[] {
+  const claims = informers.of(persistentVolumeClaims);
+  return claimsOfPod(pod)
+    .map((name) => claims.get(pod.metadata.namespace ?? "", name)?.spec.volumeName ?? "")
+    .filter(Boolean);
+}
+
+function observe({ informers }: ControllerContext, key: string): State | undefined {
+  const volume = informers.of(persistentVolumes).byKey(key);
+  if (!volume?.spec.csi) return undefined;
+  const { claimRef, csi } = volume.spec;
+  const claimKey = `${claimRef?.namespace}/${claimRef?.name}`;
+  const claim = informers.of(persistentVolumeClaims).byKey(claimKey);
+  const isBound = claim?.spec.volumeName === key && claim.metadata.uid === claimRef?.uid;
+  const users = isBound ? informers.of(pods).byIndex(claimIndex, claimKey) : [];
+  const attachments = informers.of(volumeAttachments).byIndex(volumeIndex, key);
+  const names = new Set([
+    ...users.map(({ spec }) => spec.nodeName ?? ""),
+    ...attachments.map(({ spec }) => spec.nodeName),
+  ]);
+  const known = [...names]
+    .map((name) => informers.of(nodes).byKey(name))
+    .filter((node) => node !== undefined);
+  return {
+    volume,
+    attachRequired: informers.of(csiDrivers).byKey(csi.driver)?.spec.attachRequired !== false,
+    users: users.filter((pod) => !isFinished(pod)),
+    attachments,
+    nodes: new Map(known.map((node) => [node.metadata.name, node])),
+  };
+}
+
+async function act(plan: Plan, context: ControllerContext): Promise<Outcome> {
+  const { client, events, memory } = context;
+  const { volume } = plan;
+  const name = volume.metadata.name;
+  for (const { node, pods: using } of plan.attach) {
+    const metadata = { name: attachmentName(volume, node) };
+    const spec = {
+      attacher: volume.spec.csi?.driver ?? "",
+      nodeName: node,
+      source: { persistentVolumeName: name },
+    };
+    try {
+      await client.create(volumeAttachments, { metadata, spec });
+    } catch (error) {
+      if (!isStatus(error, "AlreadyExists")) throw error;
+    }
+    for (const pod of using)
+      events.record(
+        pod,
+        "Normal",
+        "SuccessfulAttachVolume",
+        `AttachVolume.Attach succeeded for volume "${name}" `,
+      );
+  }
+  const words = `Multi-Attach error for volume "${name}" Volume is already exclusively attached to one node and can't be attached to another`;
+  for (const pod of plan.refused) {
+    if (memory.get(pod.metadata.uid) === name) continue;
+    memory.set(pod.metadata.uid, name);
+    events.record(pod, "Warning", "FailedAttachVolume", words);
+  }
+  for (const { metadata } of plan.detach) {
+    try {
+      await client.delete(volumeAttachments, metadata, { preconditions: { uid: metadata.uid } });
+    } catch (error) {
+      if (!isStatus(error, "NotFound")) throw error;
+    }
+  }
+  for (const each of plan.tell) await tellNode(volume, each, context);
+  return afterIf(plan.waitMs);
+}
+
+async function tellNode(
+  volume: Volume,
+  { node, attached, devicePath }: Plan["tell"][number],
+  { client }: ControllerContext,
+): Promise<void> {
+  const name = uniqueName(volume);
+  const before = node.status?.volumesAttached ?? [];
+  const others = before.filter((each) => each.name !== name);
+  const volumesAttached = attached ? [...others, { name, devicePath }] : others;
+  if (sameJson(before, volumesAttached)) return;
+  const { uid, resourceVersion } = node.metadata;
+  const patch = { metadata: { uid, resourceVersion }, status: { volumesAttached } };
+  await client.patch(nodes, node.metadata, "merge", patch, { subresource: "status" });
+}
