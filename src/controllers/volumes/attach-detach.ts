@@ -36,6 +36,7 @@ type Node = Readonly<corev1.Node>;
 
 const claimIndex = "claims";
 const volumeIndex = "volume";
+const attachedIndex = "volumesAttached";
 /** A node that does not answer holds a volume no longer than this. */
 const unmountMs = 6 * 60_000;
 
@@ -78,7 +79,7 @@ function isInUse(volume: Volume, node: Node | undefined): boolean {
   return node?.status?.volumesInUse?.includes(uniqueName(volume)) ?? false;
 }
 
-export function decideAttachments(state: Readonly<State>, nowMs: number): Plan | undefined {
+function decideAttachments(state: Readonly<State>, nowMs: number): Plan | undefined {
   const { volume, attachments } = state;
   const wanted = new Map<string, Pod[]>();
   for (const pod of state.users) {
@@ -170,6 +171,9 @@ export const attachDetachController = defineController<State, Plan>({
     informers
       .of(volumeAttachments)
       .addIndex(volumeIndex, ({ spec }) => [spec.source?.persistentVolumeName ?? ""]);
+    informers
+      .of(nodes)
+      .addIndex(attachedIndex, ({ status }) => (status?.volumesAttached ?? []).map(({ name }) => name));
   },
   observe,
   decide: decideAttachments,
@@ -196,6 +200,8 @@ function observe({ informers }: ControllerContext, key: string): State | undefin
     ...users.map(({ spec }) => spec.nodeName ?? ""),
     ...attachments.map(({ spec }) => spec.nodeName),
   ]);
+  for (const { metadata } of informers.of(nodes).byIndex(attachedIndex, uniqueName(volume)))
+    names.add(metadata.name);
   const known = [...names]
     .map((name) => informers.of(nodes).byKey(name))
     .filter((node) => node !== undefined);
