@@ -98,6 +98,15 @@ export function notServed(): StatusError {
   return StatusError.of(404, "NotFound", "the server could not find the requested resource");
 }
 
+/** There is such a path, but not for this method. */
+export function methodNotServed(): StatusError {
+  return StatusError.of(
+    405,
+    "MethodNotAllowed",
+    "the server does not allow this method on the requested resource",
+  );
+}
+
 export function alreadyExists(subject: Subject, name: string): StatusError {
   return StatusError.of(
     409,

@@ -6,6 +6,7 @@ import {
   conflict,
   internalError,
   methodNotAllowed,
+  methodNotServed,
   notServed,
   type ResourceDefinition,
   StatusError,
@@ -255,13 +256,7 @@ export class Pipeline {
 
   async #plain(request: ApiRequest): Promise<ApiResponse> {
     const { path, method } = request;
-    if (method !== "GET" && method !== "HEAD") {
-      throw StatusError.of(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-      );
-    }
+    if (method !== "GET" && method !== "HEAD") throw methodNotServed();
     const storeFailure = this.#parts.registry.storage.store.failure;
     const health = answerHealth(request, { isStopping: this.#closed, storeFailure });
     if (health) return health;

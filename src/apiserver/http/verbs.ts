@@ -9,6 +9,8 @@ import {
   type KubernetesObject,
   type metav1,
   methodNotAllowed,
+  methodNotServed,
+  notServed,
   type ResourceDefinition,
   storedOf,
   type Verb,
@@ -72,10 +74,15 @@ export function viewOf(call: Call): View {
   };
 }
 
-export function targetOf({ info, definition }: Call): Target {
-  if (definition.namespaced && !info.namespace) {
-    throw badRequest(`${definition.resource} stand in namespaces: the path must name one`);
-  }
+/** Across namespaces there are lists and watches, nothing else. */
+function requireNamespace({ info, definition }: Call): void {
+  if (!definition.namespaced || info.namespace) return;
+  throw info.name ? notServed() : methodNotServed();
+}
+
+export function targetOf(call: Call): Target {
+  const { info, definition } = call;
+  requireNamespace(call);
   const stored = storedOf(definition);
   const requested = stored === definition ? {} : { requested: definition };
   return { definition: stored, ...requested, namespace: info.namespace, name: info.name };
@@ -273,6 +280,7 @@ function deleteContext(call: Call, options: metav1.DeleteOptions): WriteContext 
 export async function deleteMany(call: Call): Promise<ApiResponse> {
   const { definition, info, request, registry } = call;
   requireVerb(definition, "deletecollection");
+  requireNamespace(call);
   const options = await deleteOptionsOf(request);
   const selection = selectionOf(definition, info.namespace, selectorsOf(request.query));
   const target = { definition: storedOf(definition), namespace: info.namespace };
