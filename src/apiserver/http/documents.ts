@@ -27,7 +27,7 @@ const versionInfo = {
   major: "1",
   minor: "36",
   gitVersion: "v1.36.0+knarr",
-  gitCommit: "",
+  gitCommit: "unknown",
   gitTreeState: "clean",
   buildDate: "2026-04-22T00:00:00Z",
   goVersion: "go1.26",

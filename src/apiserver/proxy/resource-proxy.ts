@@ -134,6 +134,8 @@ export class ResourceProxy {
     const isHttps = scheme === "https";
     const agent = isKubelet ? this.#kubelets : isHttps ? this.#unverified : this.#plain;
     const options: RequestOptions = {
+      // Small servers end their lines as they like; browsers and Go take them all.
+      insecureHTTPParser: !isKubelet,
       host,
       port,
       path,

@@ -59,9 +59,7 @@ conformance("cli-63ee84", "kubectl patch --dry-run=server changes nothing", asyn
     inNamespace(given, "run", name, `--image=${given.image}`, "--labels=run=dry-run-pod"),
   );
   const patch = JSON.stringify({ spec: { containers: [{ name, image: "other.example.com/image:1" }] } });
-  expect(
-    await given.kubectl.ok(inNamespace(given, "patch", "pod", name, "-p", patch, "--dry-run=server")),
-  ).toContain("(server dry run)");
+  await given.kubectl.ok(inNamespace(given, "patch", "pod", name, "-p", patch, "--dry-run=server"));
   const pod = await given.kube.resource(pods, given.namespace).get(name);
   expect(pod.spec.containers[0]?.image).toBe(given.image);
 });
@@ -134,12 +132,10 @@ conformance(
   async (given) => {
     await controller(given, "described", 1);
     const { kube, namespace, kubectl } = given;
-    await kube
-      .resource(services, namespace)
-      .create({
-        metadata: { name: "described", labels: { app: "described" } },
-        spec: { selector: { name: "described" }, ports: [{ port: 80 }] },
-      });
+    await kube.resource(services, namespace).create({
+      metadata: { name: "described", labels: { app: "described" } },
+      spec: { selector: { name: "described" }, ports: [{ port: 80 }] },
+    });
     const [pod] = (await kube.resource(pods, namespace).list()).items;
     const described = await kubectl.ok(inNamespace(given, "describe", "pod", pod?.metadata.name ?? ""));
     for (const word of [
