@@ -30,6 +30,7 @@ import { resourceClaimController } from "./resource-claims.ts";
 import { resourceQuotaController } from "./resource-quota.ts";
 import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
+import { serviceAccountTokenController } from "./service-account-token.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
@@ -65,6 +66,7 @@ export const controllers: readonly Controller[] = [
   admissionPolicyStatusController,
   tokenCleanerController,
   serviceAccountController,
+  serviceAccountTokenController,
   resourceQuotaController,
   rootCaController,
   csrApprovingController,

@@ -1,4 +1,5 @@
 /** Controllers of a page each: what they do, once. */
+import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import {
   events,
@@ -6,6 +7,7 @@ import {
   nodes,
   persistentVolumeClaims,
   secrets,
+  serviceAccounts,
   serviceCidrs,
   services,
   validatingAdmissionPolicies,
@@ -14,6 +16,7 @@ import { admissionPolicyStatusController } from "./admission-policy-status.ts";
 import { testWorld } from "./kit/world.fixture.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
 import { ttlController, ttlFor } from "./node/ttl.ts";
+import { serviceAccountTokenController } from "./service-account-token.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { volumeExpandController } from "./volumes/expand.ts";
 
@@ -55,6 +58,43 @@ test("a bootstrap token goes when its time has come, others stay", async () => {
   expect((await names()).sort()).toEqual(["other", "soon"]);
   await world.settle(7_300_000);
   expect(await names()).toEqual(["other"]);
+  await world.end();
+});
+
+test("a Secret that asks for a token is filled, and goes with its account", async () => {
+  const world = await worldWith(serviceAccountTokenController.name);
+  const send = world.api.send.bind(world.api);
+  const asked: unknown[] = [];
+  world.api.send = async (request) => {
+    if (!request.path.endsWith("/token")) return send(request);
+    asked.push(JSON.parse(Buffer.from(request.body!).toString()).spec.boundObjectRef);
+    const body = Buffer.from(JSON.stringify({ status: { token: "t0ken" } }));
+    return { status: 201, headers: {}, body: Readable.from([body]) };
+  };
+  const annotations = { "kubernetes.io/service-account.name": "robot" };
+  const account = await world.create(serviceAccounts, { metadata: { namespace: "default", name: "robot" } });
+  const secret = await world.create(secrets, {
+    metadata: { namespace: "default", name: "robot-token", annotations },
+    type: "kubernetes.io/service-account-token",
+  });
+  await world.settle();
+  const filled = await world.client.get(secrets, secret.metadata);
+  expect(filled.metadata.annotations?.["kubernetes.io/service-account.uid"]).toBe(account.metadata.uid);
+  const data = Object.entries(filled.data ?? {}).map(([key, value]) => [
+    key,
+    Buffer.from(value, "base64").toString(),
+  ]);
+  expect(Object.fromEntries(data)).toEqual({
+    "ca.crt": "-----PEM-----",
+    namespace: "default",
+    token: "t0ken",
+  });
+  expect(asked).toEqual([
+    { apiVersion: "v1", kind: "Secret", name: "robot-token", uid: secret.metadata.uid },
+  ]);
+  await world.client.delete(serviceAccounts, account.metadata);
+  await world.settle();
+  await expect(world.client.get(secrets, secret.metadata)).rejects.toThrow("not found");
   await world.end();
 });
 
