@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { completeAggregator } from "./generate/aggregator.ts";
 import { criTable } from "./generate/cri.ts";
 import { descriptionsModule } from "./generate/descriptions.ts";
+import { etcdTable } from "./generate/etcd.ts";
 import { resourceModule, type SpecResource, schemaText } from "./generate/schema.ts";
 import { type SpecType, typeFiles } from "./generate/types.ts";
 
@@ -40,4 +41,7 @@ writeFileSync(
 const cri = JSON.parse(readFileSync(join(specDir, "grpc/cri.json"), "utf8"));
 mkdirSync("src/runtime/generated", { recursive: true });
 writeFileSync("src/runtime/generated/cri.ts", criTable(cri));
+const etcd = JSON.parse(readFileSync(join(specDir, "grpc/etcd.json"), "utf8"));
+mkdirSync("src/store/generated", { recursive: true });
+writeFileSync("src/store/generated/etcd.ts", etcdTable(etcd));
 writeFileSync(join(outDir, "descriptions.ts"), `${header}${descriptionsModule(types)}`);

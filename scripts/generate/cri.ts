@@ -7,7 +7,7 @@ interface Field {
   keyType?: string;
 }
 
-interface Message {
+export interface Message {
   fields?: Record<string, Field>;
   values?: Record<string, number>;
   nested?: Record<string, Message>;
@@ -46,7 +46,7 @@ const calls: Record<string, readonly string[]> = {
 /** Fields that no Linux node sends or reads. */
 const unused = (name: string, type: string) => /windows/i.test(name) || type.startsWith("Windows");
 
-function compact(message: Message): Message {
+export function compact(message: Message): Message {
   if (message.values) return { values: message.values };
   const fields: Record<string, Field> = {};
   for (const [name, f] of Object.entries(message.fields ?? {})) {

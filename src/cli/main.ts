@@ -51,6 +51,10 @@ function addLifecycle(root: Command): void {
     .option("--simulate", "simulated nodes: no root, no containers")
     .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000), 1)
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option(
+      "--datastore <where>",
+      "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
+    )
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
   onCluster(root.command("down").description("stop a cluster; its objects stay for the next up"))
@@ -67,6 +71,10 @@ function addLifecycle(root: Command): void {
     .option("--simulate", "simulated nodes: no root, no containers")
     .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000), 1)
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option(
+      "--datastore <where>",
+      "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
+    )
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
     .action(async (options) => (await import("./commands/server.ts")).server(options));
 }

@@ -2,6 +2,7 @@
 import { UserError } from "#base";
 import {
   type ClusterConfig,
+  checkDatastore,
   checkName,
   configFor,
   freePort,
@@ -22,6 +23,7 @@ export interface ClusterRequest {
   simulate?: boolean;
   nodes: number;
   port?: number;
+  datastore?: string;
 }
 
 const anyAddress = "0.0.0.0";
@@ -47,6 +49,16 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
       `the cluster "${known.name}" was made with ${former}`,
       "use another --name, or remove it: knarr down --purge",
     );
+  }
+  if (request.datastore !== undefined) {
+    checkDatastore(request.datastore);
+    if (known && known.datastore !== request.datastore) {
+      throw new UserError(
+        `the cluster "${known.name}" keeps its state elsewhere`,
+        "use another --name, or remove it: knarr down --purge",
+      );
+    }
+    config.datastore = request.datastore;
   }
   await moveToFreePorts(config, known ? config.apiPort : request.port);
   if (request.port !== undefined) config.apiPort = request.port;

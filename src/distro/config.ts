@@ -4,6 +4,7 @@ import { lstat, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { codeOf, UserError } from "#base";
+import { parseDatastore } from "#store";
 
 export const defaultName = "knarr";
 
@@ -35,6 +36,8 @@ export interface ClusterConfig {
   nodeAddress: string;
   /** How many simulated nodes stand in for real ones; 0 means this machine is the node. */
   simulatedNodes: number;
+  /** Where the state is, as `--datastore` says it; absent: in the cluster's own folder. */
+  datastore?: string;
 }
 
 /** More clusters than this on one machine is a mistake; it also keeps every derived address valid. */
@@ -68,6 +71,11 @@ export function configFor(options: ConfigOptions): ClusterConfig {
     nodeAddress: options.nodeAddress,
     simulatedNodes: options.simulatedNodes ?? 0,
   };
+}
+
+/** Throws a `UserError` for what cannot be a place of the state. */
+export function checkDatastore(text: string): void {
+  parseDatastore(text);
 }
 
 /** Throws a `UserError` for what cannot be a folder, a context and a host name at once. */

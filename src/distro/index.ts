@@ -4,6 +4,7 @@ export type { Running } from "./components.ts";
 export {
   type ClusterConfig,
   type ClusterPaths,
+  checkDatastore,
   checkName,
   clusterDomain,
   clustersRoot,

@@ -1,9 +1,9 @@
 /** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
 import { writeFile } from "node:fs/promises";
-import { UserError, type World } from "#base";
+import { messageOf, UserError, type World } from "#base";
 import { startRoutes } from "#network";
 import { startSimulator } from "#simulator";
-import { openEmbeddedStore } from "#store";
+import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
 import { installAddons } from "./addons.ts";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
@@ -70,7 +70,7 @@ async function startStoredControlPlane(
   credentials: Credentials,
   started: Running[],
 ): Promise<ControlPlane> {
-  const store = await openEmbeddedStore({ path: paths.store, world });
+  const store = await openStore(world, config, paths);
   started.push({ stop: () => store.close() });
   const token = await loadJoinSecret(world.random, paths.tls);
   const controlPlane: ControlPlane = await startControlPlane({
@@ -91,6 +91,17 @@ async function startStoredControlPlane(
   });
   started.push(controlPlane);
   return controlPlane;
+}
+
+async function openStore(world: World, { datastore }: ClusterConfig, paths: ClusterPaths): Promise<Store> {
+  if (datastore === undefined) return openEmbeddedStore({ path: paths.store, world });
+  try {
+    return await openEtcdStore({ endpoints: parseDatastore(datastore), world });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const mend = "start etcd, or look at the addresses and files in --datastore";
+    throw new UserError(`cannot reach the datastore: ${messageOf(error)}`, mend, { cause: error });
+  }
 }
 
 function startSimulatedNodes(

@@ -5,7 +5,6 @@
  */
 import { assert, failpoint, forComponent, messageOf, type World } from "#base";
 import {
-  CompactedError,
   CompareError,
   type Store,
   type StoreEntry,
@@ -15,10 +14,9 @@ import {
   type StoreWatch,
   type StoreWrite,
 } from "./contract.ts";
-import { History } from "./history.ts";
 import { type Journal, type JournalContent, memoryJournal, type Row } from "./journal.ts";
-import { SortedKeys } from "./sorted-keys.ts";
 import { openSqliteJournal } from "./sqlite-journal.ts";
+import { StoreState } from "./state.ts";
 
 export interface EmbeddedStoreOptions {
   world: World;
@@ -62,28 +60,16 @@ interface PendingWrite {
   reject: (error: Error) => void;
 }
 
-interface Watcher {
-  prefix: string;
-  onEvent: (event: StoreEvent) => void;
-  /** The newest revision it has been told of. */
-  seen: number;
-}
-
 class EmbeddedStore implements Store {
   readonly #journal: Journal;
   readonly #world: World;
-  readonly #entries = new Map<string, StoreEntry>();
-  readonly #keys = new SortedKeys();
-  readonly #history = new History();
-  readonly #watchers = new Set<Watcher>();
+  readonly #state: StoreState;
   readonly #historyMaxEvents: number;
   readonly #historyMaxBytes: number;
   /** The newest state of keys with writes that are not durable yet. */
   readonly #pending = new Map<string, StoreEntry | undefined>();
   #queue: PendingWrite[] = [];
   #pendingRevision = 1;
-  #revision = 1;
-  #compacted: number;
   #committing = false;
   #garbage: number[] = [];
   #trimmedTo: number;
@@ -97,20 +83,19 @@ class EmbeddedStore implements Store {
     this.#world = forComponent(options.world, "store");
     this.#historyMaxEvents = options.historyMaxEvents ?? 20_000;
     this.#historyMaxBytes = options.historyMaxBytes ?? 64 * 1024 * 1024;
-    this.#compacted = content.compactedRevision;
+    this.#state = new StoreState(content.compactedRevision);
     this.#trimmedTo = content.compactedRevision;
     for (const row of content.rows) this.#replay(row);
-    this.#revision = Math.max(this.#compacted, content.rows.at(-1)?.revision ?? 1);
-    this.#pendingRevision = this.#revision;
-    this.#garbage = this.#history.dropUpTo(this.#compacted);
+    this.#pendingRevision = this.#state.revision;
+    this.#garbage = this.#state.forget(content.compactedRevision);
   }
 
   get revision(): number {
-    return this.#revision;
+    return this.#state.revision;
   }
 
   get compactedRevision(): number {
-    return this.#compacted;
+    return this.#state.compacted;
   }
 
   get failure(): string | undefined {
@@ -118,13 +103,11 @@ class EmbeddedStore implements Store {
   }
 
   get(key: string): Promise<StoreEntry | undefined> {
-    return Promise.resolve(this.#entries.get(key));
+    return Promise.resolve(this.#state.get(key));
   }
 
   list(prefix: string): Promise<StoreSnapshot> {
-    const entries: StoreEntry[] = [];
-    for (const key of this.#keys.scan(prefix)) entries.push(this.#entries.get(key)!);
-    return Promise.resolve({ revision: this.#revision, entries });
+    return Promise.resolve(this.#state.list(prefix));
   }
 
   write(write: StoreWrite): Promise<StoreEntry | undefined> {
@@ -132,7 +115,7 @@ class EmbeddedStore implements Store {
     if (this.#queue.length >= queueMaxWrites)
       return Promise.reject(new StoreUnavailableError("too many writes wait"));
     const { key } = write;
-    const current = this.#pending.has(key) ? this.#pending.get(key) : this.#entries.get(key);
+    const current = this.#pending.has(key) ? this.#pending.get(key) : this.#state.get(key);
     if (write.expect !== undefined && write.expect !== (current?.modRevision ?? 0)) {
       return Promise.reject(new CompareError(key, current));
     }
@@ -161,18 +144,13 @@ class EmbeddedStore implements Store {
   }
 
   watch(prefix: string, afterRevision: number, onEvent: (event: StoreEvent) => void): StoreWatch {
-    if (afterRevision < this.#compacted) throw new CompactedError(this.#compacted);
-    const watcher: Watcher = { prefix, onEvent, seen: this.#revision };
-    for (const event of this.#history.after(afterRevision)) if (event.key.startsWith(prefix)) onEvent(event);
-    this.#watchers.add(watcher);
-    return { stop: () => void this.#watchers.delete(watcher) };
+    return this.#state.watch(prefix, afterRevision, onEvent);
   }
 
   compact(revision: number): Promise<void> {
-    const target = Math.min(revision, this.#revision);
-    if (target > this.#compacted) {
-      this.#compacted = target;
-      for (const row of this.#history.dropUpTo(target)) this.#garbage.push(row);
+    const target = Math.min(revision, this.#state.revision);
+    if (target > this.#state.compacted) {
+      for (const row of this.#state.forget(target)) this.#garbage.push(row);
     }
     return this.#trim();
   }
@@ -181,7 +159,7 @@ class EmbeddedStore implements Store {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#committing) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    this.#watchers.clear();
+    this.#state.stopWatches();
     await this.#trimming?.catch(() => {});
     await this.#journal.close();
   }
@@ -189,26 +167,14 @@ class EmbeddedStore implements Store {
   /** A row read at start; history before the compacted revision is dropped afterwards. */
   #replay(row: Row): void {
     const { key, revision } = row;
-    const previous = this.#entries.get(key);
+    const previous = this.#state.get(key);
     const entry = row.value && {
       key,
       value: row.value,
       createRevision: row.createRevision,
       modRevision: revision,
     };
-    this.#apply({ revision, key, entry, previous });
-  }
-
-  #apply(event: StoreEvent): void {
-    if (event.entry) {
-      this.#entries.set(event.key, event.entry);
-      if (!event.previous) this.#keys.add(event.key);
-    } else {
-      this.#entries.delete(event.key);
-      this.#keys.delete(event.key);
-    }
-    this.#history.push(event);
-    this.#revision = event.revision;
+    this.#state.apply({ revision, key, entry, previous });
   }
 
   /** Writes made in one turn of the event loop go together. */
@@ -239,13 +205,8 @@ class EmbeddedStore implements Store {
   #publish(batch: readonly PendingWrite[]): void {
     this.#failure = undefined;
     for (const { event } of batch) {
-      this.#apply(event);
+      this.#state.publish(event);
       if (this.#pending.get(event.key) === event.entry) this.#pending.delete(event.key);
-      for (const watcher of this.#watchers) {
-        if (watcher.seen >= event.revision || !event.key.startsWith(watcher.prefix)) continue;
-        watcher.seen = event.revision;
-        watcher.onEvent(event);
-      }
     }
     for (const write of batch) write.resolve(write.result);
     this.#boundHistory();
@@ -256,21 +217,20 @@ class EmbeddedStore implements Store {
     const failed = [...batch, ...this.#queue];
     this.#queue = [];
     this.#pending.clear();
-    this.#pendingRevision = this.#revision;
+    this.#pendingRevision = this.#state.revision;
     this.#failure = messageOf(cause);
     this.#world.log.error({ err: cause, writes: failed.length }, "the store cannot take writes");
     for (const write of failed) {
       write.reject(new StoreUnavailableError(`the store cannot take writes: ${messageOf(cause)}`, { cause }));
     }
     // Space may be had by forgetting what is only kept for old watches.
-    if (/full/.test(messageOf(cause))) this.compact(this.#revision).catch(() => {});
+    if (/full/.test(messageOf(cause))) this.compact(this.#state.revision).catch(() => {});
   }
 
   #boundHistory(): void {
-    if (this.#history.length <= this.#historyMaxEvents && this.#history.bytes <= this.#historyMaxBytes)
-      return;
-    const keep = Math.floor(Math.min(this.#history.length, this.#historyMaxEvents) * 0.75);
-    this.compact(this.#history.revisionKeeping(keep)).catch((error) => {
+    const excess = this.#state.excess(this.#historyMaxEvents, this.#historyMaxBytes);
+    if (excess === undefined) return;
+    this.compact(excess).catch((error) => {
       this.#world.log.warn(
         { err: error },
         "history could not be compacted; it is tried again with the next compaction",
@@ -286,9 +246,9 @@ class EmbeddedStore implements Store {
   }
 
   async #trimSteps(): Promise<void> {
-    while (this.#trimmedTo < this.#compacted || this.#garbage.length > 0) {
+    while (this.#trimmedTo < this.#state.compacted || this.#garbage.length > 0) {
       const step = this.#garbage.slice(0, trimStepRows);
-      const compacted = this.#compacted;
+      const { compacted } = this.#state;
       await this.#journal.trim(compacted, step);
       this.#garbage.splice(0, step.length);
       this.#trimmedTo = compacted;

@@ -122,6 +122,8 @@ export class Storage {
       .write({ key, expect, value })
       .catch((error) => this.#explain(definition, error));
     assert(entry, "a write without an entry");
+    // Some stores tell the revision only now.
+    object.metadata.resourceVersion = String(entry.modRevision);
     if (stored !== object) return new CachedObject(definition, { ...entry, value: serialize(object) });
     const written = new CachedObject(placeOf(definition), entry, facts);
     custom?.written(written);
