@@ -128,6 +128,7 @@ export { resourceClaims } from "./resource/resource-claim.ts";
 export { resourceClaimTemplates } from "./resource/resource-claim-template.ts";
 export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { csiDrivers } from "./storage/csi-driver.ts";
+export { csiNodes } from "./storage/csi-node.ts";
 export { isDefaultStorageClass, storageClasses } from "./storage/storage-class.ts";
 export { volumeAttachments } from "./storage/volume-attachment.ts";
 export * from "./validation/names.ts";

@@ -3,7 +3,9 @@ import { isStatus, pods } from "#api";
 import { messageOf, type World } from "#base";
 import { type Client, type EventRecorder, joinKey } from "#client";
 import type { SchedulerCache } from "./cache.ts";
+import type { SchedulerPlugin, StorageLookups } from "./define-plugin.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
+import type { SchedulerProfile } from "./profile.ts";
 import type { QueuedPod, SchedulingQueue } from "./queue.ts";
 
 /** After an assignment that may or may not have been made. */
@@ -15,19 +17,31 @@ export interface BinderOptions {
   cache: SchedulerCache;
   queue: SchedulingQueue;
   events: EventRecorder;
+  profile: SchedulerProfile;
+  storage: StorageLookups;
   signal: AbortSignal;
 }
 
 export class Binder {
   readonly #options: BinderOptions;
+  readonly #preBinds: readonly NonNullable<SchedulerPlugin["preBind"]>[];
 
   constructor(options: BinderOptions) {
     this.#options = options;
+    this.#preBinds = options.profile.plugins.flatMap(({ plugin }) => plugin.preBind ?? []);
   }
 
   async bind(queued: QueuedPod, info: PodInfo, nodeName: string): Promise<void> {
-    const { client, world, queue, events } = this.#options;
+    const { client, world, cache, queue, events } = this.#options;
     const { namespace, name, uid } = info.pod.metadata;
+    try {
+      for (const preBind of this.#preBinds) await preBind(info, cache.node(nodeName)!, this.#options);
+    } catch (error) {
+      world.log.debug({ pod: queued.key, error: messageOf(error) }, "the pod cannot be bound yet");
+      cache.forget(queued.key);
+      queue.retry(queued);
+      return;
+    }
     try {
       await client.post(pods, info.pod.metadata, "binding", {
         apiVersion: "v1",

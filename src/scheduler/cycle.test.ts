@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { feasibleWanted, fitError } from "./cycle.ts";
-import { cacheOf, nodeOf, placeOf, podOf, trySchedule } from "./scheduler.fixture.ts";
+import { cacheOf, nodeOf, noKin, placeOf, podOf, trySchedule } from "./scheduler.fixture.ts";
 
 const place = (pod: corev1.Pod, ...rest: Parameters<typeof cacheOf>) =>
   placeOf(trySchedule(pod, cacheOf(...rest)));
@@ -91,7 +91,7 @@ test("hard spreading keeps the skew; a node without the label is out", () => {
 test("pods of one Service spread over hosts without asking", () => {
   const nodes = ["a", "b", "c"].map((name) => nodeOf(name));
   const cache = cacheOf(nodes);
-  const world = { kinSelector: () => ({ matchLabels: { app: "w" } }), namespacesWith: () => [] };
+  const world = { ...noKin, kinSelector: () => ({ matchLabels: { app: "w" } }) };
   for (let i = 0; i < 9; i++) {
     const pod = podOf(`p${i}`, { labels: { app: "w" } });
     cache.setPod({ ...pod, spec: { ...pod.spec, nodeName: placeOf(trySchedule(pod, cache, world)) } });

@@ -6,7 +6,13 @@
 import type { Random } from "#base";
 import type { SchedulerCache, Snapshot } from "./cache.ts";
 import { ClassTable, type Tally, type Verdict } from "./class-table.ts";
-import type { Feasible, Rejection, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
+import {
+  type Feasible,
+  highest,
+  type Rejection,
+  type SchedulerPlugin,
+  type SchedulingWorld,
+} from "./define-plugin.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { PodInfo } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
@@ -77,10 +83,24 @@ export class SchedulingCycle {
       const message = "no nodes available to schedule pods";
       return { kind: "none", message, rejectedBy, resolvable: 0, isResolvable: () => false };
     }
+    const refused = this.#refusal(info);
+    if (refused) return refused;
     const nominated = this.#cache.node(this.#cache.nominationOf(info.key) ?? "");
     if (nominated && !this.judge(info)(nominated)) return { kind: "node", name: nominated.name };
     const table = this.#tableOf(info);
     return table ? this.#fromTable(info, table) : this.#fromSample(info);
+  }
+
+  /** What rules out every node at once. */
+  #refusal(info: PodInfo): NoNode | undefined {
+    for (const { plugin } of this.#profile.plugins) {
+      const reason = plugin.refuse?.(info, this.#cache, this.#world);
+      if (reason === undefined) continue;
+      const message = `0/${this.#cache.nodes.length} nodes are available: ${reason}.`;
+      const rejectedBy = new Set([plugin.name]);
+      return { kind: "none", message, rejectedBy, resolvable: 0, isResolvable: () => false };
+    }
+    return undefined;
   }
 
   /** Whether the pod may go to a node as it is, or as somebody imagines it. */
@@ -296,12 +316,12 @@ export function fitError(total: number, reasons: ReadonlyMap<string, number>): s
   return `0/${total} nodes are available: ${histogram.join(", ")}.`;
 }
 
-/** The highest; of several, any with equal chance. */
+/** The highest; of several, any with equal chance. Luck is dear: it is asked once. */
 function best(feasible: readonly NodeInfo[], sums: readonly number[], random: Random): string {
-  let [chosen, ties] = [0, 1];
-  for (let i = 1; i < sums.length; i++) {
-    if (sums[i]! > sums[chosen]!) [chosen, ties] = [i, 1];
-    else if (sums[i] === sums[chosen] && random.int(++ties) === 0) chosen = i;
-  }
+  const top = highest(sums);
+  let ties = 0;
+  for (const sum of sums) if (sum === top) ties++;
+  let left = ties === 1 ? 0 : random.int(ties);
+  const chosen = sums.findIndex((sum) => sum === top && left-- === 0);
   return feasible[chosen]!.name;
 }

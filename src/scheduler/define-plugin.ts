@@ -3,7 +3,9 @@
  * during a cycle. What can make a rejected pod fit is data.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
  */
-import type { metav1 } from "#api";
+import type { corev1, metav1, storagev1 } from "#api";
+import type { World } from "#base";
+import type { Client } from "#client";
 import type { Snapshot } from "./cache.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
@@ -26,7 +28,9 @@ export function unresolvable(...reasons: string[]): Rejection {
 /** What happened in the cluster. */
 export type ClusterEvent =
   | { kind: "NodeAdded" | "NodeChanged"; node: NodeInfo }
-  | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod };
+  | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod }
+  /** A claim, a volume, a class or what a node says of its drivers. */
+  | { kind: "StorageChanged" };
 
 /** An event after which a pod that this plugin rejected may fit; `helps` looks closer. */
 interface Wake {
@@ -40,6 +44,23 @@ export interface SchedulingWorld {
   kinSelector(info: PodInfo): metav1.LabelSelector | undefined;
   /** Names of the namespaces with these labels. */
   namespacesWith(selector: NonNullable<unknown>): readonly string[];
+  readonly storage: StorageLookups;
+}
+
+export interface StorageLookups {
+  claim(namespace: string, name: string): Readonly<corev1.PersistentVolumeClaim> | undefined;
+  volume(name: string): Readonly<corev1.PersistentVolume> | undefined;
+  volumes(): readonly Readonly<corev1.PersistentVolume>[];
+  storageClass(name: string): Readonly<storagev1.StorageClass> | undefined;
+  csiNode(name: string): Readonly<storagev1.CSINode> | undefined;
+}
+
+/** What a plugin may do once a pod has been chosen a node. */
+export interface BindHost {
+  readonly client: Client;
+  readonly world: World;
+  readonly storage: StorageLookups;
+  readonly signal: AbortSignal;
 }
 
 /** Scores as they came; in place made into 0 to 100, where more is better. */
@@ -65,6 +86,10 @@ export interface SchedulerPlugin<Prepared = unknown> {
   /** Once a cycle, before all nodes: what `filter` needs. Undefined: this pod is none of the plugin's business. */
   prepare?(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined;
   filter?(info: PodInfo, node: NodeInfo, prepared: Prepared): Rejection | undefined;
+  /** Why no node at all will do, however many pods went. */
+  refuse?(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): string | undefined;
+  /** What must be done before the pod is bound to the node. Throws what went wrong: the pod is tried again. */
+  preBind?(info: PodInfo, node: NodeInfo, host: BindHost): Promise<void>;
   /** Once a cycle, before the nodes that are left: what `score` needs. Undefined: no opinion. */
   prepareScore?(
     info: PodInfo,

@@ -1,15 +1,19 @@
 /** What plugins ask of other objects: which pods are of a kind, and which namespaces are meant. */
 import {
   type corev1,
+  csiNodes,
   isEmptySelector,
   type KubernetesObject,
   type metav1,
   namespaces,
+  persistentVolumeClaims,
+  persistentVolumes,
   replicaSets,
   replicationControllers,
   selectorMatches,
   services,
   statefulSets,
+  storageClasses,
 } from "#api";
 import { controllerOf, type Informer, type Informers } from "#client";
 import type { SchedulingWorld } from "./define-plugin.ts";
@@ -17,6 +21,8 @@ import type { PodInfo, PodShape } from "./pod-info.ts";
 
 export interface Lookups extends SchedulingWorld {
   readonly informers: readonly Informer[];
+  /** Called when anything about storage changes. */
+  onStorage(listener: () => void): void;
   stop(): void;
 }
 
@@ -38,7 +44,19 @@ export function lookupsOf(informers: Informers): Lookups {
     if (now.metadata.generation === undefined || now.metadata.generation !== old.metadata.generation)
       forget();
   };
+  const storageInformers = {
+    claims: informers.of(persistentVolumeClaims),
+    volumes: informers.of(persistentVolumes),
+    classes: informers.of(storageClasses),
+    csiNodes: informers.of(csiNodes),
+  };
+  const ofStorage = Object.values(storageInformers).map((each) => each as unknown as Informer);
+  const listeners: (() => void)[] = [];
+  const tell = () => {
+    for (const listener of listeners) listener();
+  };
   const ends = own.map((each) => each.on({ add: forget, update: changed, delete: forget }));
+  ends.push(...ofStorage.map((each) => each.on({ add: tell, update: tell, delete: tell })));
 
   function selectorOf({ pod, shape }: PodInfo): metav1.LabelSelector | undefined {
     const matchLabels: Record<string, string> = {};
@@ -65,7 +83,15 @@ export function lookupsOf(informers: Informers): Lookups {
   }
 
   return {
-    informers: [...own, namespaceInformer as unknown as Informer],
+    informers: [...own, ...ofStorage, namespaceInformer as unknown as Informer],
+    onStorage: (listener) => void listeners.push(listener),
+    storage: {
+      claim: (namespace, name) => storageInformers.claims.get(namespace, name),
+      volume: (name) => storageInformers.volumes.get(undefined, name),
+      volumes: () => storageInformers.volumes.list(),
+      storageClass: (name) => storageInformers.classes.get(undefined, name),
+      csiNode: (name) => storageInformers.csiNodes.get(undefined, name),
+    },
     kinSelector(info) {
       let found = known.get(info.shape);
       if (!found) {

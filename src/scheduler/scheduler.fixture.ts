@@ -3,7 +3,7 @@ import type { corev1, Draft } from "#api";
 import { seededRandom } from "#base";
 import { SchedulerCache } from "./cache.ts";
 import { type CycleResult, SchedulingCycle } from "./cycle.ts";
-import type { SchedulingWorld } from "./define-plugin.ts";
+import type { SchedulingWorld, StorageLookups } from "./define-plugin.ts";
 import { podInfoOf } from "./pod-info.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 
@@ -56,7 +56,19 @@ export function podOf(name: string, options: PodOptions = {}): corev1.Pod {
   } as corev1.Pod;
 }
 
-export const noKin: SchedulingWorld = { kinSelector: () => undefined, namespacesWith: () => [] };
+const noStorage: StorageLookups = {
+  claim: () => undefined,
+  volume: () => undefined,
+  volumes: () => [],
+  storageClass: () => undefined,
+  csiNode: () => undefined,
+};
+
+export const noKin: SchedulingWorld = {
+  kinSelector: () => undefined,
+  namespacesWith: () => [],
+  storage: noStorage,
+};
 
 export function cacheOf(nodes: readonly corev1.Node[], pods: readonly corev1.Pod[] = []): SchedulerCache {
   const cache = new SchedulerCache();

@@ -86,6 +86,7 @@ class Scheduler {
       "Scheduling attempt latency in seconds",
       ["result"],
     );
+    this.#lookups.onStorage(() => this.#queue.wake({ kind: "StorageChanged" }));
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
     const budgets = informers.of(podDisruptionBudgets);
     for (const profile of profiles)
@@ -114,7 +115,16 @@ class Scheduler {
       cycle,
       preemptor: new Preemptor({ cache, cycle, random, budgets: () => budgets.list() }),
       events,
-      binder: new Binder({ client, world, cache, queue, events, signal: this.#end.signal }),
+      binder: new Binder({
+        client,
+        world,
+        cache,
+        queue,
+        events,
+        profile,
+        storage: this.#lookups.storage,
+        signal: this.#end.signal,
+      }),
       status: new PodStatusWriter({ client, world, events }),
     };
   }

@@ -1,0 +1,107 @@
+/**
+ * VolumeBinding: pods go where their volumes can be reached, and claims that wait for their first consumer learn which
+ * node that is. https://kubernetes.io/docs/concepts/storage/storage-classes/#volume-binding-mode
+ */
+import { persistentVolumeClaims, persistentVolumes } from "#api";
+import {
+  type BindHost,
+  defineSchedulerPlugin,
+  type Rejection,
+  type StorageLookups,
+  unresolvable,
+} from "../define-plugin.ts";
+import type { NodeInfo } from "../node-info.ts";
+import type { PodInfo } from "../pod-info.ts";
+import {
+  type Claim,
+  canProvision,
+  claimNames,
+  claimsRefusal,
+  isReachable,
+  type PodClaims,
+  podClaims,
+  selectedNode,
+  type Volume,
+  volumeFor,
+} from "../pod-volumes.ts";
+
+interface Prepared extends PodClaims {
+  storage: StorageLookups;
+}
+
+const notReachable = unresolvable("node(s) didn't match PersistentVolume's node affinity");
+const nothingToBind = unresolvable("node(s) didn't find available persistent volumes to bind");
+
+/** Upstream's `bindTimeoutSeconds`. */
+const bindTimeoutMs = 600_000;
+const lookAgainMs = 200;
+
+/** What each waiting claim gets on the node: a volume that is there, or one to be made. */
+function planFor({ waiting, storage }: Prepared, node: NodeInfo) {
+  const taken = new Set<string>();
+  const plan: { claim: Claim; volume: Volume | undefined }[] = [];
+  for (const claim of waiting) {
+    const volume = volumeFor(claim, node, storage, taken);
+    if (volume) taken.add(volume.metadata.name);
+    else if (!canProvision(claim, node, storage)) return undefined;
+    plan.push({ claim, volume });
+  }
+  return plan;
+}
+
+async function giveVolumes(info: PodInfo, node: NodeInfo, host: BindHost): Promise<void> {
+  const { client, storage } = host;
+  const plan = planFor({ ...podClaims(info.pod, storage), storage }, node);
+  if (!plan) throw new Error("the volumes are gone");
+  for (const { claim, volume } of plan) {
+    const { namespace, name, uid, resourceVersion } = claim.metadata;
+    if (volume) {
+      const claimRef = {
+        kind: "PersistentVolumeClaim",
+        apiVersion: "v1",
+        namespace,
+        name,
+        uid,
+        resourceVersion,
+      };
+      const annotations = { "pv.kubernetes.io/bound-by-controller": "yes" };
+      const { resourceVersion: expected } = volume.metadata;
+      const patch = { metadata: { annotations, resourceVersion: expected }, spec: { claimRef } };
+      await client.patch(persistentVolumes, volume.metadata, "merge", patch);
+    } else if (claim.metadata.annotations?.[selectedNode] !== node.name) {
+      const patch = { metadata: { uid, annotations: { [selectedNode]: node.name } } };
+      await client.patch(persistentVolumeClaims, claim.metadata, "merge", patch);
+    }
+  }
+}
+
+async function untilBound(info: PodInfo, { world, storage, signal }: BindHost): Promise<void> {
+  const { clock } = world;
+  const wanted = claimNames(info.pod).length;
+  for (const endMs = clock.monotonic() + bindTimeoutMs; clock.monotonic() < endMs; ) {
+    if (podClaims(info.pod, storage).bound.length === wanted) return;
+    signal.throwIfAborted();
+    await clock.sleep(lookAgainMs, signal);
+    const claims = podClaims(info.pod, storage);
+    if (claims.bound.length + claims.waiting.length < wanted) break;
+  }
+  throw new Error("the claims have not been bound in time");
+}
+
+export const volumeBinding = defineSchedulerPlugin<Prepared>({
+  name: "VolumeBinding",
+  wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }, { on: "StorageChanged" }],
+  refuse: ({ pod }, _snapshot, { storage }) => claimsRefusal(pod, storage),
+  prepare({ pod }, _snapshot, { storage }) {
+    return claimNames(pod).length === 0 ? undefined : { ...podClaims(pod, storage), storage };
+  },
+  filter(_info, node, prepared): Rejection | undefined {
+    if (prepared.bound.some(({ volume }) => !isReachable(volume, node))) return notReachable;
+    return planFor(prepared, node) ? undefined : nothingToBind;
+  },
+  async preBind(info, node, host) {
+    if (podClaims(info.pod, host.storage).waiting.length === 0) return;
+    await giveVolumes(info, node, host);
+    await untilBound(info, host);
+  },
+});
