@@ -1,8 +1,11 @@
 /** PodDisruptionBudget as an API, and what its controller makes of it. */
 import { expect } from "vitest";
-import { podDisruptionBudgets } from "#api";
+import { type metav1, podDisruptionBudgets, pods } from "#api";
+import { eventually } from "../../eventually.ts";
 import { livesThroughEveryVerb } from "../life-cycle.ts";
-import { conformance } from "../suite.ts";
+import { podSpec } from "../objects.ts";
+import { conformance, type Given } from "../suite.ts";
+import { isReady } from "./workloads.ts";
 
 const spec = { minAvailable: 1, selector: { matchLabels: { foo: "bar" } } };
 
@@ -63,3 +66,43 @@ conformance(
     expect((await budgets.get("foo", "status")).status).toBeDefined();
   },
 );
+
+async function readyPods({ kube, namespace, image }: Given, count: number): Promise<string[]> {
+  const all = kube.resource(pods, namespace);
+  const names = Array.from({ length: count }, (_, index) => `pod-${index}`);
+  for (const name of names)
+    await all.create({ metadata: { name, labels: { foo: "bar" } }, spec: podSpec(image) });
+  for (const name of names) await all.until(name, isReady);
+  return names;
+}
+
+conformance("apps-e72aad", "A PodDisruptionBudget tells how many may go", async (given) => {
+  const budgets = given.kube.resource(podDisruptionBudgets, given.namespace);
+  await budgets.create({ metadata: { name: "foo" }, spec });
+  await readyPods(given, 3);
+  const { status } = await budgets.until("foo", (budget) => budget.status?.disruptionsAllowed === 2);
+  expect(status).toMatchObject({ currentHealthy: 3, desiredHealthy: 1, expectedPods: 3 });
+  const allowed = status?.conditions?.find(({ type }) => type === "DisruptionAllowed");
+  expect(allowed?.status).toBe("True");
+});
+
+conformance("apps-b9ecef", "An eviction is blocked until its budget allows it", async (given) => {
+  const { kube, namespace } = given;
+  const budgets = kube.resource(podDisruptionBudgets, namespace);
+  const all = kube.resource(pods, namespace);
+  const [name = ""] = await readyPods(given, 3);
+  const evict = () =>
+    kube.send<metav1.Status>("POST", all.path(name, "eviction"), {
+      body: { apiVersion: "policy/v1", kind: "Eviction", metadata: { name, namespace } },
+    });
+  await budgets.create({ metadata: { name: "foo" }, spec: { ...spec, minAvailable: 3 } });
+  await budgets.until("foo", ({ status }) => status?.currentHealthy === 3);
+  const refused = await evict();
+  expect([refused.code, refused.body.reason]).toEqual([429, "TooManyRequests"]);
+  expect(refused.body.details?.causes?.map(({ reason }) => reason)).toEqual(["DisruptionBudget"]);
+  await budgets.update("foo", (budget) => {
+    budget.spec.minAvailable = 2;
+  });
+  await eventually("the eviction", async () => ((await evict()).code === 201 ? true : undefined));
+  await all.untilGone(name);
+});
