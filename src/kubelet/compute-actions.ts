@@ -26,8 +26,9 @@ export interface PodActions {
   kill: KillAction[];
 }
 
-/** What the probes found wrong, by container id. */
-export type Unhealthy = ReadonlyMap<string, "liveness" | "startup">;
+/** What the probes found wrong, or a resize that needs a restart, by container id. */
+export type Condemned = "liveness" | "startup" | "resize";
+export type Unhealthy = ReadonlyMap<string, Condemned>;
 
 export function isRestartableInit(container: Readonly<corev1.Container>): boolean {
   return container.restartPolicy === "Always";
@@ -125,6 +126,10 @@ function killReason(
   }
   const failed = unhealthy.get(latest.id);
   if (!failed) return undefined;
+  if (failed === "resize") {
+    const message = `Container ${container.name} resize requires restart`;
+    return { container: latest, message, reason: "Changed" };
+  }
   return {
     container: latest,
     message: `Container ${container.name} failed ${failed} probe`,

@@ -14,6 +14,8 @@ export interface PodStatusInput extends StatusInput {
   nodeAddresses: readonly string[];
   /** Why the kubelet ended the pod: its phase is Failed, whatever the containers say. */
   failure?: { reason: string; message: string } | undefined;
+  /** Of a resize that is not done. */
+  resize?: readonly corev1.PodCondition[];
   /** The phase before: an ended pod stays ended. */
   old: Readonly<corev1.PodStatus>;
   /** Nothing of the pod will run again. */
@@ -190,6 +192,8 @@ export const ownConditions = [
   "Ready",
   "ContainersReady",
   "PodScheduled",
+  "PodResizePending",
+  "PodResizeInProgress",
 ];
 
 /** Keeps the time of the last transition where the status has not changed. */
@@ -231,6 +235,7 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
     readyCondition(pod, containersReady, others),
     containersReady,
     condition("PodScheduled", true),
+    ...(input.resize ?? []),
   ].map((c) => stamped(c, old.conditions ?? [], pod.metadata.generation, nowMs));
   const ips = pod.spec.hostNetwork && (hasSandbox || old.podIP) ? [...input.nodeAddresses] : podIpsOf(state);
   // The addresses of a pod stay on its record after its sandbox has gone.

@@ -3,7 +3,7 @@ import { type corev1, parseTime } from "#api";
 import { messageOf } from "#base";
 import type { PodSandboxConfig } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
-import { computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
+import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
 import { crashKey, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
@@ -16,16 +16,33 @@ import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
 import { isFinal, podStatusOf } from "./pod-status.ts";
 import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
+import {
+  allocate,
+  giveResources,
+  newResizeMemory,
+  type ResizeMemory,
+  resizeConditions,
+  restartsForResize,
+} from "./resize.ts";
 
 /** What the kubelet remembers of a pod between two steps. */
 export interface PodMemory {
   waiting: Map<string, WaitingReason>;
   terminationMessages: Map<string, string>;
   failure: { reason: string; message: string } | undefined;
+  resize: ResizeMemory;
+  /** The other pods of the node that take part of it. */
+  others(): readonly Readonly<corev1.Pod>[];
 }
 
-export function newMemory(): PodMemory {
-  return { waiting: new Map(), terminationMessages: new Map(), failure: undefined };
+export function newMemory(others: PodMemory["others"] = () => []): PodMemory {
+  return {
+    waiting: new Map(),
+    terminationMessages: new Map(),
+    failure: undefined,
+    resize: newResizeMemory(),
+    others,
+  };
 }
 
 /** At the latest after this long a pod is looked at again. */
@@ -68,6 +85,7 @@ export function report(
     nowMs: context.world.clock.now(),
     nodeAddresses: context.nodeAddresses,
     failure: memory.failure,
+    resize: resizeConditions(memory.resize),
     // Conditions of others come from the API; everything of ours from what was last reported.
     old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
     ending,
@@ -97,10 +115,11 @@ function deadlineLeftMs(pod: Readonly<corev1.Pod>, startTime: string | undefined
 /** Brings the pod one step further; answers after how many milliseconds to look again. */
 export async function syncPod(
   context: PodContext,
-  pod: Readonly<corev1.Pod>,
+  wanted: Readonly<corev1.Pod>,
   memory: PodMemory,
   signal: AbortSignal,
 ): Promise<number> {
+  const pod = allocate(wanted, memory.resize, memory.others(), context.allocatable());
   let state = await observe(context, pod.metadata.uid, memory);
   let status = report(context, pod, state, memory, false);
   const deadlineMs = deadlineLeftMs(pod, status.startTime, context.world.clock.now());
@@ -114,9 +133,9 @@ export async function syncPod(
   if (memory.failure || isFinal(status.phase)) {
     return finishPod(context, pod, state, memory, signal);
   }
-  const actions = computePodActions(pod, state, context.probes.unhealthy(pod.metadata.uid), (c) =>
-    context.probes.isStarted(c.id),
-  );
+  const condemned = new Map<string, Condemned>(context.probes.unhealthy(pod.metadata.uid));
+  for (const id of restartsForResize(context, pod, state, memory.resize)) condemned.set(id, "resize");
+  const actions = computePodActions(pod, state, condemned, (c) => context.probes.isStarted(c.id));
   let againMs = resyncMs;
   if (needsAct(actions)) {
     againMs = await act(context, pod, state, actions, memory, signal);
@@ -125,8 +144,21 @@ export async function syncPod(
   } else {
     await refreshVolumes(context, pod);
   }
+  if (await gaveResources(context, pod, state, memory)) report(context, pod, state, memory, false);
   await prune(context, state);
   return Math.min(againMs, deadlineMs, backoffLeftMs(context, pod, state, memory));
+}
+
+/** Whether anything changed that the status tells. */
+async function gaveResources(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  { resize }: PodMemory,
+): Promise<boolean> {
+  const before = resize.error;
+  await giveResources(context, pod, state, resize);
+  return resize.error !== before;
 }
 
 function needsAct(actions: PodActions): boolean {

@@ -12,7 +12,7 @@ import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
 import { isFinal, ownConditions } from "./pod-status.ts";
 import { graceSecondsOf, stopPod } from "./pod-stop.ts";
-import { newMemory, observe, report, syncPod } from "./pod-sync.ts";
+import { newMemory, observe, type PodMemory, report, syncPod } from "./pod-sync.ts";
 import { canonical } from "./status-manager.ts";
 
 const failureMinMs = 1000;
@@ -40,7 +40,7 @@ export function isNews(before: Readonly<corev1.Pod>, after: Readonly<corev1.Pod>
 export class PodWorker {
   readonly uid: string;
   readonly #context: PodContext;
-  readonly #memory = newMemory();
+  readonly #memory: PodMemory;
   readonly #ending = new AbortController();
   readonly #done: Promise<void>;
   #current: Readonly<corev1.Pod>;
@@ -56,9 +56,11 @@ export class PodWorker {
     pod: Readonly<corev1.Pod>,
     inApi: boolean,
     refusal: Refusal | undefined,
+    others: () => readonly Readonly<corev1.Pod>[],
     onDone: () => void,
   ) {
     this.#context = context;
+    this.#memory = newMemory(others);
     this.#memory.failure = refusal;
     this.#current = pod;
     this.#inApi = inApi;

@@ -77,7 +77,7 @@ export function startPodWorkers(
     const others = () =>
       informer.list().filter((other) => other.metadata.uid !== uid && isOn(other, workers));
     const refusal = inApi ? admit(context, pod, others, node()) : undefined;
-    const worker = new PodWorker(context, pod, inApi, refusal, () => workers.delete(uid));
+    const worker = new PodWorker(context, pod, inApi, refusal, others, () => workers.delete(uid));
     workers.set(uid, worker);
   }
 

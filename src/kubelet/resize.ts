@@ -1,0 +1,224 @@
+/**
+ * In-place resize: what a pod may have is decided here, given to its containers while they run, and told in its status.
+ * https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+ */
+import { type corev1, podAmounts, quantityMilliValue, quantityValue, sameJson } from "#api";
+import { messageOf } from "#base";
+import type { PodContext } from "./pod-context.ts";
+import { cgroupPathOf, containerResources, type PodCgroup, podCgroup } from "./pod-resources.ts";
+import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
+
+type Pod = Readonly<corev1.Pod>;
+type Resources = Readonly<corev1.ResourceRequirements>;
+
+/** Of one pod, between two steps. */
+export interface ResizeMemory {
+  /** What each container was promised, by its name; undefined until the pod is seen for the first time. */
+  allocated: Map<string, Resources> | undefined;
+  /** What containers had when this kubelet first saw them, by name. */
+  found: Map<string, Resources>;
+  /** What each container was last given, by its id. */
+  given: Map<string, string>;
+  /** The figures of the pod's own group. */
+  group: PodCgroup | undefined;
+  /** Why what is wanted is not given. */
+  pending: { reason: "Infeasible" | "Deferred"; message: string } | undefined;
+  /** What went wrong while it was given. */
+  error: string | undefined;
+}
+
+export function newResizeMemory(): ResizeMemory {
+  return {
+    allocated: undefined,
+    found: new Map(),
+    given: new Map(),
+    group: undefined,
+    pending: undefined,
+    error: undefined,
+  };
+}
+
+const nothing: Resources = {};
+
+function resizable(pod: Pod): readonly Readonly<corev1.Container>[] {
+  const sidecars = (pod.spec.initContainers ?? []).filter((each) => each.restartPolicy === "Always");
+  return [...pod.spec.containers, ...sidecars];
+}
+
+/** The pod as it may be now: with what it asks for where the node has that, with what it was promised before where not. */
+export function allocate(
+  pod: Pod,
+  memory: ResizeMemory,
+  others: readonly Pod[],
+  allocatable: Readonly<Record<string, string>>,
+): Pod {
+  if (!memory.allocated) {
+    memory.allocated = promisedBefore(pod);
+    memory.found = new Map(memory.allocated);
+  }
+  const { allocated } = memory;
+  const isWanted = resizable(pod).every((each) =>
+    sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing),
+  );
+  memory.pending = isWanted ? undefined : refusal(pod, others, allocatable);
+  if (!memory.pending) {
+    memory.allocated = new Map(resizable(pod).map((each) => [each.name, each.resources ?? nothing]));
+    return pod;
+  }
+  const withAllocated = (each: corev1.Container) => ({
+    ...each,
+    resources: { ...(allocated.get(each.name) ?? each.resources) },
+  });
+  const { containers, initContainers } = pod.spec;
+  const spec = {
+    ...pod.spec,
+    containers: containers.map(withAllocated),
+    ...(initContainers ? { initContainers: initContainers.map(withAllocated) } : {}),
+  } as corev1.PodSpec;
+  return { ...pod, spec };
+}
+
+/** An earlier kubelet wrote its promises into the status. */
+function promisedBefore(pod: Pod): Map<string, Resources> {
+  const known = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  return new Map(
+    resizable(pod).map((each) => {
+      const status = known.find(({ name }) => name === each.name);
+      const promised = status?.state?.running && status.resources ? status.resources : each.resources;
+      return [each.name, promised ?? nothing];
+    }),
+  );
+}
+
+function refusal(
+  pod: Pod,
+  others: readonly Pod[],
+  allocatable: Readonly<Record<string, string>>,
+): ResizeMemory["pending"] {
+  const wanted = podAmounts(pod, "requests");
+  for (const name of ["cpu", "memory"] as const) {
+    const inUnits = name === "cpu" ? quantityMilliValue : quantityValue;
+    const capacity = inUnits(allocatable[name]);
+    const requested = inUnits(wanted[name]);
+    if (allocatable[name] === undefined) continue;
+    if (requested > capacity) {
+      const message = `Node didn't have enough capacity: ${name}, requested: ${requested}, capacity: ${capacity}`;
+      return { reason: "Infeasible", message };
+    }
+    const used = others.reduce((sum, other) => sum + inUnits(podAmounts(other, "requests")[name]), 0);
+    if (requested > capacity - used) {
+      const message = `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`;
+      return { reason: "Deferred", message };
+    }
+  }
+  return undefined;
+}
+
+interface Change {
+  container: ObservedContainer;
+  name: string;
+  figures: ReturnType<typeof containerResources>;
+}
+
+/** Running containers whose change needs a restart, by their ids. */
+export function restartsForResize(
+  context: PodContext,
+  pod: Pod,
+  state: ObservedPod,
+  memory: ResizeMemory,
+): Set<string> {
+  const ids = changes(context, pod, state, memory).flatMap(({ container, name, figures }) => {
+    const spec = resizable(pod).find((each) => each.name === name);
+    const before = JSON.parse(memory.given.get(container.id) ?? "{}") as Partial<Change["figures"]>;
+    const cpu = before.cpuShares !== figures.cpuShares || before.cpuQuota !== figures.cpuQuota;
+    const bytes = before.memoryLimitInBytes !== figures.memoryLimitInBytes;
+    const restarts = (spec?.resizePolicy ?? []).some(
+      ({ resourceName, restartPolicy }) =>
+        restartPolicy === "RestartContainer" &&
+        ((resourceName === "cpu" && cpu) || (resourceName === "memory" && bytes)),
+    );
+    return restarts ? [container.id] : [];
+  });
+  return new Set(ids);
+}
+
+function changes(context: PodContext, pod: Pod, state: ObservedPod, memory: ResizeMemory): Change[] {
+  return resizable(pod).flatMap((spec) => {
+    const container = latestContainer(state, spec.name);
+    if (!container || !isRunning(container)) return [];
+    const figures = containerResources(pod, spec, context.nodeMemoryBytes);
+    const text = JSON.stringify(figures);
+    const before = memory.given.get(container.id);
+    const known = before ?? firstGiven(context, pod, spec, memory);
+    memory.given.set(container.id, known);
+    return known === text ? [] : [{ container, name: spec.name, figures }];
+  });
+}
+
+/** What a container that is seen for the first time was made with: by an earlier kubelet, or by this one just now. */
+function firstGiven(
+  context: PodContext,
+  pod: Pod,
+  spec: Readonly<corev1.Container>,
+  memory: ResizeMemory,
+): string {
+  const resources = memory.found.get(spec.name) ?? spec.resources;
+  memory.found.delete(spec.name);
+  const made = { ...spec, ...(resources ? { resources } : {}) } as corev1.Container;
+  return JSON.stringify(containerResources(pod, made, context.nodeMemoryBytes));
+}
+
+/**
+ * Gives running containers what they may have now. The group of the pod is as large as either state while its containers
+ * change, so that none of them ever has more than the pod.
+ */
+export async function giveResources(
+  context: PodContext,
+  pod: Pod,
+  state: ObservedPod,
+  memory: ResizeMemory,
+): Promise<void> {
+  const wanted = changes(context, pod, state, memory);
+  const figures = podCgroup(pod);
+  const before = memory.group ?? figures;
+  memory.group = before;
+  if (wanted.length === 0 && sameJson(before, figures)) {
+    memory.error = undefined;
+    return;
+  }
+  const path = cgroupPathOf(context.cgroupRoot, pod);
+  try {
+    await context.cgroups.ensure(path, larger(before, figures));
+    // Those that give something back come first.
+    const sorted = [...wanted].sort((a, b) => Number(a.figures.cpuQuota) - Number(b.figures.cpuQuota));
+    for (const { container, figures: given } of sorted) {
+      await context.runtime.updateContainerResources(container.id, given);
+      memory.given.set(container.id, JSON.stringify(given));
+    }
+    await context.cgroups.ensure(path, figures);
+    memory.group = figures;
+    memory.error = undefined;
+  } catch (error) {
+    memory.error = messageOf(error);
+  }
+}
+
+/** 0 is without a limit. */
+function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
+  const limit = (one: number, two: number) => (one === 0 || two === 0 ? 0 : Math.max(one, two));
+  return {
+    cpuShares: Math.max(a.cpuShares, b.cpuShares),
+    cpuQuotaUs: limit(a.cpuQuotaUs, b.cpuQuotaUs),
+    cpuPeriodUs: a.cpuPeriodUs,
+    memoryLimitBytes: limit(a.memoryLimitBytes, b.memoryLimitBytes),
+  };
+}
+
+/** What the status says of a resize that is not done. */
+export function resizeConditions({ pending, error }: ResizeMemory): corev1.PodCondition[] {
+  const conditions: corev1.PodCondition[] = [];
+  if (pending) conditions.push({ type: "PodResizePending", status: "True", ...pending });
+  if (error)
+    conditions.push({ type: "PodResizeInProgress", status: "True", reason: "Error", message: error });
+  return conditions;
+}
