@@ -17,6 +17,7 @@ import {
 } from "#api";
 import { createWorld, silentLogger, type World } from "#base";
 import type { Client, Informers } from "#client";
+import type { KubeSchedulerConfiguration } from "#scheduler";
 import { type SimulatedNode, type Stages, startSimulator } from "#simulator";
 import { openEmbeddedStore } from "#store";
 import { type Running, stopAll } from "./components.ts";
@@ -29,6 +30,8 @@ export interface ClusterOptions {
   name?: string;
   /** Simulated nodes, how many or which; default 1. */
   nodes?: number | readonly SimulatedNode[];
+  /** Profiles, plugins and their settings, as kube-scheduler takes them. */
+  scheduler?: KubeSchedulerConfiguration;
   /** How pods live on them: how long they take to start and to end, and how many fail. */
   stages?: Partial<Stages>;
   /** Without a socket the API is reached through `client` only, and `kubeconfig` is empty. Default true. */
@@ -77,6 +80,7 @@ export class Cluster implements AsyncDisposable {
         ...(options.listen === false ? {} : { listen: { host: loopback, port: 0 } }),
         serviceCidr,
         advertiseAddress: loopback,
+        ...(options.scheduler ? { scheduler: options.scheduler } : {}),
       });
       started.push(controlPlane);
       const client = controlPlane.clientOf("kubernetes-admin", ["system:masters"]);

@@ -3,7 +3,7 @@ import { type ApiServer, type Extension, type StaticToken, startApiServer } from
 import { forComponent, type World } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { controllers, startControllers } from "#controllers";
-import { startScheduler } from "#scheduler";
+import { type KubeSchedulerConfiguration, profilesOf, startScheduler } from "#scheduler";
 import type { Store } from "#store";
 import { type Running, stopAll } from "./components.ts";
 import { clusterDomain } from "./config.ts";
@@ -20,6 +20,8 @@ export interface ControlPlaneOptions {
   advertiseAddress: string;
   tokens?: readonly StaticToken[];
   extensions?: readonly Extension[];
+  /** Absent: the default profile alone. */
+  scheduler?: KubeSchedulerConfiguration;
 }
 
 export interface ControlPlane extends Running {
@@ -90,6 +92,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         client: clientOf("system:kube-scheduler"),
         world,
         informers,
+        ...(options.scheduler ? { profiles: profilesOf(options.scheduler) } : {}),
       }),
     );
   } catch (error) {

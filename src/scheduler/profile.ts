@@ -1,15 +1,15 @@
-/** The default profile: which plugins run, in which order, and what their scores weigh. */
+/** Which plugins there are, in which order they run, and what their scores weigh. */
 import type { SchedulerPlugin } from "./define-plugin.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
-import { interPodAffinity } from "./plugins/inter-pod-affinity.ts";
-import { nodeAffinity } from "./plugins/node-affinity.ts";
+import { type InterPodAffinityArgs, interPodAffinity } from "./plugins/inter-pod-affinity.ts";
+import { type NodeAffinityArgs, nodeAffinity } from "./plugins/node-affinity.ts";
 import { nodeName } from "./plugins/node-name.ts";
 import { nodePorts } from "./plugins/node-ports.ts";
 import { nodeResourcesBalancedAllocation } from "./plugins/node-resources-balanced-allocation.ts";
-import { nodeResourcesFit } from "./plugins/node-resources-fit.ts";
+import { type FitArgs, nodeResourcesFit } from "./plugins/node-resources-fit.ts";
 import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { nodeVolumeLimits } from "./plugins/node-volume-limits.ts";
-import { podTopologySpread } from "./plugins/pod-topology-spread.ts";
+import { podTopologySpread, type SpreadArgs } from "./plugins/pod-topology-spread.ts";
 import { prioritySort } from "./plugins/priority-sort.ts";
 import { schedulingGates } from "./plugins/scheduling-gates.ts";
 import { taintToleration } from "./plugins/taint-toleration.ts";
@@ -29,25 +29,37 @@ export interface SchedulerProfile {
   readonly plugins: readonly ProfileEntry[];
 }
 
+/** What `pluginConfig` says, by the name of the plugin. */
+export interface PluginArgs {
+  NodeResourcesFit?: FitArgs;
+  NodeAffinity?: NodeAffinityArgs;
+  PodTopologySpread?: SpreadArgs;
+  InterPodAffinity?: InterPodAffinityArgs;
+}
+
 /** https://kubernetes.io/docs/reference/scheduling/config/#scheduling-plugins */
-export const defaultProfile: SchedulerProfile = {
-  schedulerName: "default-scheduler",
-  plugins: [
+export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
+  return [
     { plugin: schedulingGates, weight: 0 },
     { plugin: prioritySort, weight: 0 },
     { plugin: nodeUnschedulable, weight: 0 },
     { plugin: nodeName, weight: 0 },
     { plugin: taintToleration, weight: 3 },
-    { plugin: nodeAffinity, weight: 2 },
+    { plugin: nodeAffinity(args.NodeAffinity), weight: 2 },
     { plugin: nodePorts, weight: 0 },
-    { plugin: nodeResourcesFit, weight: 1 },
+    { plugin: nodeResourcesFit(args.NodeResourcesFit), weight: 1 },
     { plugin: volumeRestrictions, weight: 0 },
     { plugin: nodeVolumeLimits, weight: 0 },
     { plugin: volumeBinding, weight: 0 },
     { plugin: volumeZone, weight: 0 },
-    { plugin: podTopologySpread, weight: 2 },
-    { plugin: interPodAffinity, weight: 2 },
+    { plugin: podTopologySpread(args.PodTopologySpread), weight: 2 },
+    { plugin: interPodAffinity(args.InterPodAffinity), weight: 2 },
     { plugin: nodeResourcesBalancedAllocation, weight: 1 },
     { plugin: imageLocality, weight: 1 },
-  ],
+  ];
+}
+
+export const defaultProfile: SchedulerProfile = {
+  schedulerName: "default-scheduler",
+  plugins: defaultPlugins(),
 };

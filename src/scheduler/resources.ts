@@ -32,6 +32,12 @@ export function resourcesOf(quantities: Quantities | undefined): Resources {
   return found;
 }
 
+export function amountOf(resources: Readonly<Resources>, name: string): number {
+  if (name === "cpu") return resources.milliCpu;
+  if (name === "memory") return resources.memory;
+  return name === "ephemeral-storage" ? resources.ephemeralStorage : (resources.others.get(name) ?? 0);
+}
+
 /** Adds in place; `sign` -1 takes away. */
 export function addResources(to: Resources, other: Readonly<Resources>, sign: 1 | -1 = 1): void {
   to.milliCpu += sign * other.milliCpu;

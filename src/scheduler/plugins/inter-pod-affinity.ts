@@ -33,8 +33,19 @@ interface Prepared {
   wishes: readonly Wish[];
 }
 
-/** What the required affinity of a pod that is there weighs for one that comes: `hardPodAffinityWeight`. */
-const signs: Record<TermKind, number> = { keepsAway: 0, draws: 1, prefers: 1, avoids: -1 };
+export interface InterPodAffinityArgs {
+  /** What the required affinity of a pod that is there weighs for one that comes. */
+  hardPodAffinityWeight?: number;
+  ignorePreferredTermsOfExistingPods?: boolean;
+}
+
+type Signs = Record<TermKind, number>;
+
+function signsOf(args: InterPodAffinityArgs): Signs {
+  const { hardPodAffinityWeight = 1, ignorePreferredTermsOfExistingPods = false } = args;
+  const preference = ignorePreferredTermsOfExistingPods ? 0 : 1;
+  return { keepsAway: 0, draws: hardPodAffinityWeight, prefers: preference, avoids: -preference };
+}
 
 function namespacesOf(term: AffinityTerm, own: string, world: SchedulingWorld): readonly string[] {
   const named = term.namespaces ?? [];
@@ -109,7 +120,12 @@ function prepareFilter(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld
   return { ...nothing, near, away, first, keepers };
 }
 
-function prepareWishes(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
+function prepareWishes(
+  info: PodInfo,
+  snapshot: Snapshot,
+  world: SchedulingWorld,
+  signs: Signs,
+): Prepared | undefined {
   const { pod } = info;
   const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
   const own = (sign: 1 | -1) => (each: { podAffinityTerm: AffinityTerm; weight: number }) => {
@@ -141,37 +157,40 @@ const notNear = unresolvable("node(s) didn't match pod affinity rules");
 const notAway = rejection("node(s) didn't match pod anti-affinity rules");
 const keptAway = rejection("node(s) didn't satisfy existing pods anti-affinity rules");
 
-export const interPodAffinity = defineSchedulerPlugin<Prepared>({
-  name: "InterPodAffinity",
-  wakes: [
-    { on: "NodeAdded" },
-    { on: "NodeChanged" },
-    { on: "PodAdded" },
-    { on: "PodChanged" },
-    { on: "PodDeleted" },
-  ],
-  prepare: prepareFilter,
-  filter(_info, node, { near, away, keepers, first }) {
-    for (const counts of near) {
-      const company = counts.at(node.slot);
-      if (company === undefined || (!first && company === 0)) return notNear;
-    }
-    for (const counts of away) if ((counts.at(node.slot) ?? 0) > 0) return notAway;
-    for (const keeper of keepers) if (isKeptOut(keeper, node)) return keptAway;
-    return undefined;
-  },
-  prepareScore: (info, _feasible, snapshot, world) => prepareWishes(info, snapshot, world),
-  score(_info, { slot }, { wishes }) {
-    let sum = 0;
-    for (const wish of wishes) sum += wish.at(slot);
-    return sum;
-  },
-  normalize(scores) {
-    const max = highest(scores);
-    let min = max;
-    for (const score of scores) if (score < min) min = score;
-    for (let i = 0; i < scores.length; i++) {
-      scores[i] = max === min ? 0 : Math.floor((scoreMax * (scores[i]! - min)) / (max - min));
-    }
-  },
-});
+export function interPodAffinity(args: InterPodAffinityArgs = {}) {
+  const signs = signsOf(args);
+  return defineSchedulerPlugin<Prepared>({
+    name: "InterPodAffinity",
+    wakes: [
+      { on: "NodeAdded" },
+      { on: "NodeChanged" },
+      { on: "PodAdded" },
+      { on: "PodChanged" },
+      { on: "PodDeleted" },
+    ],
+    prepare: prepareFilter,
+    filter(_info, node, { near, away, keepers, first }) {
+      for (const counts of near) {
+        const company = counts.at(node.slot);
+        if (company === undefined || (!first && company === 0)) return notNear;
+      }
+      for (const counts of away) if ((counts.at(node.slot) ?? 0) > 0) return notAway;
+      for (const keeper of keepers) if (isKeptOut(keeper, node)) return keptAway;
+      return undefined;
+    },
+    prepareScore: (info, _feasible, snapshot, world) => prepareWishes(info, snapshot, world, signs),
+    score(_info, { slot }, { wishes }) {
+      let sum = 0;
+      for (const wish of wishes) sum += wish.at(slot);
+      return sum;
+    },
+    normalize(scores) {
+      const max = highest(scores);
+      let min = max;
+      for (const score of scores) if (score < min) min = score;
+      for (let i = 0; i < scores.length; i++) {
+        scores[i] = max === min ? 0 : Math.floor((scoreMax * (scores[i]! - min)) / (max - min));
+      }
+    },
+  });
+}

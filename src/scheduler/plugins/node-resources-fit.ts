@@ -13,7 +13,7 @@ import {
 } from "../define-plugin.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { Pod, PodInfo } from "../pod-info.ts";
-import { podRequest } from "../resources.ts";
+import { amountOf, podRequest } from "../resources.ts";
 
 /** A node that is too small for the pod even when empty does not help it. */
 function couldHold(pod: Pod, event: ClusterEvent): boolean {
@@ -68,25 +68,82 @@ function shortageOf(reasons: readonly string[], never: boolean): Rejection {
   return shortage;
 }
 
-function freeShare(all: number, used: number): number {
-  return all === 0 || used > all ? 0 : Math.floor(((all - used) * scoreMax) / all);
+/** Asked of a plugin by `pluginConfig`. */
+export interface FitArgs {
+  scoringStrategy?: {
+    type?: "LeastAllocated" | "MostAllocated" | "RequestedToCapacityRatio";
+    resources?: readonly { name: string; weight?: number }[];
+    requestedToCapacityRatio?: { shape?: readonly { utilization: number; score: number }[] };
+  };
 }
 
-export const nodeResourcesFit = defineSchedulerPlugin<true>({
-  name: "NodeResourcesFit",
-  local: true,
-  wakes: [
-    { on: "NodeAdded", helps: couldHold },
-    { on: "NodeChanged", helps: couldHold },
-    { on: "PodDeleted" },
-    { on: "PodChanged" },
-  ],
-  prepare: () => true,
-  filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node)),
-  prepareScore: () => true,
-  score({ assumed }, node) {
-    const cpu = freeShare(node.allocatable.milliCpu, node.assumed.milliCpu + assumed.milliCpu);
-    const memory = freeShare(node.allocatable.memory, node.assumed.memory + assumed.memory);
-    return Math.floor((cpu + memory) / 2);
-  },
-});
+interface Weighed {
+  name: string;
+  weight: number;
+}
+
+/** How good it is to use so much of so much, from 0 to 100. */
+type Liking = (used: number, all: number) => number;
+
+const leastAllocated: Liking = (used, all) => (used > all ? 0 : Math.floor(((all - used) * scoreMax) / all));
+const mostAllocated: Liking = (used, all) => Math.floor((Math.min(used, all) * scoreMax) / all);
+
+/** Straight lines between the points; utilization from 0 to 100, scores from 0 to 10. */
+function alongShape(shape: readonly { utilization: number; score: number }[]): Liking {
+  const points = shape.map(({ utilization, score }) => ({ at: utilization, score: score * 10 }));
+  return (used, all) => {
+    const share = used > all ? scoreMax : Math.floor((used * scoreMax) / all);
+    const next = points.findIndex(({ at }) => share <= at);
+    if (next < 0) return points.at(-1)?.score ?? 0;
+    const [to, from] = [points[next]!, points[next - 1]];
+    if (!from) return to.score;
+    return Math.trunc(from.score + ((to.score - from.score) * (share - from.at)) / (to.at - from.at));
+  };
+}
+
+const likingOf = ({ scoringStrategy = {} }: FitArgs): Liking => {
+  if (scoringStrategy.type === "MostAllocated") return mostAllocated;
+  if (scoringStrategy.type !== "RequestedToCapacityRatio") return leastAllocated;
+  return alongShape(scoringStrategy.requestedToCapacityRatio?.shape ?? []);
+};
+
+function scoreOf(liking: Liking, resources: readonly Weighed[], isRatio: boolean) {
+  return ({ request, assumed }: PodInfo, node: NodeInfo): number => {
+    let [sum, weights] = [0, 0];
+    for (const { name, weight } of resources) {
+      const all = amountOf(node.allocatable, name);
+      if (all === 0) continue;
+      const isNative = name === "cpu" || name === "memory";
+      const used = isNative
+        ? amountOf(node.assumed, name) + amountOf(assumed, name)
+        : amountOf(node.requested, name) + amountOf(request, name);
+      // Extended resources that the pod does not ask for say nothing.
+      if (!isNative && amountOf(request, name) === 0) continue;
+      const score = liking(used, all);
+      if (isRatio && score <= 0) continue;
+      sum += score * weight;
+      weights += weight;
+    }
+    if (weights === 0) return 0;
+    return isRatio ? Math.round(sum / weights) : Math.floor(sum / weights);
+  };
+}
+
+export function nodeResourcesFit(args: FitArgs = {}) {
+  const { type, resources = [{ name: "cpu" }, { name: "memory" }] } = args.scoringStrategy ?? {};
+  const weighed = resources.map(({ name, weight = 1 }) => ({ name, weight }));
+  return defineSchedulerPlugin<true>({
+    name: "NodeResourcesFit",
+    local: true,
+    wakes: [
+      { on: "NodeAdded", helps: couldHold },
+      { on: "NodeChanged", helps: couldHold },
+      { on: "PodDeleted" },
+      { on: "PodChanged" },
+    ],
+    prepare: () => true,
+    filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node)),
+    prepareScore: () => true,
+    score: scoreOf(likingOf(args), weighed, type === "RequestedToCapacityRatio"),
+  });
+}

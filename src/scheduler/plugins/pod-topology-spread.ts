@@ -30,11 +30,26 @@ interface Constraint {
 
 const hostnameKey = "kubernetes.io/hostname";
 
+type DefaultConstraint = Pick<
+  corev1.TopologySpreadConstraint,
+  "topologyKey" | "maxSkew" | "whenUnsatisfiable"
+>;
+
 /** What pods of a Service or a ReplicaSet get that ask for nothing. */
-const defaults = [
-  { topologyKey: hostnameKey, maxSkew: 3 },
-  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5 },
+const systemDefaults: readonly DefaultConstraint[] = [
+  { topologyKey: hostnameKey, maxSkew: 3, whenUnsatisfiable: "ScheduleAnyway" },
+  { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, whenUnsatisfiable: "ScheduleAnyway" },
 ];
+
+export interface SpreadArgs {
+  defaultingType?: "System" | "List";
+  defaultConstraints?: readonly DefaultConstraint[];
+}
+
+interface Defaults {
+  constraints: readonly DefaultConstraint[];
+  isSystem: boolean;
+}
 
 interface Spread {
   maxSkew: number;
@@ -85,11 +100,19 @@ function withMatchLabelKeys(
   return { ...constraint.labelSelector, matchExpressions: [...matchExpressions, ...own] };
 }
 
-function defaultConstraints(info: PodInfo, world: SchedulingWorld): Constraint[] {
-  const selector = world.kinSelector(info);
+function constraintsFor(
+  info: PodInfo,
+  world: SchedulingWorld,
+  defaults: Defaults,
+  when: When,
+): readonly Constraint[] {
+  if (info.pod.spec.topologySpreadConstraints?.length) return constraintsOf(info.pod, when);
+  const wanted = defaults.constraints.filter(({ whenUnsatisfiable }) => whenUnsatisfiable === when);
+  const selector = wanted.length > 0 ? world.kinSelector(info) : undefined;
   if (!selector) return [];
-  return defaults.map((each) => ({
-    ...each,
+  return wanted.map(({ topologyKey, maxSkew }) => ({
+    topologyKey,
+    maxSkew,
     minDomains: 1,
     selector,
     honorAffinity: true,
@@ -129,8 +152,14 @@ function countsOf(
   return snapshot.counts({ topologyKey, matchers, terminating: false, ...(eligible && { eligible }) });
 }
 
-function prepareHard({ pod, shape }: PodInfo, snapshot: Snapshot): Prepared | undefined {
-  const constraints = constraintsOf(pod, "DoNotSchedule");
+function prepareHard(
+  info: PodInfo,
+  snapshot: Snapshot,
+  world: SchedulingWorld,
+  defaults: Defaults,
+): Prepared | undefined {
+  const { pod, shape } = info;
+  const constraints = constraintsFor(info, world, defaults, "DoNotSchedule");
   if (constraints.length === 0) return undefined;
   const keys = constraints.map((each) => each.topologyKey);
   const hard = constraints.map((constraint) => {
@@ -148,13 +177,12 @@ function prepareSoft(
   feasible: Feasible,
   snapshot: Snapshot,
   world: SchedulingWorld,
+  defaults: Defaults,
 ): Prepared | undefined {
   const { pod } = info;
-  const own = constraintsOf(pod, "ScheduleAnyway");
-  const asked = pod.spec.topologySpreadConstraints?.length ?? 0;
-  const constraints = asked > 0 ? own : defaultConstraints(info, world);
+  const constraints = constraintsFor(info, world, defaults, "ScheduleAnyway");
   if (constraints.length === 0) return undefined;
-  const strict = asked > 0;
+  const strict = !defaults.isSystem || Boolean(pod.spec.topologySpreadConstraints?.length);
   const keys = strict ? constraints.map((each) => each.topologyKey) : [];
   const soft = constraints.map((constraint) => {
     const { topologyKey, maxSkew } = constraint;
@@ -189,43 +217,47 @@ const unlabelled = unresolvable(
 /** Above every real score: made into 0 by `normalize`. */
 const ignored = Number.MAX_SAFE_INTEGER;
 
-export const podTopologySpread = defineSchedulerPlugin<Prepared>({
-  name: "PodTopologySpread",
-  wakes: [
-    { on: "NodeAdded" },
-    { on: "NodeChanged" },
-    { on: "PodAdded" },
-    { on: "PodChanged" },
-    { on: "PodDeleted" },
-  ],
-  prepare: (info, snapshot) => prepareHard(info, snapshot),
-  filter(_info, node, { hard }) {
-    for (const { maxSkew, counts, least, self } of hard) {
-      const there = counts.at(node.slot);
-      if (there === undefined) return unlabelled;
-      if (there + self - least > maxSkew) return skewed;
-    }
-    return undefined;
-  },
-  prepareScore: prepareSoft,
-  score(_info, node, { soft, strict }) {
-    let score = 0;
-    for (const { maxSkew, counts, weight } of soft) {
-      const there = counts.at(node.slot);
-      if (there === undefined && strict) return ignored;
-      if (there !== undefined) score += there * weight + (maxSkew - 1);
-    }
-    return Math.round(score);
-  },
-  normalize(scores) {
-    const real = scores.filter((score) => score !== ignored);
-    const max = highest(real);
-    let min = max;
-    for (const score of real) if (score < min) min = score;
-    for (let i = 0; i < scores.length; i++) {
-      const score = scores[i]!;
-      if (score === ignored) scores[i] = 0;
-      else scores[i] = max === 0 ? scoreMax : Math.floor((scoreMax * (max + min - score)) / max);
-    }
-  },
-});
+export function podTopologySpread({ defaultingType, defaultConstraints = [] }: SpreadArgs = {}) {
+  const isSystem = defaultingType !== "List";
+  const defaults: Defaults = { constraints: isSystem ? systemDefaults : defaultConstraints, isSystem };
+  return defineSchedulerPlugin<Prepared>({
+    name: "PodTopologySpread",
+    wakes: [
+      { on: "NodeAdded" },
+      { on: "NodeChanged" },
+      { on: "PodAdded" },
+      { on: "PodChanged" },
+      { on: "PodDeleted" },
+    ],
+    prepare: (info, snapshot, world) => prepareHard(info, snapshot, world, defaults),
+    filter(_info, node, { hard }) {
+      for (const { maxSkew, counts, least, self } of hard) {
+        const there = counts.at(node.slot);
+        if (there === undefined) return unlabelled;
+        if (there + self - least > maxSkew) return skewed;
+      }
+      return undefined;
+    },
+    prepareScore: (info, feasible, snapshot, world) => prepareSoft(info, feasible, snapshot, world, defaults),
+    score(_info, node, { soft, strict }) {
+      let score = 0;
+      for (const { maxSkew, counts, weight } of soft) {
+        const there = counts.at(node.slot);
+        if (there === undefined && strict) return ignored;
+        if (there !== undefined) score += there * weight + (maxSkew - 1);
+      }
+      return Math.round(score);
+    },
+    normalize(scores) {
+      const real = scores.filter((score) => score !== ignored);
+      const max = highest(real);
+      let min = max;
+      for (const score of real) if (score < min) min = score;
+      for (let i = 0; i < scores.length; i++) {
+        const score = scores[i]!;
+        if (score === ignored) scores[i] = 0;
+        else scores[i] = max === 0 ? scoreMax : Math.floor((scoreMax * (max + min - score)) / max);
+      }
+    },
+  });
+}
