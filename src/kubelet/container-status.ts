@@ -26,6 +26,8 @@ export interface StatusInput {
   waiting: ReadonlyMap<string, WaitingReason>;
   probes: ProbeResults;
   runtimeName: string;
+  /** What running containers have, by container id; what the specification says without. */
+  resources?: ReadonlyMap<string, Readonly<corev1.ResourceRequirements>>;
   /** What containers left at their termination message path, by container id. */
   terminationMessages: ReadonlyMap<string, string>;
 }
@@ -68,11 +70,16 @@ function volumeMountsOf(container: Readonly<corev1.Container>): corev1.VolumeMou
   return mounts.length > 0 ? mounts : undefined;
 }
 
-function resourcesOf(container: Readonly<corev1.Container>): Partial<corev1.ContainerStatus> {
-  const { requests, limits } = container.resources ?? {};
+/** What it is promised, and what it has at this moment. */
+function resourcesOf(
+  container: Readonly<corev1.Container>,
+  has: Readonly<corev1.ResourceRequirements> | undefined,
+): Partial<corev1.ContainerStatus> {
+  const { requests, limits } = has ?? container.resources ?? {};
+  const allocated = container.resources?.requests;
   if (!requests && !limits) return {};
   return {
-    ...(requests ? { allocatedResources: requests } : {}),
+    ...(allocated ? { allocatedResources: allocated } : {}),
     resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },
   };
 }
@@ -140,7 +147,7 @@ function presentStatus(
   const lastState = previous ? stateOf(input, previous) : {};
   const started = latest.state === "CONTAINER_RUNNING" && input.probes.isStarted(latest.id);
   const status: corev1.ContainerStatus = {
-    ...resourcesOf(spec),
+    ...resourcesOf(spec, input.resources?.get(latest.id)),
     containerID: `${input.runtimeName}://${latest.id}`,
     image: latest.image.image || spec.image || "",
     imageID: latest.imageRef,

@@ -1,5 +1,5 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
-import { type corev1, parseTime } from "#api";
+import { type corev1, parseTime, sameJson } from "#api";
 import { messageOf } from "#base";
 import type { PodSandboxConfig } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
@@ -86,6 +86,7 @@ export function report(
     nodeAddresses: context.nodeAddresses,
     failure: memory.failure,
     resize: resizeConditions(memory.resize),
+    resources: memory.resize.actual,
     // Conditions of others come from the API; everything of ours from what was last reported.
     old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
     ending,
@@ -149,16 +150,16 @@ export async function syncPod(
   return Math.min(againMs, deadlineMs, backoffLeftMs(context, pod, state, memory));
 }
 
-/** Whether anything changed that the status tells. */
+/** Whether anything may have changed that the status tells. */
 async function gaveResources(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
   state: ObservedPod,
   { resize }: PodMemory,
 ): Promise<boolean> {
-  const before = resize.error;
+  const before = [resize.error, ...resize.given.values()];
   await giveResources(context, pod, state, resize);
-  return resize.error !== before;
+  return !sameJson(before, [resize.error, ...resize.given.values()]);
 }
 
 function needsAct(actions: PodActions): boolean {

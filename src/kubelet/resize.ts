@@ -19,6 +19,8 @@ export interface ResizeMemory {
   found: Map<string, Resources>;
   /** What each container was last given, by its id. */
   given: Map<string, string>;
+  /** The same as the specification writes it. */
+  actual: Map<string, Resources>;
   /** The figures of the pod's own group. */
   group: PodCgroup | undefined;
   /** Why what is wanted is not given. */
@@ -32,6 +34,7 @@ export function newResizeMemory(): ResizeMemory {
     allocated: undefined,
     found: new Map(),
     given: new Map(),
+    actual: new Map(),
     group: undefined,
     pending: undefined,
     error: undefined,
@@ -149,7 +152,7 @@ function changes(context: PodContext, pod: Pod, state: ObservedPod, memory: Resi
     const figures = containerResources(pod, spec, context.nodeMemoryBytes);
     const text = JSON.stringify(figures);
     const before = memory.given.get(container.id);
-    const known = before ?? firstGiven(context, pod, spec, memory);
+    const known = before ?? firstGiven(context, pod, spec, memory, container.id);
     memory.given.set(container.id, known);
     return known === text ? [] : [{ container, name: spec.name, figures }];
   });
@@ -161,9 +164,11 @@ function firstGiven(
   pod: Pod,
   spec: Readonly<corev1.Container>,
   memory: ResizeMemory,
+  id: string,
 ): string {
   const resources = memory.found.get(spec.name) ?? spec.resources;
   memory.found.delete(spec.name);
+  memory.actual.set(id, resources ?? nothing);
   const made = { ...spec, ...(resources ? { resources } : {}) } as corev1.Container;
   return JSON.stringify(containerResources(pod, made, context.nodeMemoryBytes));
 }
@@ -182,6 +187,7 @@ export async function giveResources(
   const figures = podCgroup(pod);
   const before = memory.group ?? figures;
   memory.group = before;
+  forget(state, memory);
   if (wanted.length === 0 && sameJson(before, figures)) {
     memory.error = undefined;
     return;
@@ -191,9 +197,13 @@ export async function giveResources(
     await context.cgroups.ensure(path, larger(before, figures));
     // Those that give something back come first.
     const sorted = [...wanted].sort((a, b) => Number(a.figures.cpuQuota) - Number(b.figures.cpuQuota));
-    for (const { container, figures: given } of sorted) {
+    for (const { container, name, figures: given } of sorted) {
       await context.runtime.updateContainerResources(container.id, given);
       memory.given.set(container.id, JSON.stringify(given));
+      memory.actual.set(
+        container.id,
+        resizable(pod).find((each) => each.name === name)?.resources ?? nothing,
+      );
     }
     await context.cgroups.ensure(path, figures);
     memory.group = figures;
@@ -201,6 +211,13 @@ export async function giveResources(
   } catch (error) {
     memory.error = messageOf(error);
   }
+}
+
+/** Containers that are gone. */
+function forget(state: ObservedPod, { given, actual }: ResizeMemory): void {
+  const present = new Set(state.containers.map(({ id }) => id));
+  for (const id of given.keys()) if (!present.has(id)) given.delete(id);
+  for (const id of actual.keys()) if (!present.has(id)) actual.delete(id);
 }
 
 /** 0 is without a limit. */
