@@ -157,9 +157,9 @@ async function gaveResources(
   state: ObservedPod,
   { resize }: PodMemory,
 ): Promise<boolean> {
-  const before = [resize.error, ...resize.given.values()];
+  const before = [resize.error, ...resize.actual.values()];
   await giveResources(context, pod, state, resize);
-  return !sameJson(before, [resize.error, ...resize.given.values()]);
+  return !sameJson(before, [resize.error, ...resize.actual.values()]);
 }
 
 function needsAct(actions: PodActions): boolean {

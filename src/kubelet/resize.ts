@@ -154,6 +154,8 @@ function changes(context: PodContext, pod: Pod, state: ObservedPod, memory: Resi
     const before = memory.given.get(container.id);
     const known = before ?? firstGiven(context, pod, spec, memory, container.id);
     memory.given.set(container.id, known);
+    // To the kernel it may be the same, however it is written.
+    if (known === text) memory.actual.set(container.id, spec.resources ?? nothing);
     return known === text ? [] : [{ container, name: spec.name, figures }];
   });
 }
