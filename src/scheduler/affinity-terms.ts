@@ -29,7 +29,29 @@ export interface PlacedTerm extends OwnTerm {
 }
 
 export function requiredAntiAffinity(pod: Pod): readonly AffinityTerm[] {
-  return pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  return terms.map((term) => narrowed(term, pod));
+}
+
+export function requiredAffinity(pod: Pod): readonly AffinityTerm[] {
+  const terms = pod.spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  return terms.map((term) => narrowed(term, pod));
+}
+
+/**
+ * `matchLabelKeys` and `mismatchLabelKeys` narrow the selector by the pod's own values.
+ * https://github.com/kubernetes/enhancements/tree/master/keps/sig-scheduling/3633-matchlabelkeys-to-podaffinity
+ */
+export function narrowed(term: AffinityTerm, { metadata }: Pod): AffinityTerm {
+  const { matchLabelKeys = [], mismatchLabelKeys = [], labelSelector } = term;
+  if (!labelSelector || matchLabelKeys.length + mismatchLabelKeys.length === 0) return term;
+  const own = (operator: "In" | "NotIn") => (key: string) => {
+    const value = metadata.labels?.[key];
+    return value === undefined ? [] : [{ key, operator, values: [value] }];
+  };
+  const added = [...matchLabelKeys.flatMap(own("In")), ...mismatchLabelKeys.flatMap(own("NotIn"))];
+  const { matchExpressions = [] } = labelSelector;
+  return { ...term, labelSelector: { ...labelSelector, matchExpressions: [...matchExpressions, ...added] } };
 }
 
 const termsByShape = new WeakMap<PodShape, readonly OwnTerm[]>();
@@ -44,10 +66,10 @@ function termsOf({ pod, shape }: PodInfo): readonly OwnTerm[] {
   };
   const hard = (kind: TermKind) => (term: AffinityTerm) => own(kind, term, 1);
   const soft = (kind: TermKind) => (each: Readonly<corev1.WeightedPodAffinityTerm>) =>
-    own(kind, each.podAffinityTerm, each.weight);
+    own(kind, narrowed(each.podAffinityTerm, pod), each.weight);
   const terms = [
     ...requiredAntiAffinity(pod).map(hard("keepsAway")),
-    ...(podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map(hard("draws")),
+    ...requiredAffinity(pod).map(hard("draws")),
     ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(soft("prefers")),
     ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(soft("avoids")),
   ];

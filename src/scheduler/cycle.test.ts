@@ -115,6 +115,36 @@ test("affinity between pods: near, away, and kept away by those that are there",
   );
 });
 
+test("what pods that are there prefer counts for one that comes", () => {
+  const term = { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { app: "x" } } };
+  const rule = { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm: term }] };
+  const nodes = [nodeOf("a"), nodeOf("b")];
+  const newcomer = podOf("p", { labels: { app: "x" } });
+  const fond = podOf("fond", { nodeName: "a", affinity: { podAffinity: rule } });
+  expect(place(newcomer, nodes, [fond])).toBe("a");
+  const averse = podOf("averse", { nodeName: "a", affinity: { podAntiAffinity: rule } });
+  expect(place(newcomer, nodes, [averse])).toBe("b");
+});
+
+test("matchLabelKeys and mismatchLabelKeys compare with the pod's own labels", () => {
+  const term = { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { app: "x" } } };
+  const nodes = [nodeOf("a"), nodeOf("b")];
+  const there = [
+    podOf("old", { nodeName: "a", labels: { app: "x", revision: "1" } }),
+    podOf("new", { nodeName: "b", labels: { app: "x", revision: "2" } }),
+  ];
+  const labels = { app: "x", revision: "2" };
+  const wish = (keys: object) => ({
+    podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ ...term, ...keys }] },
+  });
+  expect(place(podOf("p", { labels, affinity: wish({ matchLabelKeys: ["revision"] }) }), nodes, there)).toBe(
+    "b",
+  );
+  expect(
+    place(podOf("p", { labels, affinity: wish({ mismatchLabelKeys: ["revision"] }) }), nodes, there),
+  ).toBe("a");
+});
+
 test("in a large cluster a sample is enough", () => {
   expect(feasibleWanted(50)).toBe(50);
   expect(feasibleWanted(1000)).toBe(420);

@@ -105,6 +105,15 @@ export function defineSchedulerPlugin<Prepared>(plugin: SchedulerPlugin<Prepared
   return plugin as unknown as SchedulerPlugin;
 }
 
+/** A node that comes or changes helps where the pod may go there as far as this plugin knows. */
+export function onNodes(helps: (asked: { pod: Pod; node: NodeInfo }) => boolean): readonly Wake[] {
+  const looksCloser = (pod: Pod, event: ClusterEvent) => "node" in event && helps({ pod, node: event.node });
+  return [
+    { on: "NodeAdded", helps: looksCloser },
+    { on: "NodeChanged", helps: looksCloser },
+  ];
+}
+
 export const scoreMax = 100;
 
 export function highest(scores: readonly number[]): number {

@@ -3,7 +3,13 @@
  * https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity
  */
 import { selectorMatches } from "#api";
-import { type PlacedTerm, requiredAntiAffinity, type TermKind } from "../affinity-terms.ts";
+import {
+  narrowed,
+  type PlacedTerm,
+  requiredAffinity,
+  requiredAntiAffinity,
+  type TermKind,
+} from "../affinity-terms.ts";
 import type { Snapshot } from "../cache.ts";
 import {
   defineSchedulerPlugin,
@@ -98,7 +104,7 @@ const nothing: Prepared = { near: [], away: [], keepers: [], first: false, wishe
 
 function prepareFilter(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): Prepared | undefined {
   const { pod } = info;
-  const nearTerms = pod.spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  const nearTerms = requiredAffinity(pod);
   const awayTerms = requiredAntiAffinity(pod);
   const keepers = aboutPod(info, snapshot, world, ({ kind }) => kind === "keepsAway");
   if (nearTerms.length + awayTerms.length + keepers.length === 0) return undefined;
@@ -130,7 +136,7 @@ function prepareWishes(
   const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
   const own = (sign: 1 | -1) => (each: { podAffinityTerm: AffinityTerm; weight: number }) => {
     const { topologyKey } = each.podAffinityTerm;
-    const matchers = [matcherOf(each.podAffinityTerm, pod, world)];
+    const matchers = [matcherOf(narrowed(each.podAffinityTerm, pod), pod, world)];
     const counts = snapshot.counts({ topologyKey, matchers, terminating: true });
     const at = (slot: number) => sign * each.weight * (counts.at(slot) ?? 0);
     return { topology: counts.topology, at };

@@ -1,6 +1,6 @@
 /** NodeAffinity: pods choose their nodes by labels. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/ */
 import { type corev1, type NodePredicate, requiredNodes, termMatches } from "#api";
-import { defineSchedulerPlugin, toMaximum, unresolvable } from "../define-plugin.ts";
+import { defineSchedulerPlugin, onNodes, toMaximum, unresolvable } from "../define-plugin.ts";
 
 interface NodeWishes {
   required?: NodePredicate;
@@ -23,7 +23,7 @@ export function nodeAffinity({ addedAffinity }: NodeAffinityArgs = {}) {
   return defineSchedulerPlugin<NodeWishes>({
     name: "NodeAffinity",
     local: true,
-    wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }],
+    wakes: onNodes(({ pod, node }) => requiredNodes(pod)?.(node) ?? true),
     prepare({ pod }) {
       const required = requiredNodes(pod);
       return required || added ? { ...(required && { required }) } : undefined;
