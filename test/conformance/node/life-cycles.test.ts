@@ -229,15 +229,6 @@ conformance(
   },
 );
 
-conformance("node-b62fc6", "A ConfigMap is updated", async ({ kube, namespace }) => {
-  const all = kube.resource(configMaps, namespace);
-  await all.create({ metadata: { name: "updated" } });
-  await all.update("updated", (map) => {
-    map.data = { data: "value" };
-  });
-  expect((await all.get("updated")).data).toEqual({ data: "value" });
-});
-
 async function refusesEmptyKey<T extends KubernetesObject>(
   { kube, namespace }: Given,
   type: ResourceType<T>,
