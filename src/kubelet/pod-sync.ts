@@ -1,5 +1,5 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
-import { type corev1, parseTime, sameJson } from "#api";
+import { type corev1, parseTime } from "#api";
 import { messageOf } from "#base";
 import type { PodSandboxConfig } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
@@ -23,6 +23,7 @@ import {
   type ResizeMemory,
   resizeConditions,
   restartsForResize,
+  tellingOf,
 } from "./resize.ts";
 
 /** What the kubelet remembers of a pod between two steps. */
@@ -92,6 +93,7 @@ export function report(
     ending,
   });
   context.statuses.set(pod, status);
+  memory.resize.told = tellingOf(memory.resize);
   return status;
 }
 
@@ -157,9 +159,8 @@ async function gaveResources(
   state: ObservedPod,
   { resize }: PodMemory,
 ): Promise<boolean> {
-  const before = [resize.error, ...resize.actual.values()];
   await giveResources(context, pod, state, resize);
-  return !sameJson(before, [resize.error, ...resize.actual.values()]);
+  return resize.told !== tellingOf(resize);
 }
 
 function needsAct(actions: PodActions): boolean {

@@ -25,6 +25,8 @@ export interface ResizeMemory {
   group: PodCgroup | undefined;
   /** Why what is wanted is not given. */
   pending: { reason: "Infeasible" | "Deferred"; message: string } | undefined;
+  /** What the status last told of it. */
+  told: string;
   /** What went wrong while it was given. */
   error: string | undefined;
 }
@@ -37,6 +39,7 @@ export function newResizeMemory(): ResizeMemory {
     actual: new Map(),
     group: undefined,
     pending: undefined,
+    told: "",
     error: undefined,
   };
 }
@@ -231,6 +234,11 @@ function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
     cpuPeriodUs: a.cpuPeriodUs,
     memoryLimitBytes: limit(a.memoryLimitBytes, b.memoryLimitBytes),
   };
+}
+
+/** Changes with everything that the status tells of it. */
+export function tellingOf({ actual, error, pending }: ResizeMemory): string {
+  return JSON.stringify([[...actual], error, pending]);
 }
 
 /** What the status says of a resize that is not done. */
