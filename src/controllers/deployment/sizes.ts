@@ -12,7 +12,6 @@ import {
   maxAnnotation,
   type ReplicaSet,
   replicasOf,
-  totalAvailable,
   totalReplicas,
 } from "./replica-sets.ts";
 
@@ -48,13 +47,24 @@ export function shrinkOldSets(deployment: Deployment, newSet: ReplicaSet, old: r
   const sizes: Sizes = new Map();
   const all = [...old, newSet];
   const minAvailable = replicasOf(deployment) - boundsOf(deployment).maxUnavailable;
-  const newUnavailable = replicasOf(newSet) - (newSet.status?.availableReplicas ?? 0);
+  const newUnavailable = replicasOf(newSet) - servingOf(newSet);
   const mayGo = totalReplicas(all) - minAvailable - newUnavailable;
   if (mayGo <= 0) return sizes;
   const ordered = old.filter((set) => replicasOf(set) > 0).sort(byCreation);
   takeUnhealthy(ordered, mayGo, sizes);
-  takeServing(ordered, totalAvailable(all) - minAvailable, sizes);
+  const serving = all.reduce((sum, set) => sum + servingOf(set), 0);
+  takeServing(ordered, serving - minAvailable, sizes);
   return sizes;
+}
+
+/**
+ * Pods that serve and stay. While a set's controller has not seen its newest size, its status may count pods that are
+ * about to go.
+ */
+function servingOf(set: ReplicaSet): number {
+  const { status, metadata } = set;
+  if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return 0;
+  return Math.min(replicasOf(set), status?.availableReplicas ?? 0);
 }
 
 function takeUnhealthy(ordered: readonly ReplicaSet[], most: number, sizes: Sizes): void {

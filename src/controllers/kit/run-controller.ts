@@ -58,9 +58,10 @@ export function runController(controller: Controller, run: RunOptions): RunningC
   for (const key of controller.startKeys) queue.add(key);
 
   const round = async (key: string): Promise<Outcome> => {
-    if (!expectations.satisfied(key)) return { kind: "after", ms: staleRecheckMs };
     const startedMs = clock.monotonic();
     try {
+      await expectations.inquire(key, run.client);
+      if (!expectations.satisfied(key)) return { kind: "after", ms: staleRecheckMs };
       return await controller.reconcile({ ...context, client: expectations.tracking(run.client, key) }, key);
     } catch (error) {
       return outcomeOf(error, world, key);
