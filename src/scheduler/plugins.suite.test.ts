@@ -46,6 +46,26 @@ test("names are unique", () => {
   expect(new Set(names).size).toBe(names.length);
 });
 
+for (const { plugin } of defaultProfile.plugins.filter((entry) => entry.plugin.local)) {
+  test(`${plugin.name}: is local: other nodes and the pods on them change nothing`, () => {
+    const crowded = cacheOf(nodes, [podOf("w", { nodeName: "b", hostPort: 80, labels: { app: "w" } })]);
+    for (const node of nodes) {
+      if (node.metadata.name === "b") continue;
+      const alone = cacheOf([node]);
+      for (const pod of pods) {
+        const info = podInfoOf(pod);
+        const verdicts = [crowded, alone].map((cache) => {
+          const prepared = plugin.prepare?.(info, cache, noKin);
+          return prepared === undefined
+            ? undefined
+            : plugin.filter?.(info, cache.node(node.metadata.name)!, prepared);
+        });
+        expect(verdicts[0]).toEqual(verdicts[1]);
+      }
+    }
+  });
+}
+
 for (const { plugin, weight } of defaultProfile.plugins) {
   test(`${plugin.name}: has what its weight and its kind promise`, () => {
     expect(weight > 0).toBe(plugin.score !== undefined);

@@ -40,7 +40,12 @@ function welcome(pod: corev1.Pod, node: corev1.Node): boolean {
 
 function nearEnough(pod: corev1.Pod, node: corev1.Node, placed: readonly Placed[]): boolean {
   const terms = pod.spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
-  const company = placed.filter((each) => terms.every((term) => matches(term.labelSelector, each.pod)));
+  // Pods on nodes that are in no domain are nobody's company, as upstream has it.
+  const company = placed.filter(
+    (each) =>
+      terms.every((term) => matches(term.labelSelector, each.pod)) &&
+      terms.some(({ topologyKey }) => labelOf(each.node, topologyKey) !== undefined),
+  );
   const first = company.length === 0 && terms.every((term) => matches(term.labelSelector, pod));
   return terms.every(({ topologyKey }) => {
     const here = labelOf(node, topologyKey);

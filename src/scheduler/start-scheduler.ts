@@ -1,6 +1,6 @@
 /** kube-scheduler's role: finds a node for every pod that has none. */
 import { type corev1, nodes, podDisruptionBudgets, pods, type policyv1, sameJson } from "#api";
-import { forComponent, type Histogram, messageOf, type World } from "#base";
+import { forComponent, messageOf, type World } from "#base";
 import {
   type Client,
   createEventRecorder,
@@ -19,6 +19,7 @@ import { PodStatusWriter } from "./pod-status.ts";
 import { type Preemption, Preemptor } from "./preemption.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 import { type QueuedPod, SchedulingQueue } from "./queue.ts";
+import { SchedulerMetrics } from "./scheduler-metrics.ts";
 
 export interface SchedulerOptions {
   client: Client;
@@ -56,6 +57,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
 
 /** What belongs to one profile. */
 interface Desk {
+  name: string;
   cycle: SchedulingCycle;
   preemptor: Preemptor;
   events: EventRecorder;
@@ -75,17 +77,13 @@ class Scheduler {
   readonly #stopped = Promise.withResolvers<void>();
   readonly #end = new AbortController();
   readonly #unsubscribe: (() => void)[];
-  readonly #latency: Histogram<"result">;
+  readonly #metrics: SchedulerMetrics;
 
   constructor(client: Client, world: World, informers: Informers, profiles: readonly SchedulerProfile[]) {
     this.#world = world;
     this.#queue = new SchedulingQueue(world.clock, profiles);
     this.#lookups = lookupsOf(informers);
-    this.#latency = world.metrics.latency(
-      "scheduler_scheduling_attempt_duration_seconds",
-      "Scheduling attempt latency in seconds",
-      ["result"],
-    );
+    this.#metrics = new SchedulerMetrics(world, this.#queue);
     this.#lookups.onStorage(() => this.#queue.wake({ kind: "StorageChanged" }));
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
     const budgets = informers.of(podDisruptionBudgets);
@@ -112,6 +110,7 @@ class Scheduler {
     const events = createEventRecorder({ client, world, component: profile.schedulerName });
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
     return {
+      name: profile.schedulerName,
       cycle,
       preemptor: new Preemptor({ cache, cycle, random, budgets: () => budgets.list() }),
       events,
@@ -145,6 +144,7 @@ class Scheduler {
   stop(): void {
     for (const end of this.#unsubscribe) end();
     this.#queue.stop();
+    this.#metrics.stop();
     this.#end.abort();
     this.#stopped.resolve();
   }
@@ -225,7 +225,7 @@ class Scheduler {
     const info = podInfoOf(pod);
     const result = desk.cycle.schedule(info);
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
-    this.#latency.observe({ result: outcome }, (clock.monotonic() - startedMs) / 1000);
+    this.#metrics.attempted(outcome, desk.name, (clock.monotonic() - startedMs) / 1000);
     if (result.kind === "node") {
       this.#cache.assume(info, result.name);
       this.#track(desk.binder.bind(queued, info, result.name));
@@ -238,6 +238,7 @@ class Scheduler {
   #makeRoom({ preemptor, status }: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode): void {
     const { pod } = info;
     const result = preemptor.preempt(info, failure);
+    this.#metrics.preempted();
     if (result.kind === "no") {
       const nominated = result.keepsNomination ? this.#cache.nominationOf(info.key) : undefined;
       if (nominated === undefined) this.#cache.denominate(info.key);
