@@ -13,6 +13,7 @@ import {
 } from "#contracts";
 import type { ObjectSource } from "../object-source.ts";
 import { createObjectWatches, keyOfRef, type MountedRef } from "./object-watches.ts";
+import { behindClaim } from "./persistent-volume-claim.ts";
 import { pluginFor } from "./registry.ts";
 import type { TokenSource } from "./tokens.ts";
 
@@ -113,8 +114,9 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     },
   });
 
-  async function mountOne(pod: Readonly<corev1.Pod>, volume: Readonly<corev1.Volume>): Promise<MountedOne> {
+  async function mountOne(pod: Readonly<corev1.Pod>, given: Readonly<corev1.Volume>): Promise<MountedOne> {
     try {
+      const volume = await behindClaim(options.client, pod, given);
       const plugin = pluginFor(plugins, volume);
       if (!plugin) throw new VolumeError("this node has no plugin for this kind of volume");
       const sources = await gather(options, pod, plugin.needs(volume, pod));
@@ -129,7 +131,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       const objects = liveObjectsOf(plugins, pod, volume);
       return { path, objects: objects.map((ref) => ({ ref, version: versionIn(sources, ref) })) };
     } catch (error) {
-      throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${messageOf(error)}`);
+      throw new VolumeError(`MountVolume.SetUp failed for volume "${given.name}" : ${messageOf(error)}`);
     }
   }
 
