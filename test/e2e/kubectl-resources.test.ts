@@ -1,5 +1,6 @@
 /** Whatever the kind, kubectl lists, explains, creates and compares it: no resource is forgotten. */
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { everyKind } from "./every-kind.ts";
 import { KubectlRunner } from "./kubectl.ts";
 
 const versions = inject("kubectls");
@@ -90,6 +91,30 @@ describe.each(chosen)("kubectl $version", ({ path, version }) => {
     expect(await failures(commands, kubectl, (text) => /KIND:/.test(text) && /FIELDS:/.test(text))).toEqual(
       [],
     );
+  });
+
+  test.runIf(isRecent)("one object of every kind is applied, shown, described and deleted", async () => {
+    const objects = everyKind(namespace, namespace);
+    const input = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+    try {
+      expect((await kubectl.ok(["apply", "-f", "-"], { input })).match(/created$/gm)).toHaveLength(
+        objects.length,
+      );
+      await kubectl.ok(["apply", "-f", "-"], { input });
+      const difference = await kubectl.try(["diff", "-f", "-"], { input });
+      expect([difference.code, difference.stdout]).toEqual([0, ""]);
+      const named = objects.map(({ apiVersion, kind, metadata }) => {
+        const [of = "", group = ""] = apiVersion.split("/").reverse();
+        return [`${kind}.${of}.${group}`, metadata.name, "--namespace", namespace];
+      });
+      const shown = named.map((each) => ["get", ...each, "-o", "wide"]);
+      expect(await failures(shown, kubectl, (text) => text.trim().split("\n").length === 2)).toEqual([]);
+      const described = named.map((each) => ["describe", ...each]);
+      expect(await failures(described, kubectl, (text) => text.includes(namespace))).toEqual([]);
+    } finally {
+      const ended = await kubectl.try(["delete", "--wait=false", "--ignore-not-found", "-f", "-"], { input });
+      expect([ended.code, ended.stderr.replace(/^Warning:.*\n/gm, "")]).toEqual([0, ""]);
+    }
   });
 
   test.runIf(isRecent)("create and set make and change what they promise", async () => {
