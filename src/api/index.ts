@@ -131,5 +131,6 @@ export { csiDrivers } from "./storage/csi-driver.ts";
 export { csiNodes } from "./storage/csi-node.ts";
 export { isDefaultStorageClass, storageClasses } from "./storage/storage-class.ts";
 export { volumeAttachments } from "./storage/volume-attachment.ts";
+export { storageVersionMigrations } from "./storagemigration/storage-version-migration.ts";
 export * from "./validation/names.ts";
 export * from "./validation/object-meta.ts";

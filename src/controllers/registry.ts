@@ -32,6 +32,7 @@ import { rootCaController } from "./root-ca.ts";
 import { serviceAccountController } from "./service-account.ts";
 import { serviceAccountTokenController } from "./service-account-token.ts";
 import { statefulSetController } from "./stateful-set/controller.ts";
+import { storageVersionMigrationController } from "./storage-version-migration.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { ttlAfterFinishedController } from "./ttl-after-finished.ts";
 import { attachDetachController } from "./volumes/attach-detach.ts";
@@ -65,6 +66,7 @@ export const controllers: readonly Controller[] = [
   serviceCidrController,
   admissionPolicyStatusController,
   tokenCleanerController,
+  storageVersionMigrationController,
   serviceAccountController,
   serviceAccountTokenController,
   resourceQuotaController,

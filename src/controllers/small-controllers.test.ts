@@ -10,6 +10,7 @@ import {
   serviceAccounts,
   serviceCidrs,
   services,
+  storageVersionMigrations,
   validatingAdmissionPolicies,
 } from "#api";
 import { admissionPolicyStatusController } from "./admission-policy-status.ts";
@@ -17,6 +18,7 @@ import { testWorld } from "./kit/world.fixture.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
 import { ttlController, ttlFor } from "./node/ttl.ts";
 import { serviceAccountTokenController } from "./service-account-token.ts";
+import { storageVersionMigrationController } from "./storage-version-migration.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
 import { volumeExpandController } from "./volumes/expand.ts";
 
@@ -95,6 +97,31 @@ test("a Secret that asks for a token is filled, and goes with its account", asyn
   await world.client.delete(serviceAccounts, account.metadata);
   await world.settle();
   await expect(world.client.get(secrets, secret.metadata)).rejects.toThrow("not found");
+  await world.end();
+});
+
+test("a migration writes every object again, and tells how it went", async () => {
+  const world = await worldWith(storageVersionMigrationController.name);
+  for (const name of ["a", "b"]) await world.create(secrets, { metadata: { namespace: "default", name } });
+  world.api.writes.length = 0;
+  const migrate = (name: string, resource: string) =>
+    world.create(storageVersionMigrations, {
+      metadata: { name },
+      spec: { resource: { group: "", resource } },
+    });
+  await migrate("good", "secrets");
+  await migrate("bad", "nothings");
+  await world.settle();
+  expect(world.api.writes.filter((write) => write === "PATCH secrets")).toHaveLength(2);
+  const conditionsOf = async (name: string) =>
+    (await world.client.get(storageVersionMigrations, { name })).status?.conditions?.map(
+      ({ type, status, reason }) => [type, status, reason],
+    );
+  expect(await conditionsOf("good")).toEqual([
+    ["Running", "False", "StorageVersionMigrationInProgress"],
+    ["Succeeded", "True", "StorageVersionMigrationSucceeded"],
+  ]);
+  expect(await conditionsOf("bad")).toEqual([["Failed", "True", "StorageVersionMigrationFailed"]]);
   await world.end();
 });
 
