@@ -57,6 +57,19 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(store.revision).toBe(3);
     });
 
+    it("compares with a deletion under way, though an earlier one of the same key is published meanwhile", async () => {
+      const { modRevision } = (await put("/k", "1"))!;
+      const first = [remove("/k", modRevision), put("/k", "2", 0)];
+      // These are on their way to the disk together; what follows waits for them.
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+      const present = modRevision + 2;
+      const last = remove("/k", present);
+      await Promise.all(first);
+      await expect(put("/k", "3", present)).rejects.toBeInstanceOf(CompareError);
+      await last;
+      expect(await store.get("/k")).toBeUndefined();
+    });
+
     it("leaves nothing behind when the value cannot be made", async () => {
       const failing = store.write({ key: "/k", expect: 0, value: () => Promise.reject as never as Buffer });
       await expect(failing).rejects.toThrow();

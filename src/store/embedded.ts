@@ -66,8 +66,8 @@ class EmbeddedStore implements Store {
   readonly #state: StoreState;
   readonly #historyMaxEvents: number;
   readonly #historyMaxBytes: number;
-  /** The newest state of keys with writes that are not durable yet. */
-  readonly #pending = new Map<string, StoreEntry | undefined>();
+  /** The newest of the writes to a key that are not durable yet. */
+  readonly #pending = new Map<string, StoreEvent>();
   #queue: PendingWrite[] = [];
   #pendingRevision = 1;
   #committing = false;
@@ -115,7 +115,8 @@ class EmbeddedStore implements Store {
     if (this.#queue.length >= queueMaxWrites)
       return Promise.reject(new StoreUnavailableError("too many writes wait"));
     const { key } = write;
-    const current = this.#pending.has(key) ? this.#pending.get(key) : this.#state.get(key);
+    const pending = this.#pending.get(key);
+    const current = pending ? pending.entry : this.#state.get(key);
     if (write.expect !== undefined && write.expect !== (current?.modRevision ?? 0)) {
       return Promise.reject(new CompareError(key, current));
     }
@@ -134,9 +135,9 @@ class EmbeddedStore implements Store {
       return Promise.reject(error);
     }
     this.#pendingRevision = revision;
-    this.#pending.set(key, entry);
     const row = { revision, key, createRevision: entry?.createRevision ?? 0, value: entry?.value };
     const event = { revision, key, entry, previous: current };
+    this.#pending.set(key, event);
     return new Promise((resolve, reject) => {
       this.#queue.push({ event, row, result: entry ?? current, resolve, reject });
       this.#schedule();
@@ -206,7 +207,7 @@ class EmbeddedStore implements Store {
     this.#failure = undefined;
     for (const { event } of batch) {
       this.#state.publish(event);
-      if (this.#pending.get(event.key) === event.entry) this.#pending.delete(event.key);
+      if (this.#pending.get(event.key) === event) this.#pending.delete(event.key);
     }
     for (const write of batch) write.resolve(write.result);
     this.#boundHistory();

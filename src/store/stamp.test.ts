@@ -11,7 +11,7 @@ test("a value speaks of the revision it got, wherever it does", () => {
       (texts, random, revision) => {
         const standIn = newStandIn(() => random);
         fc.pre(texts.every((text) => !text.includes(String(standIn))));
-        const at = (number: number) => Buffer.from(texts.join(String(number)));
+        const at = (number: number) => Buffer.from(texts.join(`"${number}"`));
         expect(unstamped(stamped(at(standIn), standIn), revision)).toEqual(at(revision));
       },
     ),
