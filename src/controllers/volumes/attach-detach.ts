@@ -27,14 +27,14 @@ import {
   source,
 } from "../kit/define-controller.ts";
 import { isFinished } from "../kit/pods.ts";
-import { claimsOfPod } from "./claim-users.ts";
+import { claimsOfPod, indexByClaim, podsOfClaim } from "./claim-users.ts";
 import type { Volume } from "./matching.ts";
 
 type Attachment = Readonly<storagev1.VolumeAttachment>;
 type Pod = Readonly<corev1.Pod>;
 type Node = Readonly<corev1.Node>;
 
-const claimIndex = "claims";
+const nodeIndex = "attachmentNode";
 const volumeIndex = "volume";
 const attachedIndex = "volumesAttached";
 /** A node that does not answer holds a volume no longer than this. */
@@ -143,8 +143,7 @@ export const attachDetachController = defineController<State, Plan>({
     source(nodes, ({ metadata }, { informers }) =>
       informers
         .of(volumeAttachments)
-        .list()
-        .filter(({ spec }) => spec.nodeName === metadata.name)
+        .byIndex(nodeIndex, metadata.name)
         .map(({ spec }) => spec.source?.persistentVolumeName ?? "")
         .filter(Boolean),
     ),
@@ -165,9 +164,8 @@ export const attachDetachController = defineController<State, Plan>({
     ...eventRules,
   ],
   prepare({ informers }) {
-    informers
-      .of(pods)
-      .addIndex(claimIndex, (pod) => claimsOfPod(pod).map((name) => `${pod.metadata.namespace}/${name}`));
+    indexByClaim(informers.of(pods));
+    informers.of(volumeAttachments).addIndex(nodeIndex, ({ spec }) => [spec.nodeName]);
     informers
       .of(volumeAttachments)
       .addIndex(volumeIndex, ({ spec }) => [spec.source?.persistentVolumeName ?? ""]);
@@ -194,7 +192,7 @@ function observe({ informers }: ControllerContext, key: string): State | undefin
   const claimKey = `${claimRef?.namespace}/${claimRef?.name}`;
   const claim = informers.of(persistentVolumeClaims).byKey(claimKey);
   const isBound = claim?.spec.volumeName === key && claim.metadata.uid === claimRef?.uid;
-  const users = isBound ? informers.of(pods).byIndex(claimIndex, claimKey) : [];
+  const users = isBound ? podsOfClaim(informers.of(pods), claimKey) : [];
   const attachments = informers.of(volumeAttachments).byIndex(volumeIndex, key);
   const names = new Set([
     ...users.map(({ spec }) => spec.nodeName ?? ""),

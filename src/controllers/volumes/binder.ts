@@ -9,7 +9,7 @@ import {
   storageClassOf,
   type storagev1,
 } from "#api";
-import { keyOf, splitKey } from "#client";
+import { keyOf } from "#client";
 import {
   after,
   type ControllerContext,
@@ -23,7 +23,7 @@ import {
 } from "../kit/define-controller.ts";
 import { createdMs } from "../kit/pods.ts";
 import { bindCompleted, boundByController, type ClaimPlan, type ClaimState, decideClaim } from "./claim.ts";
-import { claimsOfPod, podsOfClaim } from "./claim-users.ts";
+import { claimsOfPod, indexByClaim, podsOfClaim } from "./claim-users.ts";
 import { type Claim, isForClaim, type Volume } from "./matching.ts";
 import { decideVolume, unbindVolume, type VolumePlan, type VolumeState } from "./volume.ts";
 
@@ -68,6 +68,7 @@ export const persistentVolumeController = defineController<ClaimState | VolumeSt
     rule("storage.k8s.io", ["storageclasses"], readVerbs),
     ...eventRules,
   ],
+  prepare: ({ informers }) => void indexByClaim(informers.of(pods)),
   observe,
   decide: (state) => (state.kind === "claim" ? decideClaim(state) : decideVolume(state)),
   act: (plan, context) => (plan.kind === "claim" ? actOnClaim(plan, context) : actOnVolume(plan, context)),
@@ -100,8 +101,7 @@ function observe({ informers }: ControllerContext, key: string): ClaimState | Vo
   }
   const claim = informers.of(persistentVolumeClaims).byKey(name);
   if (!claim) return undefined;
-  const { namespace } = splitKey(name);
-  const users = isWaiting(claim) ? podsOfClaim(informers.of(pods).list(namespace), claim) : [];
+  const users = isWaiting(claim) ? podsOfClaim(informers.of(pods), name) : [];
   const waiting = users.find((pod) => !pod.spec.nodeName);
   return {
     kind: "claim",

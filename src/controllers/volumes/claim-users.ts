@@ -1,5 +1,6 @@
 /** Which pods use which PersistentVolumeClaims, by name or as ephemeral volumes of their own. */
 import type { corev1 } from "#api";
+import type { Informer } from "#client";
 
 type Pod = Readonly<corev1.Pod>;
 
@@ -16,7 +17,20 @@ export function claimsOfPod(pod: Pod): string[] {
   });
 }
 
-export function podsOfClaim(pods: readonly Pod[], claim: Readonly<corev1.PersistentVolumeClaim>): Pod[] {
-  const { name, namespace } = claim.metadata;
-  return pods.filter((pod) => pod.metadata.namespace === namespace && claimsOfPod(pod).includes(name));
+const claimIndex = "claims";
+
+/** To be called before the informer starts: `podsOfClaim` reads it. */
+export function indexByClaim(informer: Informer<corev1.Pod>): Informer<corev1.Pod> {
+  informer.addIndex(claimIndex, (pod) => claimsOfPod(pod).map((name) => `${pod.metadata.namespace}/${name}`));
+  return informer;
+}
+
+/** The pods that name the claim `namespace/name`. */
+export function podsOfClaim(informer: Informer<corev1.Pod>, claimKey: string): readonly Pod[] {
+  return informer.byIndex(claimIndex, claimKey);
+}
+
+/** Of pods that were read past the cache. */
+export function usersAmong(pods: readonly Pod[], claim: Readonly<corev1.PersistentVolumeClaim>): Pod[] {
+  return pods.filter((pod) => claimsOfPod(pod).includes(claim.metadata.name));
 }

@@ -19,7 +19,7 @@ import {
   source,
 } from "../kit/define-controller.ts";
 import { isFinished } from "../kit/pods.ts";
-import { claimsOfPod, podsOfClaim } from "./claim-users.ts";
+import { claimsOfPod, indexByClaim, podsOfClaim, usersAmong } from "./claim-users.ts";
 
 const claimFinalizer = "kubernetes.io/pvc-protection";
 const volumeFinalizer = "kubernetes.io/pv-protection";
@@ -69,11 +69,12 @@ export const claimProtectionController = defineController<State<corev1.Persisten
     rule("", ["persistentvolumeclaims"], [...readVerbs, "patch", "update"]),
     rule("", ["pods"], readVerbs),
   ],
+  prepare: ({ informers }) => void indexByClaim(informers.of(pods)),
   observe({ informers }, key) {
     const object = informers.of(persistentVolumeClaims).byKey(key);
     if (!object) return undefined;
     if (!object.metadata.deletionTimestamp) return { object, inUse: true };
-    const users = podsOfClaim(informers.of(pods).list(object.metadata.namespace), object);
+    const users = podsOfClaim(informers.of(pods), key);
     return { object, inUse: users.some(uses) };
   },
   decide: (state) => decideProtection(state, claimFinalizer),
@@ -82,7 +83,7 @@ export const claimProtectionController = defineController<State<corev1.Persisten
     if (state.object.metadata.deletionTimestamp) {
       // Read past the cache: a pod may have come that uses the claim.
       const { items } = await context.client.list(pods, { namespace });
-      if (podsOfClaim(items, state.object).some(uses)) return done;
+      if (usersAmong(items, state.object).some(uses)) return done;
     }
     return writeFinalizers(persistentVolumeClaims, plan, context, state);
   },
