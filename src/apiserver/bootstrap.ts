@@ -30,6 +30,7 @@ import { formatAddress, parseRange } from "./admission/address-range.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import type { FrontProxy } from "./aggregator/proxy.ts";
 import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
+import { danglingCondition } from "./dangling-flow-schemas.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
 import { change, mainStrategy, statusStrategy } from "./registry/update.ts";
@@ -110,7 +111,6 @@ async function ensureAuthenticationConfig(
 /** The seats of the server are its own; these tell clients and tools what upstream's would do, and can be edited. */
 async function ensureFlowControl(registry: Registry): Promise<void> {
   const annotations = { [autoUpdateAnnotation]: "true" };
-  const transitionTime = formatTime(registry.world.clock.now());
   const levels = [...mandatoryPriorityLevels, ...suggestedPriorityLevels].map(({ name, spec }) =>
     ensure(registry, priorityLevelConfigurations, { metadata: { name, annotations }, spec }),
   );
@@ -121,15 +121,8 @@ async function ensureFlowControl(registry: Registry): Promise<void> {
     await change(registry, target, context, statusStrategy(definition), (read) => {
       const current = read() as flowcontrolv1.FlowSchema & KubernetesObject;
       if (current.status?.conditions?.length) return current;
-      const level = current.spec.priorityLevelConfiguration.name;
-      const dangling = {
-        type: "Dangling",
-        status: "False",
-        lastTransitionTime: transitionTime,
-        reason: "Found",
-        message: `This FlowSchema references the PriorityLevelConfiguration object named "${level}" and it exists`,
-      };
-      current.status = { conditions: [dangling] };
+      const dangling = danglingCondition(current, true, registry.world.clock.now());
+      if (dangling) current.status = { conditions: [dangling] };
       return current;
     });
   });

@@ -16,6 +16,7 @@ import type { ComponentPolicy } from "./authorization/policy/install.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 import { CustomResources } from "./customresources/controller.ts";
+import { followFlowSchemas } from "./dangling-flow-schemas.ts";
 import { expireEvents } from "./event-expiry.ts";
 import { Documents } from "./http/documents.ts";
 import type { Extension } from "./http/extensions.ts";
@@ -129,7 +130,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     const cluster = { ...options, components: options.components ?? [], port: front?.port };
     await bootstrap(registry, cluster);
     await aggregator.start();
-    timers.push(keepBootstrapped(registry, cluster));
+    timers.push(keepBootstrapped(registry, cluster), followFlowSchemas(registry));
   } catch (error) {
     await stop();
     throw error;
