@@ -179,7 +179,7 @@ export class SchedulingCycle {
       beyond.set(slot, verdict);
       tallies.push({ ...verdict, nodes: 1 });
     }
-    const verdictAt = ({ slot }: NodeInfo) => beyond.get(slot) ?? table.verdictAt(slot);
+    const verdictAt = ({ slot }: NodeInfo) => table.verdictAt(slot) ?? beyond.get(slot);
     return noNode(tallies, verdictAt, this.#cache.nodes.length);
   }
 

@@ -34,9 +34,10 @@ type Judge = (node: NodeInfo) => Rejection | undefined;
 
 type Verdict = { candidate: Candidate } | { reasons: readonly string[] };
 
+/** By the node's place: what was found out, and which change of the node was the last then. */
 interface Remembered {
-  stamp: number;
-  verdict: Verdict;
+  stamps: number[];
+  verdicts: Verdict[];
 }
 
 /** `minCandidateNodesPercentage`, `minCandidateNodesAbsolute`: so many candidates are enough. */
@@ -57,7 +58,7 @@ export interface PreemptionOptions {
 export class Preemptor {
   readonly #options: PreemptionOptions;
   /** What was found out about nodes that have not changed since, by the shape of the pod that asked. */
-  readonly #known = new Map<string, Map<number, Remembered>>();
+  readonly #known = new Map<string, Remembered>();
 
   constructor(options: PreemptionOptions) {
     this.#options = options;
@@ -119,27 +120,25 @@ export class Preemptor {
     return found;
   }
 
-  #findOut(
-    info: PodInfo,
-    node: NodeInfo,
-    judge: Judge | undefined,
-    known: Map<number, Remembered> | undefined,
-  ): Verdict {
+  #findOut(info: PodInfo, node: NodeInfo, judge: Judge | undefined, known: Remembered | undefined): Verdict {
     const verdict = this.#dryRun(info, node, judge);
-    known?.set(node.slot, { stamp: this.#options.cache.stampOf(node.slot), verdict });
+    if (known) {
+      known.stamps[node.slot] = this.#options.cache.stampOf(node.slot);
+      known.verdicts[node.slot] = verdict;
+    }
     return verdict;
   }
 
-  #remembered({ shape }: PodInfo): Map<number, Remembered> {
-    const known = this.#known.get(shape.signature) ?? new Map<number, Remembered>();
+  #remembered({ shape }: PodInfo): Remembered {
+    const known = this.#known.get(shape.signature) ?? { stamps: [], verdicts: [] };
     if (this.#known.size > shapesMax) this.#known.clear();
     this.#known.set(shape.signature, known);
     return known;
   }
 
-  #recall(known: ReadonlyMap<number, Remembered> | undefined, node: NodeInfo): Verdict | undefined {
-    const remembered = known?.get(node.slot);
-    return remembered?.stamp === this.#options.cache.stampOf(node.slot) ? remembered.verdict : undefined;
+  #recall(known: Remembered | undefined, { slot }: NodeInfo): Verdict | undefined {
+    const isSame = known?.stamps[slot] === this.#options.cache.stampOf(slot);
+    return isSame ? known?.verdicts[slot] : undefined;
   }
 
   /** `judge`: of the node alone. Without it the whole cluster is imagined without the victims. */
