@@ -8,6 +8,7 @@ import type { Store } from "#store";
 import { type Running, stopAll } from "./components.ts";
 import { clusterDomain } from "./config.ts";
 import type { Credentials } from "./credentials.ts";
+import { startAsLeader } from "./leading.ts";
 
 export interface ControlPlaneOptions {
   world: World;
@@ -22,6 +23,8 @@ export interface ControlPlaneOptions {
   extensions?: readonly Extension[];
   /** Absent: the default profile alone. */
   scheduler?: KubeSchedulerConfiguration;
+  /** Other servers work on the same store: controllers and scheduler run where they lead. */
+  isShared?: boolean;
 }
 
 export interface ControlPlane extends Running {
@@ -76,24 +79,33 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   );
   informers.start(stopping.signal);
   started.push({ stop: async () => stopping.abort() });
+  const identity = `${options.advertiseAddress}_${world.random.uuid()}`;
+  const once = async (name: string, start: () => Promise<Running>) => {
+    if (!options.isShared) return start();
+    return startAsLeader({ world, client: clientOf(`system:${name}`), name, identity }, start);
+  };
   try {
     started.push(
-      await startControllers({
-        client: clientOf("system:kube-controller-manager"),
-        clientOf: (name) => clientOf(`system:serviceaccount:kube-system:${name}`, serviceAccountGroups),
-        world,
-        informers,
-        rootCa: credentials.ca.cert,
-        authority: credentials.ca,
-      }),
+      await once("kube-controller-manager", () =>
+        startControllers({
+          client: clientOf("system:kube-controller-manager"),
+          clientOf: (name) => clientOf(`system:serviceaccount:kube-system:${name}`, serviceAccountGroups),
+          world,
+          informers,
+          rootCa: credentials.ca.cert,
+          authority: credentials.ca,
+        }),
+      ),
     );
     started.push(
-      await startScheduler({
-        client: clientOf("system:kube-scheduler"),
-        world,
-        informers,
-        ...(options.scheduler ? { profiles: profilesOf(options.scheduler) } : {}),
-      }),
+      await once("kube-scheduler", () =>
+        startScheduler({
+          client: clientOf("system:kube-scheduler"),
+          world,
+          informers,
+          ...(options.scheduler ? { profiles: profilesOf(options.scheduler) } : {}),
+        }),
+      ),
     );
   } catch (error) {
     await stopAll(started);

@@ -1,3 +1,6 @@
+export * as api from "#api";
+export { createWorld, type World } from "#base";
+export * from "#client";
 export { startAgent } from "./agent.ts";
 export { Cluster, type ClusterOptions } from "./cluster.ts";
 export type { Running } from "./components.ts";

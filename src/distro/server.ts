@@ -80,6 +80,7 @@ async function startStoredControlPlane(
     listen: { host: "0.0.0.0", port: config.apiPort },
     serviceCidr: config.serviceCidr,
     advertiseAddress: config.nodeAddress,
+    isShared: config.datastore !== undefined,
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
     extensions: [
       joinExtension({
