@@ -34,16 +34,27 @@ type Quota = Readonly<corev1.ResourceQuota>;
 interface State {
   quota: Quota;
   /** What the namespace has of each kind that the quota speaks of. */
-  objects: readonly { kind: ResourceDefinition; all: readonly Readonly<KubernetesObject>[] }[];
+  objects: readonly Counted[];
+  /** Since when the quota is as it is: what was charged before has been stored by now, or given back. */
+  quietSinceMs: number;
+}
+
+interface Counted {
+  kind: ResourceDefinition;
+  all: readonly Readonly<KubernetesObject>[];
 }
 
 interface Plan {
   quota: Quota;
-  status: corev1.ResourceQuotaStatus;
+  /** Until a charge whose object is still on its way can no longer be mistaken for one that is over. */
+  waitMs: number;
 }
 
 /** Whatever was missed is found this late at the latest. */
 const resyncMs = 5 * 60_000;
+
+/** Between the charge for an object and its storing there is less than this. */
+const quietMs = 300;
 
 const countable = storedDefinitions.filter(({ namespaced, resource }) => namespaced && resource !== "events");
 /** Kinds whose objects take more or less while they live. */
@@ -95,7 +106,7 @@ export const resourceQuotaController = defineController<State, Plan>({
     rule("", ["resourcequotas"], readVerbs),
     rule("", ["resourcequotas/status"], ["update"]),
   ],
-  observe({ informers }, key) {
+  observe({ informers, memory, world }, key) {
     const quota = informers.of(resourceQuotas).byKey(key);
     if (!quota || quota.metadata.deletionTimestamp) return undefined;
     const { namespace } = quota.metadata;
@@ -103,26 +114,44 @@ export const resourceQuotaController = defineController<State, Plan>({
       kind,
       all: informers.of(kind).list(namespace),
     }));
-    return { quota, objects };
+    const { resourceVersion } = quota.metadata;
+    const known = memory.get(key) as { resourceVersion: string; sinceMs: number } | undefined;
+    const sinceMs = known?.resourceVersion === resourceVersion ? known.sinceMs : world.clock.now();
+    memory.set(key, { resourceVersion, sinceMs });
+    return { quota, objects, quietSinceMs: sinceMs };
   },
-  decide({ quota, objects }) {
-    const hard = quota.spec?.hard ?? {};
-    const names = new Set(Object.keys(hard));
-    let used: Amounts = Object.fromEntries([...names].map((name) => [name, "0"]));
-    for (const { kind, all } of objects)
-      for (const object of all)
-        if (isInScope(quota, kind, object))
-          used = addAmounts(used, pickAmounts(quotaUsage(kind, object), names));
-    const status = { hard, used };
-    return sameJson(status, { hard: quota.status?.hard, used: quota.status?.used })
-      ? undefined
-      : { quota, status };
+  decide({ quota, objects, quietSinceMs }, nowMs) {
+    if (isCounted(quota, usedBy(quota, objects))) return undefined;
+    return { quota, waitMs: quietSinceMs + quietMs - nowMs };
   },
-  async act({ quota, status }, { client }) {
+  async act({ quota, waitMs }, { client }) {
+    if (waitMs > 0 && quota.status?.hard) return after(waitMs);
+    // Read past the caches: they may not have what was charged last, and forgetting it would let too much in.
+    const { namespace } = quota.metadata;
+    const objects: Counted[] = [];
+    for (const kind of kindsOf(quota.spec?.hard ?? {}))
+      objects.push({ kind, all: (await client.list(kind, { namespace })).items });
+    const used = usedBy(quota, objects);
+    if (isCounted(quota, used)) return after(resyncMs);
     // A charge that came in between makes this count old: it is refused, and made again.
+    const status: corev1.ResourceQuotaStatus = { hard: quota.spec?.hard ?? {}, used };
     await client.update(resourceQuotas, { ...quota, status } as corev1.ResourceQuota, {
       subresource: "status",
     });
     return after(resyncMs);
   },
 });
+
+function usedBy(quota: Quota, objects: readonly Counted[]): Amounts {
+  const names = new Set(Object.keys(quota.spec?.hard ?? {}));
+  let used: Amounts = Object.fromEntries([...names].map((name) => [name, "0"]));
+  for (const { kind, all } of objects)
+    for (const object of all)
+      if (isInScope(quota, kind, object))
+        used = addAmounts(used, pickAmounts(quotaUsage(kind, object), names));
+  return used;
+}
+
+function isCounted({ spec, status }: Quota, used: Amounts): boolean {
+  return sameJson({ hard: spec?.hard ?? {}, used }, { hard: status?.hard, used: status?.used });
+}

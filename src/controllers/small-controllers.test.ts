@@ -6,6 +6,8 @@ import {
   formatTime,
   nodes,
   persistentVolumeClaims,
+  pods,
+  resourceQuotas,
   secrets,
   serviceAccounts,
   serviceCidrs,
@@ -17,6 +19,7 @@ import { admissionPolicyStatusController } from "./admission-policy-status.ts";
 import { testWorld } from "./kit/world.fixture.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
 import { ttlController, ttlFor } from "./node/ttl.ts";
+import { resourceQuotaController } from "./resource-quota.ts";
 import { serviceAccountTokenController } from "./service-account-token.ts";
 import { storageVersionMigrationController } from "./storage-version-migration.ts";
 import { tokenCleanerController } from "./token-cleaner.ts";
@@ -122,6 +125,32 @@ test("a migration writes every object again, and tells how it went", async () =>
     ["Succeeded", "True", "StorageVersionMigrationSucceeded"],
   ]);
   expect(await conditionsOf("bad")).toEqual([["Failed", "True", "StorageVersionMigrationFailed"]]);
+  await world.end();
+});
+
+test("a quota's count waits for objects that were charged and are not seen yet", async () => {
+  const world = await worldWith(resourceQuotaController.name);
+  const ref = { namespace: "default", name: "few" };
+  await world.create(resourceQuotas, { metadata: ref, spec: { hard: { pods: "2" } } });
+  await world.settle();
+  const usedNow = async () => (await world.client.get(resourceQuotas, ref)).status?.used;
+  expect(await usedNow()).toEqual({ pods: "0" });
+  // The controller's view of pods stands still while one is charged and made.
+  world.api.fault = ({ method, path }) =>
+    method === "GET" && path.includes("pods?") && path.includes("watch=true")
+      ? new Error("no news")
+      : undefined;
+  world.api.dropWatches();
+  const status = { hard: { pods: "2" }, used: { pods: "1" } };
+  await world.client.patch(resourceQuotas, ref, "merge", { status }, { subresource: "status" });
+  await world.create(pods, { metadata: { namespace: "default", name: "p" }, spec: { containers: [] } });
+  await world.settle(5_000);
+  expect(await usedNow()).toEqual({ pods: "1" });
+  world.api.fault = undefined;
+  await world.settle(60_000);
+  await world.client.delete(pods, { namespace: "default", name: "p" }, { gracePeriodSeconds: 0 });
+  await world.settle(5_000);
+  expect(await usedNow()).toEqual({ pods: "0" });
   await world.end();
 });
 

@@ -1,6 +1,13 @@
 /** A quota under many hands at once: never overshot, never leaking, on the whole control plane. */
 import { expect, test } from "vitest";
-import { isStatus, pods, quantityMilliValue, resourceQuotas, serviceAccounts } from "#api";
+import {
+  isStatus,
+  pods,
+  quantityMilliValue,
+  replicationControllers,
+  resourceQuotas,
+  serviceAccounts,
+} from "#api";
 import { seededRandom } from "#base";
 import type { Client } from "#client";
 import { eventually, start } from "./fixtures/embedded.ts";
@@ -63,3 +70,34 @@ for (const seed of [1, 2, 3])
     for (let i = 0; i < most.pods; i++) await create(client, `last${i}`, 200);
     await expect(create(client, "one-too-many", 1)).rejects.toThrow("exceeded quota: few");
   });
+
+test("a count that is behind does not take back what was just charged", async () => {
+  const { client } = await start(1);
+  await eventually(async () => {
+    await client.get(serviceAccounts, { namespace, name: "default" });
+  });
+  const labels = { app: "many" };
+  const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "web:1" }] } };
+  for (let i = 0; i < 5; i++) {
+    const name = `round-${i}`;
+    await client.create(resourceQuotas, { metadata: { namespace, name }, spec: { hard: { pods: "2" } } });
+    await eventually(async () => {
+      const { status } = await client.get(resourceQuotas, { namespace, name });
+      expect(status?.used).toEqual({ pods: "0" });
+    });
+    await client.create(replicationControllers, {
+      metadata: { namespace, name },
+      spec: { replicas: 4, selector: labels, template },
+    });
+    await eventually(async () => {
+      const { status } = await client.get(replicationControllers, { namespace, name });
+      expect(status?.conditions).toMatchObject([{ type: "ReplicaFailure", status: "True" }]);
+    });
+    expect((await used(client)).names).toHaveLength(2);
+    await client.delete(replicationControllers, { namespace, name }, { propagationPolicy: "Foreground" });
+    await client.delete(resourceQuotas, { namespace, name });
+    await eventually(async () => {
+      expect((await used(client)).names).toEqual([]);
+    });
+  }
+});
