@@ -82,6 +82,9 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** The writer's thread has little code and passes buffers on: with the usual room it takes eight megabytes more. */
+const resourceLimits = { maxYoungGenerationSizeMb: 4, codeRangeSizeMb: 4, stackSizeMb: 1 };
+
 class SqliteJournal implements Journal {
   readonly #worker: Worker;
   readonly #waiting: Waiting[] = [];
@@ -92,7 +95,7 @@ class SqliteJournal implements Journal {
     this.#durable = durableRevision;
     const file = import.meta.url.endsWith(".ts") ? "./writer.ts" : "./store-writer.js";
     const workerData: WriterData = { path: options.path, quotaBytes: options.quotaBytes };
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData });
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits });
     this.#worker.on("message", (response: WriterResponse) => this.#answered(response));
     this.#worker.on("error", (error) => this.#died(error));
     this.#worker.on("exit", () => this.#died(new Error("the store's writer has ended")));
