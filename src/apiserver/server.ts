@@ -53,6 +53,8 @@ export interface ApiServerOptions {
   frontProxy?: FrontProxy;
   /** Components that act as service accounts of kube-system, and the rules they run under. */
   components?: readonly ComponentPolicy[];
+  /** History older than this, and at most twice this, is forgotten; five minutes without. */
+  compactEveryMs?: number;
   /** Further paths behind the same authentication. */
   extensions?: readonly Extension[];
 }
@@ -66,7 +68,6 @@ export interface ApiServer {
   stop(): Promise<void>;
 }
 
-/** History that nobody can ask for after this long. */
 const compactEveryMs = 5 * 60_000;
 const bootstrapEveryMs = 30_000;
 
@@ -105,7 +106,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     passThrough: (call) => nodes.stream(call) ?? proxy.pass(call),
   });
   const customResources = new CustomResources(registry, webhooks);
-  const timers = [compactRegularly(world, store), expireEvents(storage)];
+  const timers = [
+    compactRegularly(world, store, options.compactEveryMs ?? compactEveryMs),
+    expireEvents(storage),
+  ];
   let front: Front | undefined;
   const stop = async () => {
     for (const timer of timers) timer.cancel();
@@ -178,9 +182,9 @@ function identified(user: User): User {
 }
 
 /** Forgets what is older than one period: clients that fell behind further list again. */
-function compactRegularly(world: World, store: Store): { cancel(): void } {
+function compactRegularly(world: World, store: Store, everyMs: number): { cancel(): void } {
   let previous = store.revision;
-  return world.clock.every(compactEveryMs, () => {
+  return world.clock.every(everyMs, () => {
     const target = previous;
     previous = store.revision;
     store

@@ -21,6 +21,8 @@ export interface ControlPlaneOptions {
   advertiseAddress: string;
   tokens?: readonly StaticToken[];
   extensions?: readonly Extension[];
+  /** Five minutes without. */
+  compactEveryMs?: number;
   /** Absent: the default profile alone. */
   scheduler?: KubeSchedulerConfiguration;
   /** Other servers work on the same store: controllers and scheduler run where they lead. */
@@ -63,6 +65,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     issuer: serviceAccountIssuer,
     tokens: options.tokens ?? [],
     extensions: options.extensions ?? [],
+    ...(options.compactEveryMs ? { compactEveryMs: options.compactEveryMs } : {}),
     components: controllers,
     frontProxy: credentials.frontProxy,
     kubeletClient: { ...credentials.kubeletClient, ca: credentials.ca.cert },

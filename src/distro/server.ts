@@ -65,6 +65,17 @@ export async function startServer(options: ServerOptions): Promise<Running> {
   return { stop: () => stopAll(started) };
 }
 
+/** As kube-apiserver's `--etcd-compaction-interval`, in seconds. */
+function compactionOf(seconds: string | undefined): { compactEveryMs?: number } {
+  if (!seconds) return {};
+  if (!/^[1-9]\d{0,5}$/.test(seconds))
+    throw new UserError(
+      `KNARR_COMPACTION_INTERVAL is ${JSON.stringify(seconds)}`,
+      "give a number of seconds, such as 300",
+    );
+  return { compactEveryMs: Number(seconds) * 1000 };
+}
+
 async function startStoredControlPlane(
   { world, config, paths }: ServerOptions,
   credentials: Credentials,
@@ -81,6 +92,7 @@ async function startStoredControlPlane(
     serviceCidr: config.serviceCidr,
     advertiseAddress: config.nodeAddress,
     isShared: config.datastore !== undefined,
+    ...compactionOf(process.env.KNARR_COMPACTION_INTERVAL),
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
     extensions: [
       joinExtension({
