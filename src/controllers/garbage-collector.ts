@@ -32,8 +32,9 @@ const foreground = "foregroundDeletion";
 const orphan = "orphan";
 const ownersIndex = "ownerUids";
 
-/** Events own nothing and belong to nobody; there are too many of them to keep. */
-const collected = storedDefinitions.filter((definition) => definition.resource !== "events");
+/** Events own nothing and belong to nobody, and there are too many of them to keep; the other is only looked at. */
+const ignored = ["events", "componentstatuses"];
+const collected = storedDefinitions.filter((definition) => !ignored.includes(definition.resource));
 
 interface Dependent {
   definition: ResourceType;

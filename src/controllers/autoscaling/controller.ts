@@ -40,7 +40,7 @@ const periodMs = 15_000;
 interface Memory {
   readonly history: History;
   /** The spec that was looked at last, and when. */
-  generation: number | undefined;
+  spec: Autoscaler["spec"] | undefined;
   atMs: number;
 }
 
@@ -78,19 +78,17 @@ export const horizontalPodAutoscalerController = defineController<State, Plan>({
     }
     const known = memory.get(key) as Memory | undefined;
     if (known) return { autoscaler, memory: known };
-    const fresh: Memory = { history: newHistory(), generation: undefined, atMs: 0 };
+    const fresh: Memory = { history: newHistory(), spec: undefined, atMs: 0 };
     memory.set(key, fresh);
     return { autoscaler, memory: fresh };
   },
   decide({ autoscaler, memory }, nowMs) {
-    const isSame = autoscaler.metadata.generation === memory.generation;
-    return {
-      waitMs: isSame && memory.generation !== undefined ? Math.max(0, memory.atMs + periodMs - nowMs) : 0,
-    };
+    const isSame = memory.spec !== undefined && sameJson(autoscaler.spec, memory.spec);
+    return { waitMs: isSame ? Math.max(0, memory.atMs + periodMs - nowMs) : 0 };
   },
   async act({ waitMs }, context, { autoscaler, memory }) {
     if (waitMs > 0) return after(waitMs);
-    memory.generation = autoscaler.metadata.generation;
+    memory.spec = autoscaler.spec;
     memory.atMs = context.world.clock.now();
     const round = new Round(autoscaler, memory.history, context);
     try {
