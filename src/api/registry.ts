@@ -190,7 +190,8 @@ export const resourceDefinitions: readonly ResourceDefinition[] = [
 
 /** Those with objects, each storage once: reviews are only answered, further versions live in their stored one's. */
 export const storedDefinitions: readonly ResourceDefinition[] = resourceDefinitions.filter(
-  (definition) => definition.verbs.includes("list") && !definition.storedAs,
+  (definition) =>
+    definition.verbs.includes("create") && definition.verbs.includes("list") && !definition.storedAs,
 );
 
 const byResource = new Map(resourceDefinitions.map((d) => [`${d.group}/${d.version}/${d.resource}`, d]));
