@@ -9,6 +9,7 @@ const ranks: Record<string, number> = {
   contracts: 2,
   store: 2,
   client: 2,
+  cel: 2,
   apiserver: 3,
   controllers: 3,
   scheduler: 3,

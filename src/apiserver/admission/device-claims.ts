@@ -17,35 +17,11 @@ import {
   type resourcev1,
 } from "#api";
 import { messageOf } from "#base";
-import { CelEnvironment } from "../cel/engine.ts";
-import { CelObject } from "../cel/values.ts";
+import { deviceEnvironment } from "#cel";
 import type { Storage } from "../registry/storage.ts";
 import type { AdmissionStep } from "./admission.ts";
 
 const adminLabel = "resource.kubernetes.io/admin-access";
-
-class Device extends CelObject {}
-
-let environment: CelEnvironment | undefined;
-
-function deviceEnvironment(): CelEnvironment {
-  environment ??= new CelEnvironment()
-    .type(
-      "DRADevice",
-      {
-        driver: "string",
-        attributes: "map<string, map<string, dyn>>",
-        capacity: "map<string, map<string, kubernetes.Quantity>>",
-        allowMultipleAllocations: "bool",
-      },
-      Device,
-    )
-    .function("dyn.includes(dyn): bool", (list: unknown, item: unknown) =>
-      Array.isArray(list) ? list.includes(item) : list === item,
-    )
-    .variable("device", "DRADevice");
-  return environment;
-}
 
 type Selectors = readonly Readonly<resourcev1.DeviceSelector>[] | undefined;
 type Expression = readonly [field: string, text: string];

@@ -4,9 +4,7 @@
  */
 import type { Duration } from "@marcbachmann/cel-js/evaluator";
 import { additionalOf, isObject, itemsOf, type JsonSchema, propertyOf } from "#api";
-import type { CelEnvironment } from "../cel/engine.ts";
-import { celEvaluator } from "../cel/library.ts";
-import { CelObject, untypedValue } from "../cel/values.ts";
+import { type CelEnvironment, CelObject, celEvaluator, untypedValue } from "#cel";
 
 type Schema = Readonly<JsonSchema>;
 

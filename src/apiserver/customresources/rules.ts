@@ -16,9 +16,7 @@ import {
   sameJson,
 } from "#api";
 import { messageOf } from "#base";
-import { Budget, CelEnvironment, callLimit, type Program } from "../cel/engine.ts";
-import { CelError } from "../cel/engine-error.ts";
-import { celEngine } from "../cel/library.ts";
+import { Budget, CelEnvironment, CelError, callLimit, celEngine, type Program } from "#cel";
 import { type RuleType, RuleTypes } from "./rule-types.ts";
 
 type Schema = Readonly<JsonSchema>;

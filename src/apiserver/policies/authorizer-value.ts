@@ -2,10 +2,10 @@
  * `authorizer` in expressions: may whoever asks do this?
  * https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-authorizer-library
  */
+import type { CelEnvironment } from "#cel";
 import type { Attributes as AdmissionAttributes } from "../admission/admission.ts";
 import type { Attributes, ResourceAttributes } from "../authorization/attributes.ts";
 import type { Authorizer } from "../authorization/authorizer.ts";
-import type { CelEnvironment } from "../cel/engine.ts";
 import type { User } from "../user.ts";
 
 /** `authorizer` itself. */

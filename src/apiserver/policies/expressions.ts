@@ -3,12 +3,18 @@
  * https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/#validation-expression
  */
 import { type admissionregistrationv1, namespaces, type ResourceDefinition } from "#api";
+import {
+  Budget,
+  CelEnvironment,
+  CelError,
+  CelObject,
+  callLimit,
+  type Program,
+  untypedValue,
+  withoutObjectLiterals,
+} from "#cel";
 import type { Attributes } from "../admission/admission.ts";
 import type { Authorizer } from "../authorization/authorizer.ts";
-import { Budget, CelEnvironment, callLimit, type Program } from "../cel/engine.ts";
-import { CelError } from "../cel/engine-error.ts";
-import { withoutObjectLiterals } from "../cel/object-literals.ts";
-import { CelObject, untypedValue } from "../cel/values.ts";
 import type { Storage } from "../registry/storage.ts";
 import type { Question } from "../webhooks/admission-review.ts";
 import { admissionRequestOf } from "../webhooks/admission-review.ts";

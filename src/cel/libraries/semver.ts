@@ -51,12 +51,15 @@ function normalized(text: string): string {
   return parts.join(".") + rest;
 }
 
+export function parseCelSemver(text: string, normalize = false): CelSemver {
+  return new CelSemver(normalize ? normalized(text) : text);
+}
+
 export function registerSemver(environment: Environment): void {
   const type = "kubernetes.Semver";
-  const parse = (text: string, normalize = false) => new CelSemver(normalize ? normalized(text) : text);
   const is = (text: string, normalize = false) => {
     try {
-      return Boolean(parse(text, normalize));
+      return Boolean(parseCelSemver(text, normalize));
     } catch {
       return false;
     }
@@ -64,8 +67,8 @@ export function registerSemver(environment: Environment): void {
   environment
     .registerType(type, CelSemver)
     .registerOperator(`${type} == ${type}`, (a: CelSemver, b: CelSemver) => a.compare(b) === 0n)
-    .registerFunction(`semver(string): ${type}`, parse)
-    .registerFunction(`semver(string, bool): ${type}`, parse)
+    .registerFunction(`semver(string): ${type}`, parseCelSemver)
+    .registerFunction(`semver(string, bool): ${type}`, parseCelSemver)
     .registerFunction("isSemver(string): bool", is)
     .registerFunction("isSemver(string, bool): bool", is)
     .registerFunction(`${type}.major(): int`, ({ numbers }: CelSemver) => numbers[0])

@@ -28,7 +28,7 @@ export function registerQuantity(environment: Environment): void {
   environment
     .registerType(type, CelQuantity)
     .registerOperator(`${type} == ${type}`, (a: Q, b: Q) => a.nanos === b.nanos)
-    .registerFunction(`quantity(string): ${type}`, parse)
+    .registerFunction(`quantity(string): ${type}`, parseCelQuantity)
     .registerFunction("isQuantity(string): bool", (text: string) => parseQuantity(text) !== undefined)
     .registerFunction(`${type}.sign(): int`, (q: Q) => (q.nanos > 0n ? 1n : q.nanos < 0n ? -1n : 0n))
     .registerFunction(`${type}.isInteger(): bool`, (q: Q) => q.isWhole)
@@ -45,7 +45,7 @@ export function registerQuantity(environment: Environment): void {
     .registerFunction(`${type}.sub(int): ${type}`, (a: Q, b: bigint) => new CelQuantity(a.nanos - b * nano));
 }
 
-function parse(text: string): CelQuantity {
+export function parseCelQuantity(text: string): CelQuantity {
   const quantity = parseQuantity(text);
   if (!quantity)
     throw new CelError(
