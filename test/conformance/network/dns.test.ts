@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { services } from "#api";
 import { createPod, outputOf, shell } from "../pods.ts";
 import { conformance, type Given } from "../suite.ts";
-import { createService, startClient, startServer } from "./traffic.ts";
+import { createService, startClient, startServer, untilReady } from "./traffic.ts";
 
 const labels = { app: "named" };
 const domain = ({ namespace }: Given) => `${namespace}.svc.cluster.local`;
@@ -79,13 +79,12 @@ for (const [id, title] of [
     };
     const name = await createPod(given, { labels, spec });
     const client = await startClient(given);
-    const path = `/api/v1/namespaces/${given.namespace}/pods/${name}`;
-    const { status } = await given.kube.ask<{ status: { podIP: string } }>("GET", path);
+    const { status } = await untilReady(given, name);
     const asked =
       id === "network-088181"
         ? `dns-querier.dns-test-service.${domain(given)}`
         : `dns-test-service.${domain(given)}`;
-    await client.resolves(asked, (text) => escaped(status.podIP || "none").test(text));
+    await client.resolves(asked, (text) => escaped(status?.podIP ?? "none").test(text));
     const own = await given.kubectl.ok(["exec", "-n", given.namespace, name, "--", "hostname", "-f"]);
     expect(own.trim()).toBe(`dns-querier.dns-test-service.${domain(given)}`);
   });
