@@ -10,6 +10,7 @@ import { clusterRoleAggregationController } from "./cluster-role-aggregation.ts"
 import { cronJobController } from "./cron-job/controller.ts";
 import { daemonSetController } from "./daemon-set/controller.ts";
 import { deploymentController } from "./deployment/controller.ts";
+import { deviceTaintEvictionController } from "./devices/device-taint-eviction.ts";
 import { disruptionController } from "./disruption.ts";
 import { endpointSliceController } from "./endpoints/endpoint-slice.ts";
 import { endpointSliceMirroringController } from "./endpoints/endpoint-slice-mirroring.ts";
@@ -63,6 +64,7 @@ export const controllers: readonly Controller[] = [
   volumeExpandController,
   attachDetachController,
   resourceClaimController,
+  deviceTaintEvictionController,
   serviceCidrController,
   admissionPolicyStatusController,
   tokenCleanerController,

@@ -12,7 +12,7 @@ import {
   type resourcev1,
 } from "#api";
 import { messageOf } from "#base";
-import { type Client, indexByOwner, keyOf, type ObjectRef, ownedBy } from "#client";
+import { type Client, type Informers, indexByOwner, keyOf, type ObjectRef, ownedBy } from "#client";
 import {
   type ControllerContext,
   defineController,
@@ -31,6 +31,8 @@ type Template = Readonly<resourcev1.ResourceClaimTemplate>;
 
 const group = "resource.k8s.io";
 const nameAnnotation = "resource.kubernetes.io/pod-claim-name";
+/** So many pods may share a claim. */
+const consumersMax = 256;
 const finalizer = "resource.kubernetes.io/delete-protection";
 
 interface PodState {
@@ -38,6 +40,8 @@ interface PodState {
   pod: Pod;
   owned: readonly Claim[];
   templates: ReadonlyMap<string, Template>;
+  /** Allocated claims that the pod uses without having reserved them: it was given its node by nobody's scheduler. */
+  unreserved: readonly Claim[];
 }
 
 interface ClaimState {
@@ -54,6 +58,7 @@ interface PodPlan {
   missing: readonly { name: string; template: string }[];
   /** Names of claims that are there, by the pod's name for them. */
   known: ReadonlyMap<string, string>;
+  reserve: readonly Claim[];
 }
 
 interface ClaimPlan {
@@ -73,7 +78,7 @@ function isOver(pod: Pod): boolean {
   return isFinished(pod) || (pod.metadata.deletionTimestamp !== undefined && !pod.spec.nodeName);
 }
 
-function decidePod({ pod, owned, templates }: Readonly<PodState>): PodPlan | undefined {
+function decidePod({ pod, owned, templates, unreserved }: Readonly<PodState>): PodPlan | undefined {
   const known = new Map<string, string>();
   const create: PodPlan["create"][number][] = [];
   const missing: PodPlan["missing"][number][] = [];
@@ -89,8 +94,8 @@ function decidePod({ pod, owned, templates }: Readonly<PodState>): PodPlan | und
     (pod.status?.resourceClaimStatuses ?? []).map((each) => [each.name, each.resourceClaimName]),
   );
   const isNews = [...known].some(([name, claim]) => told.get(name) !== claim);
-  return create.length + missing.length > 0 || isNews
-    ? { kind: "pod", pod, create, missing, known }
+  return create.length + missing.length + unreserved.length > 0 || isNews
+    ? { kind: "pod", pod, create, missing, known, reserve: unreserved }
     : undefined;
 }
 
@@ -161,7 +166,22 @@ function observe({ informers }: ControllerContext, key: string): PodState | Clai
     if (template) templates.set(template.metadata.name, template);
   }
   const owned = ownedBy(informers.of(resourceClaims), pod.metadata.uid);
-  return { kind: "pod", pod, owned, templates };
+  return { kind: "pod", pod, owned, templates, unreserved: unreservedBy(informers, pod) };
+}
+
+function unreservedBy(informers: Informers, pod: Pod): Claim[] {
+  if (!pod.spec.nodeName) return [];
+  const told = pod.status?.resourceClaimStatuses ?? [];
+  return (pod.spec.resourceClaims ?? []).flatMap(({ name, resourceClaimName }) => {
+    const claimName = resourceClaimName ?? told.find((each) => each.name === name)?.resourceClaimName;
+    const claim =
+      claimName === undefined
+        ? undefined
+        : informers.of(resourceClaims).get(pod.metadata.namespace ?? "", claimName);
+    if (!claim?.status?.allocation || claim.metadata.deletionTimestamp) return [];
+    const users = claim.status.reservedFor ?? [];
+    return users.length < consumersMax && !users.some(({ uid }) => uid === pod.metadata.uid) ? [claim] : [];
+  });
 }
 
 const hasClaims = ({ spec }: Pod) => (spec.resourceClaims?.length ?? 0) > 0;
@@ -216,7 +236,7 @@ export const resourceClaimController = defineController<PodState | ClaimState, P
 const userIndex = "claimUsers";
 
 async function actOnPod(
-  { pod, create, missing, known }: PodPlan,
+  { pod, create, missing, known, reserve }: PodPlan,
   context: ControllerContext,
 ): Promise<Outcome> {
   const { client, events } = context;
@@ -235,6 +255,12 @@ async function actOnPod(
       fail(name, `create: ${messageOf(error)}`);
       throw error;
     }
+  }
+  for (const claim of reserve) {
+    const { name, uid } = pod.metadata;
+    const reservedFor = [...(claim.status?.reservedFor ?? []), { resource: "pods", name, uid }];
+    const draft = { ...claim, status: { ...claim.status, reservedFor } };
+    await client.update(resourceClaims, draft, { subresource: "status" });
   }
   if (names.size > 0) {
     const resourceClaimStatuses = [...names].map(([name, resourceClaimName]) => ({

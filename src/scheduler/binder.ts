@@ -3,7 +3,7 @@ import { isStatus, pods } from "#api";
 import { messageOf, type World } from "#base";
 import { type Client, type EventRecorder, joinKey } from "#client";
 import type { SchedulerCache } from "./cache.ts";
-import type { SchedulerPlugin, StorageLookups } from "./define-plugin.ts";
+import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
 import type { QueuedPod, SchedulingQueue } from "./queue.ts";
@@ -18,27 +18,51 @@ export interface BinderOptions {
   queue: SchedulingQueue;
   events: EventRecorder;
   profile: SchedulerProfile;
-  storage: StorageLookups;
+  host: BindHost;
   signal: AbortSignal;
 }
 
 export class Binder {
   readonly #options: BinderOptions;
-  readonly #preBinds: readonly NonNullable<SchedulerPlugin["preBind"]>[];
+  readonly #plugins: readonly SchedulerPlugin[];
 
   constructor(options: BinderOptions) {
     this.#options = options;
-    this.#preBinds = options.profile.plugins.flatMap(({ plugin }) => plugin.preBind ?? []);
+    this.#plugins = options.profile.plugins.map(({ plugin }) => plugin);
+  }
+
+  /** Takes the place for the pod, before anybody else is told. Throws what went wrong: nothing is taken then. */
+  reserve(info: PodInfo, nodeName: string): void {
+    const { cache, host } = this.#options;
+    cache.assume(info, nodeName);
+    try {
+      for (const plugin of this.#plugins) plugin.reserve?.(info, cache.node(nodeName)!, host);
+    } catch (error) {
+      this.release(info);
+      throw error;
+    }
+  }
+
+  /** Gives the place back; what stands in the API already follows. */
+  async release(info: PodInfo): Promise<void> {
+    const { cache, host } = this.#options;
+    cache.forget(info.key);
+    const works = this.#plugins.map((plugin) => plugin.unreserve?.(info, host));
+    await Promise.all(works);
   }
 
   async bind(queued: QueuedPod, info: PodInfo, nodeName: string): Promise<void> {
-    const { client, world, cache, queue, events } = this.#options;
+    const { client, world, cache, queue, events, host } = this.#options;
     const { namespace, name, uid } = info.pod.metadata;
     try {
-      for (const preBind of this.#preBinds) await preBind(info, cache.node(nodeName)!, this.#options);
+      for (const plugin of this.#plugins) {
+        const node = plugin.preBind && cache.node(nodeName);
+        if (plugin.preBind && !node) throw new Error(`node ${nodeName} is gone`);
+        if (node) await plugin.preBind?.(info, node, host);
+      }
     } catch (error) {
       world.log.debug({ pod: queued.key, error: messageOf(error) }, "the pod cannot be bound yet");
-      cache.forget(queued.key);
+      await this.release(info);
       queue.retry(queued);
       return;
     }
@@ -54,12 +78,12 @@ export class Binder {
       events.record(info.pod, "Normal", "Scheduled", message);
     } catch (error) {
       world.log.debug({ pod: queued.key, error: messageOf(error) }, "the assignment failed");
-      await this.#learnOutcome(queued);
+      await this.#learnOutcome(queued, info);
     }
   }
 
   /** A failed request may have done its work: until the API says what is, the place counts as taken. */
-  async #learnOutcome(queued: QueuedPod): Promise<void> {
+  async #learnOutcome(queued: QueuedPod, info: PodInfo): Promise<void> {
     const { world, cache, queue, signal } = this.#options;
     while (!signal.aborted) {
       const pod = await this.#ask(queued.pod);
@@ -70,7 +94,7 @@ export class Binder {
         queue.done(queued.key);
         return;
       } else {
-        cache.forget(queued.key);
+        await this.release(info);
         if (pod) queue.retry(queued);
         else queue.done(queued.key);
         return;

@@ -7,6 +7,8 @@ import type { corev1, metav1, storagev1 } from "#api";
 import type { World } from "#base";
 import type { Client } from "#client";
 import type { Snapshot } from "./cache.ts";
+import type { Claim } from "./devices/claims.ts";
+import type { DeviceLookups } from "./devices/device-book.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
 
@@ -30,7 +32,11 @@ export type ClusterEvent =
   | { kind: "NodeAdded" | "NodeChanged"; node: NodeInfo }
   | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod }
   /** A claim, a volume, a class or what a node says of its drivers. */
-  | { kind: "StorageChanged" };
+  | { kind: "StorageChanged" }
+  /** `isFreed`: devices are there for others again. */
+  | { kind: "ClaimChanged"; claim: Claim; isFreed: boolean }
+  /** What drivers offer, a class of devices or a rule that taints them. */
+  | { kind: "DevicesChanged" };
 
 /** An event after which a pod that this plugin rejected may fit; `helps` looks closer. */
 interface Wake {
@@ -45,6 +51,7 @@ export interface SchedulingWorld {
   /** Names of the namespaces with these labels. */
   namespacesWith(selector: NonNullable<unknown>): readonly string[];
   readonly storage: StorageLookups;
+  readonly devices: DeviceLookups;
 }
 
 export interface StorageLookups {
@@ -56,11 +63,16 @@ export interface StorageLookups {
 }
 
 /** What a plugin may do once a pod has been chosen a node. */
-export interface BindHost {
+export interface BindHost extends SchedulingWorld {
   readonly client: Client;
   readonly world: World;
-  readonly storage: StorageLookups;
   readonly signal: AbortSignal;
+}
+
+/** What a plugin says of a pod that fits nowhere, and what it does so that it may fit later. */
+export interface Aftermath {
+  readonly message: string;
+  readonly work?: Promise<void>;
 }
 
 /** Scores as they came; in place made into 0 to 100, where more is better. */
@@ -79,8 +91,8 @@ export interface SchedulerPlugin<Prepared = unknown> {
    * for all pods of the shape.
    */
   readonly local?: true;
-  /** A reason not to try at all for now. */
-  gate?(pod: Pod): string | undefined;
+  /** A reason not to try at all for now; asked again when one of `wakes` happens. */
+  gate?(pod: Pod, world: SchedulingWorld): string | undefined;
   /** Which of two pods is tried first: negative, `a`. */
   compare?(a: { pod: Pod; queuedMs: number }, b: { pod: Pod; queuedMs: number }): number;
   /** Once a cycle, before all nodes: what `filter` needs. Undefined: this pod is none of the plugin's business. */
@@ -88,8 +100,14 @@ export interface SchedulerPlugin<Prepared = unknown> {
   filter?(info: PodInfo, node: NodeInfo, prepared: Prepared): Rejection | undefined;
   /** Why no node at all will do, however many pods went. */
   refuse?(info: PodInfo, snapshot: Snapshot, world: SchedulingWorld): string | undefined;
+  /** The pod fits nowhere; undefined: that is none of the plugin's business. */
+  afterFailure?(info: PodInfo, snapshot: Snapshot, host: BindHost): Aftermath | undefined;
+  /** The pod has been chosen the node: what it takes beside the node's own is taken from now on. */
+  reserve?(info: PodInfo, node: NodeInfo, host: BindHost): void;
   /** What must be done before the pod is bound to the node. Throws what went wrong: the pod is tried again. */
   preBind?(info: PodInfo, node: NodeInfo, host: BindHost): Promise<void>;
+  /** The pod was not bound after all. What is in memory is given back at once. Never throws. */
+  unreserve?(info: PodInfo, host: BindHost): Promise<void>;
   /** Once a cycle, before the nodes that are left: what `score` needs. Undefined: no opinion. */
   prepareScore?(
     info: PodInfo,

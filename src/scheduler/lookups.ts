@@ -16,13 +16,14 @@ import {
   storageClasses,
 } from "#api";
 import { controllerOf, type Informer, type Informers } from "#client";
-import type { SchedulingWorld } from "./define-plugin.ts";
+import type { ClusterEvent, SchedulingWorld, StorageLookups } from "./define-plugin.ts";
+import { DeviceBook } from "./devices/device-book.ts";
 import type { PodInfo, PodShape } from "./pod-info.ts";
 
 export interface Lookups extends SchedulingWorld {
   readonly informers: readonly Informer[];
-  /** Called when anything about storage changes. */
-  onStorage(listener: () => void): void;
+  /** Called when anything about storage or devices changes. */
+  on(listener: (event: ClusterEvent) => void): void;
   stop(): void;
 }
 
@@ -44,19 +45,14 @@ export function lookupsOf(informers: Informers): Lookups {
     if (now.metadata.generation === undefined || now.metadata.generation !== old.metadata.generation)
       forget();
   };
-  const storageInformers = {
-    claims: informers.of(persistentVolumeClaims),
-    volumes: informers.of(persistentVolumes),
-    classes: informers.of(storageClasses),
-    csiNodes: informers.of(csiNodes),
-  };
-  const ofStorage = Object.values(storageInformers).map((each) => each as unknown as Informer);
-  const listeners: (() => void)[] = [];
+  const storage = storageOf(informers);
+  const listeners: ((event: ClusterEvent) => void)[] = [];
   const tell = () => {
-    for (const listener of listeners) listener();
+    for (const listener of listeners) listener({ kind: "StorageChanged" });
   };
+  const devices = new DeviceBook(informers);
   const ends = own.map((each) => each.on({ add: forget, update: changed, delete: forget }));
-  ends.push(...ofStorage.map((each) => each.on({ add: tell, update: tell, delete: tell })));
+  ends.push(...storage.informers.map((each) => each.on({ add: tell, update: tell, delete: tell })));
 
   function selectorOf({ pod, shape }: PodInfo): metav1.LabelSelector | undefined {
     const matchLabels: Record<string, string> = {};
@@ -83,15 +79,13 @@ export function lookupsOf(informers: Informers): Lookups {
   }
 
   return {
-    informers: [...own, ...ofStorage, namespaceInformer as unknown as Informer],
-    onStorage: (listener) => void listeners.push(listener),
-    storage: {
-      claim: (namespace, name) => storageInformers.claims.get(namespace, name),
-      volume: (name) => storageInformers.volumes.get(undefined, name),
-      volumes: () => storageInformers.volumes.list(),
-      storageClass: (name) => storageInformers.classes.get(undefined, name),
-      csiNode: (name) => storageInformers.csiNodes.get(undefined, name),
+    informers: [...own, ...storage.informers, ...devices.informers, namespaceInformer as unknown as Informer],
+    on(listener) {
+      listeners.push(listener);
+      devices.on(listener);
     },
+    devices,
+    storage,
     kinSelector(info) {
       let found = known.get(info.shape);
       if (!found) {
@@ -107,7 +101,23 @@ export function lookupsOf(informers: Informers): Lookups {
         .map(({ metadata }) => metadata.name);
     },
     stop() {
+      devices.stop();
       for (const end of ends) end();
     },
+  };
+}
+
+function storageOf(informers: Informers): StorageLookups & { readonly informers: readonly Informer[] } {
+  const claims = informers.of(persistentVolumeClaims);
+  const volumes = informers.of(persistentVolumes);
+  const classes = informers.of(storageClasses);
+  const csi = informers.of(csiNodes);
+  return {
+    informers: [claims, volumes, classes, csi] as unknown as Informer[],
+    claim: (namespace, name) => claims.get(namespace, name),
+    volume: (name) => volumes.get(undefined, name),
+    volumes: () => volumes.list(),
+    storageClass: (name) => classes.get(undefined, name),
+    csiNode: (name) => csi.get(undefined, name),
   };
 }

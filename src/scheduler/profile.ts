@@ -1,5 +1,6 @@
 /** Which plugins there are, in which order they run, and what their scores weigh. */
 import type { SchedulerPlugin } from "./define-plugin.ts";
+import { dynamicResources } from "./plugins/dynamic-resources.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
 import { type InterPodAffinityArgs, interPodAffinity } from "./plugins/inter-pod-affinity.ts";
 import { type NodeAffinityArgs, nodeAffinity } from "./plugins/node-affinity.ts";
@@ -52,6 +53,7 @@ export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
     { plugin: nodeVolumeLimits, weight: 0 },
     { plugin: volumeBinding, weight: 0 },
     { plugin: volumeZone, weight: 0 },
+    { plugin: dynamicResources, weight: 0 },
     { plugin: podTopologySpread(args.PodTopologySpread), weight: 2 },
     { plugin: interPodAffinity(args.InterPodAffinity), weight: 2 },
     { plugin: nodeResourcesBalancedAllocation, weight: 1 },

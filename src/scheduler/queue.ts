@@ -3,7 +3,7 @@
  * can be done for until something changes. https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
  */
 import type { Clock, Timer } from "#base";
-import type { ClusterEvent, SchedulerPlugin } from "./define-plugin.ts";
+import type { ClusterEvent, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
 import { KeyedHeap } from "./heap.ts";
 import { isPreempted, type Pod } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
@@ -32,6 +32,7 @@ export interface QueuedPod {
 
 export class SchedulingQueue {
   readonly #clock: Clock;
+  readonly #world: SchedulingWorld;
   readonly #plugins: ReadonlyMap<string, SchedulerPlugin>;
   readonly #gates: readonly SchedulerPlugin[];
   readonly #active: KeyedHeap<QueuedPod>;
@@ -39,15 +40,17 @@ export class SchedulingQueue {
   readonly #unschedulable = new Map<string, QueuedPod>();
   /** The same, by what may help them. */
   readonly #sleepers = new Sleepers();
-  readonly #gated = new Map<string, Pod>();
+  /** By the plugin that does not let them in, so that what it waits for finds them. */
+  readonly #gated = new Map<string, { pod: Pod; by: SchedulerPlugin }>();
   readonly #inFlight = new Set<string>();
   readonly #flush: Timer;
   #backoffTimer: Timer | undefined;
   #wakeReader: (() => void) | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, profiles: readonly SchedulerProfile[]) {
+  constructor(clock: Clock, profiles: readonly SchedulerProfile[], world: SchedulingWorld) {
     this.#clock = clock;
+    this.#world = world;
     const plugins = profiles.flatMap((profile) => profile.plugins.map(({ plugin }) => plugin));
     this.#plugins = new Map(plugins.map((plugin) => [plugin.name, plugin]));
     this.#gates = plugins.filter((plugin) => plugin.gate);
@@ -73,9 +76,10 @@ export class SchedulingQueue {
   /** A new pod, or a change of one that waits. */
   set(key: string, pod: Pod, changed: boolean): void {
     if (this.#stopped || this.#inFlight.has(key)) return;
-    if (this.#gates.some((plugin) => plugin.gate?.(pod) !== undefined)) {
+    const by = this.#gates.find((plugin) => plugin.gate?.(pod, this.#world) !== undefined);
+    if (by) {
       this.delete(key);
-      this.#gated.set(key, pod);
+      this.#gated.set(key, { pod, by });
       return;
     }
     this.#gated.delete(key);
@@ -153,6 +157,7 @@ export class SchedulingQueue {
 
   /** Something happened: whoever it may help is tried again. */
   wake(event: ClusterEvent): void {
+    this.#openGates(event);
     for (const queued of this.#sleepers.for(event)) {
       if (!this.#mayHelp(queued, event)) continue;
       if (queued.held) {
@@ -162,6 +167,13 @@ export class SchedulingQueue {
       this.#rouse(queued);
       this.#requeue(queued);
     }
+  }
+
+  #openGates(event: ClusterEvent): void {
+    if (this.#gated.size === 0 || !this.#gates.some((plugin) => isWokenBy(plugin, event))) return;
+    for (const [key, { pod, by }] of [...this.#gated])
+      if (by.wakes.some((wake) => wake.on === event.kind && (wake.helps?.(pod, event) ?? true)))
+        this.set(key, pod, false);
   }
 
   stop(): void {
@@ -270,6 +282,10 @@ class Sleepers {
     const nominated = this.#byNomination.get(event.pod.spec.nodeName ?? "");
     return nominated ? [...nominated.values()] : [];
   }
+}
+
+function isWokenBy({ wakes }: SchedulerPlugin, event: ClusterEvent): boolean {
+  return wakes.some((wake) => wake.on === event.kind);
 }
 
 function entered<K>(index: Map<K, Map<string, QueuedPod>>, at: K, queued: QueuedPod): void {

@@ -4,6 +4,9 @@ import { seededRandom } from "#base";
 import { SchedulerCache } from "./cache.ts";
 import { type CycleResult, SchedulingCycle } from "./cycle.ts";
 import type { SchedulingWorld, StorageLookups } from "./define-plugin.ts";
+import type { DeviceLookups } from "./devices/device-book.ts";
+import { DevicePools } from "./devices/pools.ts";
+import { TakenDevices } from "./devices/taken-devices.ts";
 import { podInfoOf } from "./pod-info.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 
@@ -64,10 +67,23 @@ const noStorage: StorageLookups = {
   csiNode: () => undefined,
 };
 
+const noDevices: DeviceLookups = {
+  pools: new DevicePools(),
+  taken: new TakenDevices(),
+  taintRules: [],
+  deviceClass: () => undefined,
+  claim: () => undefined,
+  pending: () => undefined,
+  assume: () => undefined,
+  forget: () => undefined,
+  written: () => undefined,
+};
+
 export const noKin: SchedulingWorld = {
   kinSelector: () => undefined,
   namespacesWith: () => [],
   storage: noStorage,
+  devices: noDevices,
 };
 
 export function cacheOf(nodes: readonly corev1.Node[], pods: readonly corev1.Pod[] = []): SchedulerCache {

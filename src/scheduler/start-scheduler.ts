@@ -13,6 +13,7 @@ import {
 import { Binder } from "./binder.ts";
 import { SchedulerCache } from "./cache.ts";
 import { type NoNode, SchedulingCycle } from "./cycle.ts";
+import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
 import { type Lookups, lookupsOf } from "./lookups.ts";
 import { type Pod, type PodInfo, podInfoOf, priorityOf } from "./pod-info.ts";
 import { PodStatusWriter } from "./pod-status.ts";
@@ -58,6 +59,8 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
 /** What belongs to one profile. */
 interface Desk {
   name: string;
+  plugins: readonly SchedulerPlugin[];
+  host: BindHost;
   cycle: SchedulingCycle;
   preemptor: Preemptor;
   events: EventRecorder;
@@ -81,10 +84,10 @@ class Scheduler {
 
   constructor(client: Client, world: World, informers: Informers, profiles: readonly SchedulerProfile[]) {
     this.#world = world;
-    this.#queue = new SchedulingQueue(world.clock, profiles);
     this.#lookups = lookupsOf(informers);
+    this.#queue = new SchedulingQueue(world.clock, profiles, this.#lookups);
     this.#metrics = new SchedulerMetrics(world, this.#queue);
-    this.#lookups.onStorage(() => this.#queue.wake({ kind: "StorageChanged" }));
+    this.#lookups.on((event) => this.#queue.wake(event));
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
     const budgets = informers.of(podDisruptionBudgets);
     for (const profile of profiles)
@@ -107,11 +110,15 @@ class Scheduler {
   #deskOf(client: Client, profile: SchedulerProfile, budgets: Informer<policyv1.PodDisruptionBudget>): Desk {
     const [world, cache, queue] = [this.#world, this.#cache, this.#queue];
     const { random } = world;
+    const { signal } = this.#end;
+    const host: BindHost = { ...this.#lookups, client, world, signal };
     const events = createEventRecorder({ client, world, component: profile.schedulerName });
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
     return {
       name: profile.schedulerName,
       cycle,
+      host,
+      plugins: profile.plugins.map(({ plugin }) => plugin),
       preemptor: new Preemptor({ cache, cycle, random, budgets: () => budgets.list() }),
       events,
       binder: new Binder({
@@ -121,8 +128,8 @@ class Scheduler {
         queue,
         events,
         profile,
-        storage: this.#lookups.storage,
-        signal: this.#end.signal,
+        host,
+        signal,
       }),
       status: new PodStatusWriter({ client, world, events }),
     };
@@ -227,23 +234,48 @@ class Scheduler {
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
     this.#metrics.attempted(outcome, desk.name, (clock.monotonic() - startedMs) / 1000);
     if (result.kind === "node") {
-      this.#cache.assume(info, result.name);
-      this.#track(desk.binder.bind(queued, info, result.name));
+      this.#assign(desk, queued, info, result.name);
     } else {
       this.#makeRoom(desk, queued, info, result);
     }
   }
 
+  #assign({ binder }: Desk, queued: QueuedPod, info: PodInfo, nodeName: string): void {
+    try {
+      binder.reserve(info, nodeName);
+    } catch (error) {
+      this.#world.log.debug({ pod: queued.key, error: messageOf(error) }, "the place could not be taken");
+      this.#queue.retry(queued);
+      return;
+    }
+    this.#track(binder.bind(queued, info, nodeName));
+  }
+
+  /** What plugins other than preemption do for the pod, and say. */
+  #aftermath({ plugins, host }: Desk, info: PodInfo): string {
+    const messages: string[] = [];
+    for (const plugin of plugins) {
+      const aftermath = plugin.afterFailure?.(info, this.#cache, host);
+      if (!aftermath) continue;
+      messages.push(aftermath.message);
+      if (aftermath.work) this.#track(aftermath.work);
+    }
+    return messages.join(", ");
+  }
+
   /** No node will do as things are: perhaps one does without some less important pods. */
-  #makeRoom({ preemptor, status }: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode): void {
+  #makeRoom(desk: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode): void {
+    const { preemptor, status } = desk;
     const { pod } = info;
+    const said = this.#aftermath(desk, info);
     const result = preemptor.preempt(info, failure);
     this.#metrics.preempted();
     if (result.kind === "no") {
       const nominated = result.keepsNomination ? this.#cache.nominationOf(info.key) : undefined;
       if (nominated === undefined) this.#cache.denominate(info.key);
       this.#queue.reject(queued, failure.rejectedBy, nominated);
-      const message = `${failure.message}${result.message ? ` ${result.message}` : ""}`;
+      const after = [said, result.message].filter(Boolean).join(", ");
+      const message = `${failure.message}${after ? ` ${after}` : ""}`;
       this.#track(status.unschedulable(pod, message, nominated ?? ""));
       return;
     }

@@ -1,5 +1,5 @@
 /** Taints of devices and what tolerates them. https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/#device-taints-and-tolerations */
-import type { resourcev1 } from "../generated/types/index.ts";
+import type { resourcev1, resourcev1beta2 } from "../generated/types/index.ts";
 import { type FieldError, invalid, notSupported, required } from "../meta/field-error.ts";
 import { formatTime } from "../meta/time.ts";
 import { validateList } from "../validation/lists.ts";
@@ -52,4 +52,25 @@ export function defaultTolerations(tolerations: resourcev1.DeviceToleration[] | 
 /** Whoever taints need not know the time. */
 export function stampTaint(taint: resourcev1.DeviceTaint | undefined, nowMs: number): void {
   if (taint) taint.timeAdded ??= formatTime(nowMs);
+}
+
+/** Whether a claim with the toleration may have a device with the taint. */
+export function toleratesDeviceTaint(
+  { effect, key, operator = "Equal", value }: Toleration,
+  taint: Readonly<Pick<resourcev1.DeviceTaint, "key" | "value" | "effect">>,
+): boolean {
+  if (effect && effect !== taint.effect) return false;
+  if (key && key !== taint.key) return false;
+  return operator === "Exists" || (value ?? "") === (taint.value ?? "");
+}
+
+/** Whether a rule taints the device. One without a selector taints none. */
+export function ruleTaintsDevice(
+  { spec }: Readonly<resourcev1beta2.DeviceTaintRule>,
+  device: { readonly driver: string; readonly pool: string; readonly device: string },
+): boolean {
+  const selector = spec.deviceSelector;
+  if (!selector) return false;
+  const parts = ["driver", "pool", "device"] as const;
+  return parts.every((part) => selector[part] === undefined || selector[part] === device[part]);
 }

@@ -1,0 +1,181 @@
+/**
+ * What the scheduler knows of devices: who offers them, who has them, and which it is giving away at this moment. What it
+ * has written counts before the API tells it.
+ */
+import {
+  deviceClasses,
+  deviceTaintRules,
+  resourceClaims,
+  resourceSlices,
+  type resourcev1,
+  type resourcev1beta2,
+} from "#api";
+import type { Informer, Informers } from "#client";
+import type { ClusterEvent } from "../define-plugin.ts";
+import type { Claim } from "./claims.ts";
+import { DevicePools } from "./pools.ts";
+import type { DeviceClass } from "./requests.ts";
+import type { DeviceWorld } from "./search.ts";
+import { TakenDevices } from "./taken-devices.ts";
+
+type Allocation = Readonly<resourcev1.AllocationResult>;
+
+/** What plugins ask of devices, and tell. */
+export interface DeviceLookups extends DeviceWorld {
+  claim(namespace: string, name: string): Claim | undefined;
+  /** What is being written into the claim at this moment. */
+  pending(claim: Claim): Allocation | undefined;
+  /** From now on its devices are taken. */
+  assume(claim: Claim, allocation: Allocation): void;
+  /** It was not written after all. */
+  forget(claim: Claim): void;
+  /** It was: so the claim is now. */
+  written(claim: Claim): void;
+}
+
+export class DeviceBook implements DeviceLookups {
+  readonly pools = new DevicePools();
+  readonly taken = new TakenDevices();
+  readonly informers: readonly Informer[];
+  readonly #claims: Informer<resourcev1.ResourceClaim>;
+  readonly #classes: Informer<resourcev1.DeviceClass>;
+  readonly #rules: Informer<resourcev1beta2.DeviceTaintRule>;
+  /** What of each claim is counted in `taken`, by uid. */
+  readonly #counted = new Map<string, Allocation>();
+  readonly #pending = new Map<string, Allocation>();
+  /** As they were written, until the informer has seen it. */
+  readonly #ahead = new Map<string, Claim>();
+  readonly #listeners: ((event: ClusterEvent) => void)[] = [];
+  readonly #ends: (() => void)[];
+  #ruleList: readonly Readonly<resourcev1beta2.DeviceTaintRule>[] | undefined;
+
+  constructor(informers: Informers) {
+    this.#claims = informers.of(resourceClaims);
+    this.#classes = informers.of(deviceClasses);
+    this.#rules = informers.of(deviceTaintRules);
+    const slices = informers.of(resourceSlices);
+    this.informers = [this.#claims, this.#classes, this.#rules, slices] as unknown as Informer[];
+    const devicesChanged = () => this.#tell({ kind: "DevicesChanged" });
+    const rulesChanged = () => {
+      this.#ruleList = undefined;
+      devicesChanged();
+    };
+    const classes = this.#classes;
+    this.#ends = [
+      classes.on({ add: devicesChanged, update: devicesChanged, delete: devicesChanged }),
+      this.#rules.on({ add: rulesChanged, update: rulesChanged, delete: rulesChanged }),
+      this.#followClaims(),
+      this.#followSlices(slices),
+    ];
+  }
+
+  get taintRules(): readonly Readonly<resourcev1beta2.DeviceTaintRule>[] {
+    this.#ruleList ??= this.#rules.list();
+    return this.#ruleList;
+  }
+
+  deviceClass(name: string): DeviceClass | undefined {
+    return this.#classes.get(undefined, name);
+  }
+
+  claim(namespace: string, name: string): Claim | undefined {
+    const claim = this.#claims.get(namespace, name);
+    return claim && (this.#ahead.get(claim.metadata.uid) ?? claim);
+  }
+
+  pending({ metadata }: Claim): Allocation | undefined {
+    return this.#pending.get(metadata.uid);
+  }
+
+  assume(claim: Claim, allocation: Allocation): void {
+    this.#pending.set(claim.metadata.uid, allocation);
+    this.#recount(claim);
+  }
+
+  forget(claim: Claim): void {
+    if (!this.#pending.delete(claim.metadata.uid)) return;
+    this.#recount(claim);
+    this.#tell({ kind: "ClaimChanged", claim, isFreed: true });
+  }
+
+  written(claim: Claim): void {
+    this.#pending.delete(claim.metadata.uid);
+    const seen = this.#seen(claim);
+    if (seen && revisionOf(seen) < revisionOf(claim)) this.#ahead.set(claim.metadata.uid, claim);
+    this.#recount(claim);
+  }
+
+  on(listener: (event: ClusterEvent) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  stop(): void {
+    for (const end of this.#ends) end();
+  }
+
+  #tell(event: ClusterEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #seen({ metadata }: Claim): Claim | undefined {
+    const seen = this.#claims.get(metadata.namespace, metadata.name);
+    return seen?.metadata.uid === metadata.uid ? seen : undefined;
+  }
+
+  #recount(claim: Claim): void {
+    const { uid } = claim.metadata;
+    const known = this.#ahead.get(uid) ?? this.#seen(claim);
+    const now = this.#pending.get(uid) ?? known?.status?.allocation;
+    const before = this.#counted.get(uid);
+    if (now === before) return;
+    if (before) this.taken.count(before, -1);
+    this.#counted.delete(uid);
+    if (!now) return;
+    this.taken.count(now, 1);
+    this.#counted.set(uid, now);
+  }
+
+  #followClaims(): () => void {
+    const changed = (claim: Claim, old: Claim | undefined) => {
+      const { uid } = claim.metadata;
+      const ahead = this.#ahead.get(uid);
+      if (ahead && revisionOf(ahead) <= revisionOf(claim)) this.#ahead.delete(uid);
+      this.#recount(claim);
+      const isFreed = old?.status?.allocation !== undefined && claim.status?.allocation === undefined;
+      this.#tell({ kind: "ClaimChanged", claim, isFreed });
+    };
+    return this.#claims.on({
+      add: (claim) => changed(claim, undefined),
+      update: changed,
+      delete: (claim) => {
+        this.#pending.delete(claim.metadata.uid);
+        this.#ahead.delete(claim.metadata.uid);
+        this.#recount(claim);
+        this.#tell({ kind: "ClaimChanged", claim, isFreed: true });
+      },
+    });
+  }
+
+  #followSlices(slices: Informer<resourcev1.ResourceSlice>): () => void {
+    const changed = () => this.#tell({ kind: "DevicesChanged" });
+    return slices.on({
+      add: (slice) => {
+        this.pools.set(slice);
+        changed();
+      },
+      update: (slice, old) => {
+        this.pools.delete(old);
+        this.pools.set(slice);
+        changed();
+      },
+      delete: (slice) => {
+        this.pools.delete(slice);
+        changed();
+      },
+    });
+  }
+}
+
+function revisionOf({ metadata }: Claim): number {
+  return Number(metadata.resourceVersion);
+}
