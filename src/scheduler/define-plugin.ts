@@ -8,7 +8,7 @@ import type { World } from "#base";
 import type { Client } from "#client";
 import type { Snapshot } from "./cache.ts";
 import type { Claim } from "./devices/claims.ts";
-import type { DeviceLookups } from "./devices/device-book.ts";
+import type { DeviceLookups } from "./devices/device-lookups.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
 

@@ -4,7 +4,7 @@ import { seededRandom } from "#base";
 import { SchedulerCache } from "./cache.ts";
 import { type CycleResult, SchedulingCycle } from "./cycle.ts";
 import type { SchedulingWorld, StorageLookups } from "./define-plugin.ts";
-import type { DeviceLookups } from "./devices/device-book.ts";
+import type { DeviceLookups } from "./devices/device-lookups.ts";
 import { DevicePools } from "./devices/pools.ts";
 import { TakenDevices } from "./devices/taken-devices.ts";
 import { podInfoOf } from "./pod-info.ts";

@@ -13,25 +13,12 @@ import {
 import type { Informer, Informers } from "#client";
 import type { ClusterEvent } from "../define-plugin.ts";
 import type { Claim } from "./claims.ts";
+import type { DeviceLookups } from "./device-lookups.ts";
 import { DevicePools } from "./pools.ts";
 import type { DeviceClass } from "./requests.ts";
-import type { DeviceWorld } from "./search.ts";
 import { TakenDevices } from "./taken-devices.ts";
 
 type Allocation = Readonly<resourcev1.AllocationResult>;
-
-/** What plugins ask of devices, and tell. */
-export interface DeviceLookups extends DeviceWorld {
-  claim(namespace: string, name: string): Claim | undefined;
-  /** What is being written into the claim at this moment. */
-  pending(claim: Claim): Allocation | undefined;
-  /** From now on its devices are taken. */
-  assume(claim: Claim, allocation: Allocation): void;
-  /** It was not written after all. */
-  forget(claim: Claim): void;
-  /** It was: so the claim is now. */
-  written(claim: Claim): void;
-}
 
 export class DeviceBook implements DeviceLookups {
   readonly pools = new DevicePools();

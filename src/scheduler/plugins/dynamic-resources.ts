@@ -21,7 +21,7 @@ import {
   isReservedFor,
   usesClaim,
 } from "../devices/claims.ts";
-import type { DeviceLookups } from "../devices/device-book.ts";
+import type { DeviceLookups } from "../devices/device-lookups.ts";
 import { allocationOf } from "../devices/result.ts";
 import { findDevices, type SearchBudget } from "../devices/search.ts";
 import type { NodeInfo } from "../node-info.ts";
