@@ -40,6 +40,7 @@ import { attachDetachController } from "./volumes/attach-detach.ts";
 import { persistentVolumeController } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpandController } from "./volumes/expand.ts";
+import { localPathController } from "./volumes/local-path.ts";
 import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
 
 export const controllers: readonly Controller[] = [
@@ -62,6 +63,7 @@ export const controllers: readonly Controller[] = [
   volumeProtectionController,
   ephemeralVolumeController,
   volumeExpandController,
+  localPathController,
   attachDetachController,
   resourceClaimController,
   deviceTaintEvictionController,

@@ -1,4 +1,7 @@
-/** The objects that every cluster has beside those of the API server: the `kube-dns` Service and where it leads. */
+/**
+ * The objects that every cluster has beside those of the API server: the `kube-dns` Service and where it leads, and the
+ * default StorageClass.
+ */
 import {
   type Draft,
   endpointSlices,
@@ -6,8 +9,10 @@ import {
   type KubernetesObject,
   type ResourceType,
   services,
+  storageClasses,
 } from "#api";
 import type { Client } from "#client";
+import { localPathProvisioner } from "#controllers";
 import type { ClusterConfig } from "./config.ts";
 
 const namespace = "kube-system";
@@ -45,6 +50,27 @@ export async function installAddons(client: Client, config: ClusterConfig): Prom
     ],
     endpoints: [{ addresses: [config.nodeAddress], conditions: { ready: true }, nodeName: config.nodeName }],
   });
+}
+
+/**
+ * `standard`, as kind, minikube and GKE call theirs and as most manifests that name a class expect it. Once it is there
+ * it is the user's: whoever prefers another default changes its annotation, and that stays.
+ */
+export async function installStorageClass(client: Client): Promise<void> {
+  try {
+    await client.create(storageClasses, {
+      metadata: {
+        name: "standard",
+        annotations: { "storageclass.kubernetes.io/is-default-class": "true" },
+      },
+      provisioner: localPathProvisioner,
+      reclaimPolicy: "Delete",
+      volumeBindingMode: "WaitForFirstConsumer",
+      allowVolumeExpansion: true,
+    });
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+  }
 }
 
 async function createOrPatch<T extends KubernetesObject>(

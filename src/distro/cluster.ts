@@ -20,6 +20,7 @@ import type { Client, Informers } from "#client";
 import type { KubeSchedulerConfiguration } from "#scheduler";
 import { type SimulatedNode, type Stages, startSimulator } from "#simulator";
 import { openEmbeddedStore } from "#store";
+import { installStorageClass } from "./addons.ts";
 import { type Running, stopAll } from "./components.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { createCredentials } from "./credentials.ts";
@@ -84,6 +85,7 @@ export class Cluster implements AsyncDisposable {
       });
       started.push(controlPlane);
       const client = controlPlane.clientOf("kubernetes-admin", ["system:masters"]);
+      await installStorageClass(client);
       const { informers } = controlPlane;
       const { nodes = 1, stages = {} } = options;
       started.push(await startSimulator({ client, world, informers, nodes, stages }));

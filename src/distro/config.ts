@@ -108,6 +108,8 @@ export interface ClusterPaths {
   cniState: string;
   kubelet: string;
   podLogs: string;
+  /** Folders of this node that serve as PersistentVolumes. */
+  volumes: string;
   registries: string;
 }
 
@@ -129,6 +131,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),
     podLogs: inDir("pod-logs"),
+    volumes: inDir("volumes"),
     registries: inDir("registries"),
   };
 }

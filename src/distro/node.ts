@@ -83,6 +83,7 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
     podCidr: config.podCidr,
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
+    localVolumesDir: paths.volumes,
     config: { cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,

@@ -4,7 +4,7 @@ import { messageOf, UserError, type World } from "#base";
 import { startRoutes } from "#network";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
-import { installAddons } from "./addons.ts";
+import { installAddons, installStorageClass } from "./addons.ts";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
@@ -43,6 +43,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
     runtime?.catch(() => {});
     const controlPlane = await startStoredControlPlane(options, credentials, started);
     await writeKubeconfig(options, credentials, controlPlane);
+    await installStorageClass(controlPlane.clientOf("system:knarr", ["system:masters"]));
     const containerd = await runtime;
     if (containerd) {
       const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);

@@ -24,6 +24,7 @@ import { createProbeManager } from "./probes/manager.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { machineVolumeHost } from "./volumes/host.ts";
+import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
 import { volumePlugins } from "./volumes/registry.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
@@ -56,8 +57,10 @@ export interface KubeletOptions {
   dataDir: string;
   /** The pods' logs lie below, in `pods/`. Default: `logs` under `dataDir`. */
   logDir?: string;
+  /** Folders that serve as PersistentVolumes lie below. Default: `local-volumes` under `dataDir`. */
+  localVolumesDir?: string;
   /** Absent: no server; logs and exec are not offered. */
-  server?: Omit<KubeletServerOptions, "context" | "workers" | "world">;
+  server?: Omit<KubeletServerOptions, "context" | "workers" | "localFolders" | "world">;
   volumePlugins?: readonly VolumePlugin[];
   config?: Partial<KubeletConfig>;
 }
@@ -247,7 +250,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   parts.wake.pod = workers.wake;
   let server: KubeletServer | undefined;
   try {
-    server = options.server && (await startKubeletServer({ ...options.server, context, workers, world }));
+    const localFolders = createLocalFolders(
+      options.localVolumesDir ?? join(options.dataDir, "local-volumes"),
+    );
+    server =
+      options.server &&
+      (await startKubeletServer({ ...options.server, context, workers, localFolders, world }));
   } catch (error) {
     ending.abort();
     await workers.stop();

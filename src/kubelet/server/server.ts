@@ -9,6 +9,8 @@ import type { TLSSocket } from "node:tls";
 import { codeOf, messageOf, UserError, type World } from "#base";
 import type { PodContext } from "../pod-context.ts";
 import type { PodWorkers } from "../pod-workers.ts";
+import type { LocalFolders } from "../volumes/local-folders.ts";
+import { serveLocalVolumes } from "./local-volumes.ts";
 import { serveLogs } from "./logs.ts";
 import { HttpError, urlOf } from "./request.ts";
 import { serveStream } from "./streaming.ts";
@@ -29,6 +31,7 @@ export interface KubeletServerOptions {
   authorize?(identity: ClientIdentity): boolean;
   context: PodContext;
   workers: PodWorkers;
+  localFolders: LocalFolders;
   world: World;
 }
 
@@ -87,8 +90,12 @@ function routes(options: KubeletServerOptions): Record<string, Handler> {
       sendText(response, 200, await world.metrics.text(), world.metrics.contentType);
     },
     containerLogs: (_request, response, url) => serveLogs({ context, workers }, response, url),
+    localVolumes: (request, response, url) => serveLocalVolumes(options.localFolders, request, response, url),
   };
 }
+
+/** Those that take more than questions. */
+const writing: ReadonlySet<string> = new Set(["localVolumes"]);
 
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { world } = options;
@@ -106,9 +113,10 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     const refused = refusal(request.socket as TLSSocket);
     if (refused) throw refused;
     const url = urlOf(request);
-    const handler = table[url.pathname.split("/")[1] ?? ""];
+    const name = url.pathname.split("/")[1] ?? "";
+    const handler = Object.hasOwn(table, name) ? table[name] : undefined;
     if (!handler) throw new HttpError(404, "404 page not found");
-    if (request.method !== "GET") throw new HttpError(405, "Method Not Allowed");
+    if (request.method !== "GET" && !writing.has(name)) throw new HttpError(405, "Method Not Allowed");
     await handler(request, response, url);
   }
 
