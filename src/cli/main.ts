@@ -51,6 +51,8 @@ function addLifecycle(root: Command): void {
     .option("--simulate", "simulated nodes: no root, no containers")
     .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000), 1)
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
+    .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))
     .option(
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
@@ -71,6 +73,8 @@ function addLifecycle(root: Command): void {
     .option("--simulate", "simulated nodes: no root, no containers")
     .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000), 1)
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
+    .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
+    .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))
     .option(
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",

@@ -23,6 +23,9 @@ export interface ClusterRequest {
   simulate?: boolean;
   nodes: number;
   port?: number;
+  /** Of Ingresses. */
+  httpPort?: number;
+  httpsPort?: number;
   datastore?: string;
 }
 
@@ -60,6 +63,8 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
     }
     config.datastore = request.datastore;
   }
+  if (request.httpPort !== undefined) config.httpPort = request.httpPort;
+  if (request.httpsPort !== undefined) config.httpsPort = request.httpsPort;
   await moveToFreePorts(config, known ? config.apiPort : request.port);
   if (request.port !== undefined) config.apiPort = request.port;
   if (!(await isPortFree(config.apiPort, anyAddress))) {

@@ -1,6 +1,6 @@
 /**
- * The objects that every cluster has beside those of the API server: the `kube-dns` Service and where it leads, and the
- * default StorageClass.
+ * The objects that every cluster has beside those of the API server: the `kube-dns` Service and where it leads, the
+ * default StorageClass, the default IngressClass.
  */
 import {
   type Draft,
@@ -14,6 +14,7 @@ import {
 import type { Client } from "#client";
 import { localPathProvisioner } from "#controllers";
 import type { ClusterConfig } from "./config.ts";
+import { installIngressClass } from "./ingress.ts";
 
 const namespace = "kube-system";
 const dnsLabels = {
@@ -34,6 +35,7 @@ export async function installAddons(client: Client, config: ClusterConfig): Prom
       ],
     },
   });
+  await installIngressClass(client);
   await createOrPatch(client, endpointSlices, {
     metadata: {
       name: "kube-dns",

@@ -32,6 +32,9 @@ export interface ClusterConfig {
   apiPort: number;
   kubeletPort: number;
   dnsPort: number;
+  /** Where Ingresses are served. */
+  httpPort: number;
+  httpsPort: number;
   nodeName: string;
   nodeAddress: string;
   /** How many simulated nodes stand in for real ones; 0 means this machine is the node. */
@@ -50,6 +53,8 @@ export interface ConfigOptions {
   nodeAddress: string;
   simulatedNodes?: number;
   apiPort?: number;
+  httpPort?: number;
+  httpsPort?: number;
 }
 
 /** The defaults of a slot: kubeadm's own addresses for the first cluster, its neighbours for the next ones. */
@@ -67,6 +72,8 @@ export function configFor(options: ConfigOptions): ClusterConfig {
     apiPort: options.apiPort ?? 6443 + slot,
     kubeletPort: 10250 + slot * 10,
     dnsPort: 10053 + slot * 10,
+    httpPort: options.httpPort ?? (slot === 0 ? 80 : 8080 + slot),
+    httpsPort: options.httpsPort ?? (slot === 0 ? 443 : 8443 + slot),
     nodeName: options.nodeName,
     nodeAddress: options.nodeAddress,
     simulatedNodes: options.simulatedNodes ?? 0,
@@ -104,6 +111,7 @@ export interface ClusterPaths {
   /** Why the server ended, when it is something the user can mend. */
   failure: string;
   containerd: string;
+  ingress: string;
   cniConf: string;
   cniState: string;
   kubelet: string;
@@ -127,6 +135,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     pid: inDir("server.pid"),
     failure: inDir("failure.json"),
     containerd: inDir("containerd"),
+    ingress: inDir("ingress"),
     cniConf: inDir("cni", "conf"),
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),

@@ -27,6 +27,6 @@ export { endInstance, runningInstance } from "./instance.ts";
 export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
-export { type Finding, installPackages, preflight } from "./preflight.ts";
+export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
 export { startServer } from "./server.ts";
 export { purge, stopNode } from "./teardown.ts";

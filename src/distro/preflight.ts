@@ -57,6 +57,11 @@ function missingPackages(): Finding[] {
   ];
 }
 
+/** Debian's packages without which everything but one feature works. */
+export function missingExtras(): string[] {
+  return findProgram("haproxy") ? [] : ["haproxy"];
+}
+
 function kernelFindings(): Finding[] {
   const findings: Finding[] = [];
   if (!existsSync("/sys/fs/cgroup/cgroup.controllers") && !existsSync("/sys/fs/cgroup/memory")) {

@@ -9,6 +9,7 @@ import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type Credentials, loadCredentials, loadStoredAuthority } from "./credentials.ts";
+import { startNodeIngress } from "./ingress.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { joinExtension, joinGroup } from "./join.ts";
 import { loadJoinSecret } from "./join-token.ts";
@@ -54,6 +55,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       const node = { world, config, paths, credentials, containerd, client, informers };
       started.push(await startNode({ ...node, dns: true, labels: controlPlaneLabels }));
       started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
+      started.push(await startNodeIngress(world, config, paths, controlPlane));
       await addons;
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, type World } from "#base";
+import { stopHaproxy } from "#ingress";
 import { createCgroups } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
@@ -15,6 +16,7 @@ import { containerdOptions } from "./node.ts";
  */
 export async function stopNode(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
   if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, paths));
+  await stopHaproxy(paths.ingress, world);
   await removeProxy(config.name);
   await removeRoutes(config.clusterCidr);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });

@@ -5,11 +5,19 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { findProgram, forComponent, run, UserError, type World } from "#base";
+import {
+  type Daemon,
+  findDaemon,
+  findProgram,
+  forComponent,
+  run,
+  startDaemon,
+  UserError,
+  type World,
+} from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { containerdConfig, parseVersion } from "./containerd-config.ts";
 import { connectRuntime } from "./cri-client.ts";
-import { type Daemon, findDaemon, startDaemon } from "./daemon.ts";
 import { type ImageStore, imageStore } from "./images.ts";
 import { pauseImage, pauseImageName } from "./pause-image.ts";
 
@@ -163,6 +171,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   const daemon = await startDaemon({
     command: command[0]!,
     args: [...command.slice(1), "--config", paths.config],
+    mend: "install containerd: apt-get install containerd",
     pidFile: paths.pidFile,
     logFile: paths.log,
     clock: world.clock,

@@ -18,6 +18,7 @@ const ranks: Record<string, number> = {
   network: 3,
   proxy: 3,
   dns: 3,
+  ingress: 3,
   simulator: 3,
   distro: 4,
   cli: 5,

@@ -32,6 +32,8 @@ interface ClusterStatus {
   nodesReady?: number;
   nodes?: number;
   pods?: number;
+  /** Where Ingresses are served. */
+  ingress?: { http: string; https: string };
   dataDir: string;
 }
 
@@ -63,6 +65,7 @@ async function statusOf(config: ClusterConfig, paths: ClusterPaths): Promise<Clu
     server: `https://127.0.0.1:${config.apiPort}`,
     context: contextName(config.name),
     dataDir: paths.dir,
+    ...(hasIngress(config) ? { ingress: ingressOf(config) } : {}),
   };
   const instance = runningInstance(paths.pid);
   if (!instance) return { ...base, state: "Stopped" };
@@ -86,6 +89,15 @@ async function statusOf(config: ClusterConfig, paths: ClusterPaths): Promise<Clu
   } catch {
     return { ...base, ...process, state: "NotAnswering" };
   }
+}
+
+/** Nodes that only pretend serve nothing, and of the others the server's does. */
+function hasIngress({ simulatedNodes, role }: ClusterConfig): boolean {
+  return simulatedNodes === 0 && role === "server";
+}
+
+function ingressOf({ nodeAddress, httpPort, httpsPort }: ClusterConfig): { http: string; https: string } {
+  return { http: `http://${nodeAddress}:${httpPort}`, https: `https://${nodeAddress}:${httpsPort}` };
 }
 
 /** VmRSS of /proc/PID/status, which is in kilobytes. */

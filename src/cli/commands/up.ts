@@ -4,7 +4,7 @@ import { Resolver } from "node:dns/promises";
 import { openSync, readFileSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { nodes } from "#api";
-import { systemClock as clock, UserError } from "#base";
+import { systemClock as clock, messageOf, UserError } from "#base";
 import {
   type ClusterConfig,
   type ClusterConnection,
@@ -14,6 +14,7 @@ import {
   connectCluster,
   contextName,
   installPackages,
+  missingExtras,
   pathsOf,
   preflight,
   readConfig,
@@ -92,6 +93,7 @@ async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise
     await step(clock, `installing ${list}`, `installed ${list}`, () => installPackages(packages));
     findings = await preflight(paths.dir);
   }
+  if (mayInstall) await installExtras();
   if (findings.length === 0) return;
   const [only] = findings;
   if (findings.length === 1) throw new UserError(only!.problem, only!.mend);
@@ -100,6 +102,18 @@ async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise
     `this machine is not ready:\n${lines.join("\n")}`,
     "mend these, then run knarr up again",
   );
+}
+
+/** Ingresses need them; a machine that cannot have them has a cluster without Ingresses. */
+async function installExtras(): Promise<void> {
+  const extras = missingExtras();
+  if (extras.length === 0) return;
+  const list = extras.join(", ");
+  try {
+    await step(clock, `installing ${list}`, `installed ${list}`, () => installPackages(extras));
+  } catch (error) {
+    print(dim(`Ingresses will not be served: ${messageOf(error)}`));
+  }
 }
 
 /** The server as the process that started it sees it. */

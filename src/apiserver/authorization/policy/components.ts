@@ -68,7 +68,22 @@ const proxier: DefaultRole = {
   ],
 };
 
+/** Knarr's own: what it serves it may read, and it tells where. */
+const ingress: DefaultRole = {
+  name: "system:knarr-ingress",
+  rules: [
+    events,
+    rule("networking.k8s.io", ["ingresses/status"], ["patch"]),
+    rule(
+      "gateway.networking.k8s.io",
+      ["gatewayclasses/status", "gateways/status", "httproutes/status", "grpcroutes/status"],
+      ["patch"],
+    ),
+  ],
+};
+
 export const componentRoles: readonly DefaultRole[] = [
+  ingress,
   scheduler,
   controllerManager,
   proxier,

@@ -2,8 +2,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { identityOf, silentLogger, systemClock, UserError } from "#base";
+import { systemClock } from "./clock.ts";
 import { findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
+import { UserError } from "./errors.ts";
+import { silentLogger } from "./log.ts";
+import { identityOf } from "./process-identity.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-daemon-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -11,6 +14,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const options = (fingerprint: string) => ({
   command: "sleep",
   args: ["1000"],
+  mend: "install coreutils",
   pidFile: join(dir, "pid"),
   logFile: join(dir, "log"),
   clock: systemClock,

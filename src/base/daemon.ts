@@ -4,21 +4,23 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, rmSync } from "node:fs";
+import type { Clock } from "./clock.ts";
+import { UserError } from "./errors.ts";
+import type { Logger } from "./log.ts";
 import {
-  type Clock,
   endProcess,
   identityOf,
   isAlive,
-  type Logger,
   type ProcessIdentity,
   readPidFile,
-  UserError,
   writePidFile,
-} from "#base";
+} from "./process-identity.ts";
 
 export interface DaemonOptions {
   command: string;
   args: readonly string[];
+  /** What to do where the command is not there. */
+  mend: string;
   pidFile: string;
   logFile: string;
   clock: Clock;
@@ -72,12 +74,7 @@ function launch(options: DaemonOptions): Promise<PidRecord> {
   closeSync(logFd);
   return new Promise((resolve, reject) => {
     child.once("error", (error) =>
-      reject(
-        new UserError(
-          `${options.command} could not be started: ${error.message}`,
-          "install containerd: apt-get install containerd",
-        ),
-      ),
+      reject(new UserError(`${options.command} could not be started: ${error.message}`, options.mend)),
     );
     child.once("spawn", () => {
       child.unref();

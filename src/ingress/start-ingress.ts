@@ -1,0 +1,292 @@
+/**
+ * The ingress controller: watches what asks for routes and keeps HAProxy on this node doing it. HAProxy is started with
+ * the first Ingress and ended with the last, so that a cluster without any pays nothing.
+ * https://kubernetes.io/docs/concepts/services-networking/ingress-controllers/
+ */
+import {
+  endpointSlices,
+  ingressClasses,
+  ingresses,
+  isStatus,
+  type KubernetesObject,
+  type networkingv1,
+  type ResourceType,
+  secrets,
+  services,
+} from "#api";
+import { forComponent, messageOf, type World } from "#base";
+import { type Client, createEventRecorder, type Informer, type Informers } from "#client";
+import { Haproxy, HaproxyError, stopHaproxy } from "./haproxy/haproxy.ts";
+import type { Ingress, IngressSource, Problem } from "./kubernetes/rules.ts";
+import type { Frontend, Routing } from "./model.ts";
+import { RoutingBuilder } from "./routing-builder.ts";
+
+/** `spec.controller` of the IngressClasses that are served here. */
+export const ingressController = "knarr.dev/ingress";
+const classAnnotation = "kubernetes.io/ingress.class";
+
+export interface IngressOptions {
+  world: World;
+  client: Client;
+  informers: Informers;
+  nodeName: string;
+  /** Where HAProxy's files are. */
+  dir: string;
+  /** Told in the status of every Ingress. */
+  addresses: readonly string[];
+  httpPort: number;
+  httpsPort: number;
+  /** Chain and key for names that nobody has a certificate for; asked for once. */
+  ownCertificate(): Promise<string>;
+}
+
+export interface IngressRunning {
+  /** Resolves when every change seen so far is served. */
+  settled(): Promise<void>;
+  /** Leaves HAProxy running: the next start takes it over. */
+  stop(): Promise<void>;
+}
+
+/** Changes that come within this time are one. */
+const gatherMs = 10;
+/** A port in use may become free, a missing program may be installed. */
+const retryMs = 10_000;
+/** Told problems that are remembered. */
+const toldMax = 10_000;
+
+export async function startIngress(options: IngressOptions): Promise<IngressRunning> {
+  const controller = new IngressController(options);
+  await controller.start();
+  return controller;
+}
+
+class IngressController implements IngressRunning {
+  readonly #options: IngressOptions;
+  readonly #world: World;
+  readonly #haproxy: Haproxy;
+  readonly #recorder: ReturnType<typeof createEventRecorder>;
+  readonly #classes: Informer<networkingv1.IngressClass>;
+  readonly #ingresses: Informer<networkingv1.Ingress>;
+  readonly #source: IngressSource;
+  readonly #off: (() => void)[] = [];
+  /** Services that routes lead to, and Secrets they need: `namespace/name`. */
+  #wanted = new Set<string>();
+  #secretsFollowed = false;
+  #told = new Set<string>();
+  #certificate: Promise<string> | undefined;
+  #serving = true;
+  #dirty = false;
+  #stopped = false;
+  #running: Promise<void> | undefined;
+  readonly #stopping = new AbortController();
+
+  constructor(options: IngressOptions) {
+    const { client, informers, nodeName, dir } = options;
+    this.#options = options;
+    this.#world = forComponent(options.world, "ingress");
+    this.#haproxy = new Haproxy({ dir, world: options.world });
+    this.#recorder = createEventRecorder({
+      client,
+      world: this.#world,
+      component: "knarr-ingress-controller",
+      host: nodeName,
+    });
+    this.#classes = informers.of(ingressClasses);
+    this.#ingresses = informers.of(ingresses);
+    this.#source = this.#openSource();
+  }
+
+  async start(): Promise<void> {
+    const { informers } = this.#options;
+    await Promise.all([this.#classes.waitForSync(), this.#ingresses.waitForSync()]);
+    await Promise.all([informers.of(services).waitForSync(), informers.of(endpointSlices).waitForSync()]);
+    this.#follow(this.#classes, () => true);
+    this.#follow(this.#ingresses, () => true);
+    this.#follow(informers.of(services), ({ metadata }) => this.#wants(metadata.namespace, metadata.name));
+    this.#follow(informers.of(endpointSlices), ({ metadata }) =>
+      this.#wants(metadata.namespace, metadata.labels?.["kubernetes.io/service-name"]),
+    );
+    this.#touch();
+    await this.#running;
+  }
+
+  settled(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopping.abort();
+    for (const off of this.#off) off();
+    await this.#running;
+    this.#haproxy.release();
+    await this.#recorder.stop();
+  }
+
+  #openSource(): IngressSource {
+    const { informers } = this.#options;
+    const serviceCache = informers.of(services);
+    const sliceCache = informers.of(endpointSlices);
+    sliceCache.addIndex("service", ({ metadata }) => {
+      const owner = metadata.labels?.["kubernetes.io/service-name"];
+      return owner ? [`${metadata.namespace}/${owner}`] : [];
+    });
+    return {
+      service: (namespace, name) => {
+        this.#wanted.add(`${namespace}/${name}`);
+        return serviceCache.get(namespace, name);
+      },
+      slices: (namespace, service) => sliceCache.byIndex("service", `${namespace}/${service}`),
+      secret: (namespace, name) => {
+        this.#wanted.add(`secret ${namespace}/${name}`);
+        return this.#followSecrets().get(namespace, name);
+      },
+    };
+  }
+
+  /** Only clusters whose routes need Secrets pay for their copy. */
+  #followSecrets() {
+    const cache = this.#options.informers.of(secrets);
+    if (!this.#secretsFollowed) {
+      this.#secretsFollowed = true;
+      this.#follow(cache, ({ metadata }) => this.#wants(`secret ${metadata.namespace}`, metadata.name));
+    }
+    return cache;
+  }
+
+  #wants(namespace: string | undefined, name: string | undefined): boolean {
+    return this.#wanted.has(`${namespace}/${name}`);
+  }
+
+  #follow<T extends KubernetesObject>(cache: Informer<T>, matters: (object: Readonly<T>) => boolean): void {
+    const look = (object: Readonly<T>) => {
+      if (matters(object)) this.#touch();
+    };
+    this.#off.push(cache.on({ add: look, update: look, delete: look }));
+  }
+
+  #touch(): void {
+    this.#dirty = true;
+    if (!this.#stopped) this.#running ??= this.#loop();
+  }
+
+  async #loop(): Promise<void> {
+    const { clock, log } = this.#world;
+    while (this.#dirty && !this.#stopped) {
+      await clock.sleep(gatherMs, this.#stopping.signal);
+      this.#dirty = false;
+      try {
+        await this.#sync();
+      } catch (error) {
+        log.warn({ error: messageOf(error) }, "the routes could not be served as they are wished for");
+        this.#retryLater();
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #retryLater(): void {
+    const { clock } = this.#world;
+    clock.sleep(retryMs, this.#stopping.signal).then(
+      () => this.#touch(),
+      () => {},
+    );
+  }
+
+  async #sync(): Promise<void> {
+    const mine = this.#mine();
+    if (mine.length === 0) return this.#end();
+    this.#serving = true;
+    const { routing, problems } = await this.#translate(mine);
+    try {
+      await this.#haproxy.apply(routing);
+    } catch (error) {
+      if (!(error instanceof HaproxyError)) throw error;
+      this.#tell(mine.map((about) => ({ about, message: error.message })));
+      throw error;
+    }
+    this.#tell(problems);
+    await this.#publish(mine);
+  }
+
+  async #translate(mine: readonly Ingress[]): Promise<{ routing: Routing; problems: Problem[] }> {
+    // Loaded with the first Ingress: most clusters never see one.
+    const { addIngresses } = await import("./kubernetes/rules.ts");
+    const hadSecrets = this.#secretsFollowed;
+    this.#wanted = new Set();
+    const builder = new RoutingBuilder();
+    const { problems, defaultBackend } = addIngresses(builder, this.#source, mine);
+    if (this.#secretsFollowed && !hadSecrets) {
+      await this.#options.informers.of(secrets).waitForSync();
+      return this.#translate(mine);
+    }
+    return { routing: await this.#routing(builder, defaultBackend), problems };
+  }
+
+  async #routing(builder: RoutingBuilder, defaultBackend: string | undefined): Promise<Routing> {
+    this.#certificate ??= this.#options.ownCertificate();
+    const own = { name: "own", pem: await this.#certificate, hosts: [] };
+    const sites = builder.sites();
+    const { httpPort, httpsPort } = this.#options;
+    const frontends: Frontend[] = [
+      { port: httpPort, tls: false, sites, certificates: [] },
+      { port: httpsPort, tls: true, sites, certificates: [own, ...builder.certificates()] },
+    ];
+    return { frontends, backends: builder.backends, ...(defaultBackend ? { defaultBackend } : {}) };
+  }
+
+  /** Those whose class is of this controller. */
+  #mine(): Ingress[] {
+    const classes = new Set(
+      this.#classes
+        .list()
+        .filter(({ spec }) => spec?.controller === ingressController)
+        .map(({ metadata }) => metadata.name),
+    );
+    return this.#ingresses
+      .list()
+      .filter(({ metadata, spec }) =>
+        classes.has(spec.ingressClassName ?? metadata.annotations?.[classAnnotation] ?? ""),
+      );
+  }
+
+  async #end(): Promise<void> {
+    if (!this.#serving) return;
+    this.#serving = false;
+    this.#haproxy.release();
+    await stopHaproxy(this.#options.dir, this.#world);
+  }
+
+  /** Each problem of an object once. */
+  #tell(problems: readonly Problem[]): void {
+    for (const { about, message } of problems) {
+      const key = `${about.metadata.uid} ${message}`;
+      if (this.#told.has(key)) continue;
+      if (this.#told.size >= toldMax) this.#told.clear();
+      this.#told.add(key);
+      this.#recorder.record(about, "Warning", "NotServed", message);
+    }
+  }
+
+  async #publish(mine: readonly Ingress[]): Promise<void> {
+    const wanted = this.#options.addresses.map((ip) => ({ ip }));
+    for (const ingress of mine) {
+      const now = ingress.status?.loadBalancer?.ingress ?? [];
+      if (
+        now.length === wanted.length &&
+        now.every(({ ip, hostname }, i) => ip === wanted[i]!.ip && !hostname)
+      )
+        continue;
+      await this.#patchStatus(ingresses, ingress, { loadBalancer: { ingress: wanted } });
+    }
+  }
+
+  async #patchStatus(type: ResourceType, { metadata }: KubernetesObject, status: unknown): Promise<void> {
+    const ref = { namespace: metadata.namespace, name: metadata.name };
+    try {
+      await this.#options.client.patch(type, ref, "merge", { status }, { subresource: "status" });
+    } catch (error) {
+      if (!isStatus(error, "NotFound")) throw error;
+    }
+  }
+}
