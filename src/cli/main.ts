@@ -57,6 +57,7 @@ function addLifecycle(root: Command): void {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
+    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
   onCluster(root.command("down").description("stop a cluster; its objects stay for the next up"))
@@ -79,6 +80,7 @@ function addLifecycle(root: Command): void {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
+    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
     .action(async (options) => (await import("./commands/server.ts")).server(options));
 }
@@ -98,6 +100,7 @@ function addNodes(root: Command): void {
     .option("--node-name <name>", "default: the host name")
     .option("--node-address <address>", "default: the first address of this machine")
     .option("--data-dir <dir>", "where the node keeps everything", "/var/lib/knarr-agent")
+    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
     .action(async (options) => (await import("./commands/agent.ts")).agent(options));
   const token = root.command("token").description("what machines join with");

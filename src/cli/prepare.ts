@@ -8,6 +8,7 @@ import {
   freePort,
   freeSlot,
   isPortFree,
+  keepKubeletConfig,
   linkCluster,
   listClusters,
   machineAddress,
@@ -27,6 +28,7 @@ export interface ClusterRequest {
   httpPort?: number;
   httpsPort?: number;
   datastore?: string;
+  kubeletConfig?: string;
 }
 
 const anyAddress = "0.0.0.0";
@@ -73,6 +75,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
       "choose another one with --port, or stop the program that listens there",
     );
   }
+  if (request.kubeletConfig !== undefined) await keepKubeletConfig(request.kubeletConfig, paths);
   await writeConfig(paths, config);
   await linkCluster(config.name, paths);
   return config;

@@ -75,7 +75,7 @@ export async function installStorageClass(client: Client): Promise<void> {
   }
 }
 
-async function createOrPatch<T extends KubernetesObject>(
+export async function createOrPatch<T extends KubernetesObject>(
   client: Client,
   type: ResourceType<T>,
   object: Draft<T>,

@@ -115,6 +115,10 @@ export interface ClusterPaths {
   cniConf: string;
   cniState: string;
   kubelet: string;
+  /** The kubelet's settings, where the user gave any. */
+  kubeletConfig: string;
+  /** Pods of this node alone, as files. */
+  staticPods: string;
   podLogs: string;
   /** Folders of this node that serve as PersistentVolumes. */
   volumes: string;
@@ -139,6 +143,8 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     cniConf: inDir("cni", "conf"),
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),
+    kubeletConfig: inDir("kubelet.yaml"),
+    staticPods: inDir("static-pods"),
     podLogs: inDir("pod-logs"),
     volumes: inDir("volumes"),
     registries: inDir("registries"),

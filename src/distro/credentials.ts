@@ -15,6 +15,8 @@ export interface Credentials {
   /** The kubelet's own certificate, and what it shows to the API server. */
   kubeletServer: KeyPair;
   node: KeyPair;
+  /** What the metrics API shows to the API server. */
+  metricsServer: KeyPair;
   admin: KeyPair;
   /** Signs service account tokens. */
   serviceAccountKey: KeyPair;
@@ -62,6 +64,11 @@ function subjects(config: CredentialConfig): Record<Leaf, Subject> {
       use: "server",
       dnsNames: [config.nodeName],
       addresses: [config.nodeAddress],
+    },
+    metricsServer: {
+      commonName: "knarr-metrics",
+      use: "server",
+      dnsNames: ["knarr-metrics.kube-system.svc"],
     },
     node: { commonName: `system:node:${config.nodeName}`, organizations: ["system:nodes"], use: "client" },
     admin: { commonName: "kubernetes-admin", organizations: ["system:masters"], use: "client" },

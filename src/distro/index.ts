@@ -26,6 +26,7 @@ export { listImages, loadImages, makeBusyboxImage, removeImages } from "./images
 export { endInstance, runningInstance } from "./instance.ts";
 export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
+export { keepKubeletConfig } from "./kubelet-settings.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
 export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
 export { startServer } from "./server.ts";

@@ -10,6 +10,7 @@ import { type Containerd, type ContainerdOptions, startContainerd } from "#runti
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
+import { kubeletSettings } from "./kubelet-settings.ts";
 
 export function containerdOptions(world: World, paths: ClusterPaths): ContainerdOptions {
   return {
@@ -70,8 +71,9 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   return { stop: () => stopAll(started) };
 }
 
-function startNodeKubelet(options: NodeOptions): Promise<Running> {
+async function startNodeKubelet(options: NodeOptions): Promise<Running> {
   const { world, config, paths, credentials } = options;
+  const settings = await kubeletSettings(world, paths);
   return startKubelet({
     client: options.client,
     world,
@@ -84,7 +86,7 @@ function startNodeKubelet(options: NodeOptions): Promise<Running> {
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
     localVolumesDir: paths.volumes,
-    config: { cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
+    config: { ...settings, cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,
       port: config.kubeletPort,

@@ -14,6 +14,7 @@ import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { joinExtension, joinGroup } from "./join.ts";
 import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
+import { startClusterMetrics } from "./metrics.ts";
 import { startNode, startRuntime } from "./node.ts";
 
 export interface ServerOptions {
@@ -57,6 +58,10 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
       started.push(await startNodeIngress(world, config, paths, controlPlane));
       await addons;
+      const metricsClient = controlPlane.clientOf("system:knarr-metrics", ["system:masters"]);
+      started.push(
+        await startClusterMetrics({ world, config, credentials, client: metricsClient, informers }),
+      );
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));
     }

@@ -21,7 +21,7 @@ export interface Cgroups {
 
 const mountRoot = "/sys/fs/cgroup";
 
-interface Hierarchies {
+export interface Hierarchies {
   unified: boolean;
   /** Mount points by controller; every hierarchy once. */
   dirs: string[];
@@ -29,7 +29,7 @@ interface Hierarchies {
 }
 
 /** One hierarchy with all controllers (v2), or one for each (v1, with or without an empty `unified`). */
-function findHierarchies(): Hierarchies {
+export function findHierarchies(): Hierarchies {
   if (existsSync(join(mountRoot, "cgroup.controllers"))) {
     return { unified: true, dirs: [mountRoot], controllerDir: () => mountRoot };
   }

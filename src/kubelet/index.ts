@@ -1,2 +1,4 @@
 export { createCgroups } from "./cgroups.ts";
-export { type Kubelet, type KubeletConfig, type KubeletOptions, startKubelet } from "./kubelet.ts";
+export { readKubeletConfiguration } from "./config/file.ts";
+export type { KubeletConfig } from "./config/settings.ts";
+export { type Kubelet, type KubeletOptions, startKubelet } from "./kubelet.ts";

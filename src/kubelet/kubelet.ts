@@ -11,6 +11,8 @@ import { type Client, createEventRecorder, createInformers } from "#client";
 import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
 import { KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
+import { kubeletConfigurationOf } from "./config/file.ts";
+import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { ImagePuller } from "./image-puller.ts";
 import { allocatableOf, type Machine, readMachine } from "./node-info.ts";
@@ -22,26 +24,13 @@ import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
+import { createNodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { machineVolumeHost } from "./volumes/host.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
 import { volumePlugins } from "./volumes/registry.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
-
-export interface KubeletConfig {
-  maxPods: number;
-  maxParallelImagePulls: number;
-  containerLogMaxBytes: number;
-  containerLogMaxFiles: number;
-  /** Containers that name no seccomp profile get the runtime's. */
-  seccompDefault: boolean;
-  /** Absolute path in every cgroup hierarchy, below which the pods' groups lie. */
-  cgroupRoot: string;
-  nodeLabels: Record<string, string>;
-  /** The resolver settings that pods with the policy `Default` get. */
-  resolvConf: string;
-}
 
 export interface KubeletOptions {
   client: Client;
@@ -60,7 +49,10 @@ export interface KubeletOptions {
   /** Folders that serve as PersistentVolumes lie below. Default: `local-volumes` under `dataDir`. */
   localVolumesDir?: string;
   /** Absent: no server; logs and exec are not offered. */
-  server?: Omit<KubeletServerOptions, "context" | "workers" | "localFolders" | "world">;
+  server?: Omit<
+    KubeletServerOptions,
+    "context" | "workers" | "localFolders" | "stats" | "configuration" | "world"
+  >;
   volumePlugins?: readonly VolumePlugin[];
   config?: Partial<KubeletConfig>;
 }
@@ -75,17 +67,6 @@ export interface Kubelet {
   /** Containers go on. */
   stop(): Promise<void>;
 }
-
-const defaults: KubeletConfig = {
-  maxPods: 110,
-  maxParallelImagePulls: 4,
-  containerLogMaxBytes: 10 * 1024 * 1024,
-  containerLogMaxFiles: 5,
-  seccompDefault: false,
-  cgroupRoot: "/kubepods",
-  nodeLabels: {},
-  resolvConf: "/etc/resolv.conf",
-};
 
 const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
   value === undefined ? [] : typeof value === "string" ? [value] : value;
@@ -236,7 +217,7 @@ async function followEvents(context: PodContext, workers: PodWorkers, signal: Ab
 
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const world = forComponent(options.world, "kubelet");
-  const config = { ...defaults, ...options.config };
+  const config = { ...defaultConfig, ...options.config };
   await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
   const ending = new AbortController();
   const informers = createInformers(options.client, world);
@@ -248,14 +229,16 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const node = () => nodeInformer.byKey(options.nodeName);
   const workers = startPodWorkers(context, world, podInformer, node);
   parts.wake.pod = workers.wake;
+  const { cpus } = parts.machine;
+  const stats = createNodeStats({ context, pods: workers.list, diskPath: options.dataDir, cpus });
   let server: KubeletServer | undefined;
   try {
     const localFolders = createLocalFolders(
       options.localVolumesDir ?? join(options.dataDir, "local-volumes"),
     );
-    server =
-      options.server &&
-      (await startKubeletServer({ ...options.server, context, workers, localFolders, world }));
+    const configuration = kubeletConfigurationOf(config);
+    const serving = { context, workers, localFolders, stats, configuration, world };
+    server = options.server && (await startKubeletServer({ ...options.server, ...serving }));
   } catch (error) {
     ending.abort();
     await workers.stop();

@@ -45,6 +45,8 @@ export function podIpsOf(state: ObservedPod): string[] {
 /** Created and exited containers never change again, running ones only by ending: each state is asked for once. */
 export interface StateReader {
   read(uid: string): Promise<ObservedPod>;
+  /** Every pod the runtime knows, by uid. */
+  readAll(): Promise<Map<string, ObservedPod>>;
   /** Every pod the runtime knows, in a form that is cheap to compare. */
   relist(): Promise<Map<string, RuntimePodSummary>>;
 }
@@ -90,6 +92,22 @@ export function stateReader(runtime: ContainerRuntime): StateReader {
     for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
   }
 
+  async function observed(
+    uid: string,
+    boxes: readonly PodSandbox[],
+    items: readonly Container[],
+  ): Promise<ObservedPod> {
+    const [sandboxStatuses, statuses] = await Promise.all([
+      Promise.all(boxes.map(sandboxOf)),
+      Promise.all(items.map(containerOf)),
+    ]);
+    return {
+      uid,
+      sandboxes: sandboxStatuses.filter((s) => s !== undefined).sort((a, b) => b.createdAt - a.createdAt),
+      containers: statuses.filter((c) => c !== undefined).sort((a, b) => b.createdAt - a.createdAt),
+    };
+  }
+
   return {
     async read(uid) {
       const labels = { [podUidLabel]: uid };
@@ -97,15 +115,17 @@ export function stateReader(runtime: ContainerRuntime): StateReader {
         runtime.listPodSandboxes(labels),
         runtime.listContainers(labels),
       ]);
-      const [sandboxStatuses, statuses] = await Promise.all([
-        Promise.all(boxes.map(sandboxOf)),
-        Promise.all(items.map(containerOf)),
-      ]);
-      return {
-        uid,
-        sandboxes: sandboxStatuses.filter((s) => s !== undefined).sort((a, b) => b.createdAt - a.createdAt),
-        containers: statuses.filter((c) => c !== undefined).sort((a, b) => b.createdAt - a.createdAt),
-      };
+      return observed(uid, boxes, items);
+    },
+    async readAll() {
+      const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
+      const uidOf = ({ labels }: PodSandbox | Container) => labels[podUidLabel] ?? "";
+      const [byPod, containersByPod] = [Map.groupBy(boxes, uidOf), Map.groupBy(items, uidOf)];
+      const uids = [...new Set([...byPod.keys(), ...containersByPod.keys()])].filter(Boolean);
+      const all = await Promise.all(
+        uids.map((uid) => observed(uid, byPod.get(uid) ?? [], containersByPod.get(uid) ?? [])),
+      );
+      return new Map(all.map((pod) => [pod.uid, pod]));
     },
     async relist() {
       const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);

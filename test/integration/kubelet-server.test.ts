@@ -24,6 +24,7 @@ it.each([
     tls: await authority.issue(use),
     clientCa: authority.cert,
     world,
+    context: {},
   } as KubeletServerOptions);
   const credentials = status === 401 ? {} : await authority.issue(client);
   const socket = connect({ host: "127.0.0.1", port: server.port, ca: authority.cert, ...credentials });

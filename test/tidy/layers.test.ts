@@ -19,6 +19,7 @@ const ranks: Record<string, number> = {
   proxy: 3,
   dns: 3,
   ingress: 3,
+  metrics: 3,
   simulator: 3,
   distro: 4,
   cli: 5,

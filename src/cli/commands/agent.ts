@@ -1,6 +1,6 @@
 /** `knarr agent`: this machine as a node of a cluster elsewhere, in the foreground, until TERM or INT. */
 import { createLogger, createWorld, type LogLevel, UserError } from "#base";
-import { machineAddress, machineName, pathsOf, preflight, startAgent } from "#distro";
+import { keepKubeletConfig, machineAddress, machineName, pathsOf, preflight, startAgent } from "#distro";
 
 interface AgentOptions {
   server: string;
@@ -8,6 +8,7 @@ interface AgentOptions {
   nodeName?: string;
   nodeAddress?: string;
   dataDir: string;
+  kubeletConfig?: string;
   logLevel: LogLevel;
 }
 
@@ -22,6 +23,7 @@ export async function agent(options: AgentOptions): Promise<void> {
   const paths = pathsOf("agent", options.dataDir);
   const [finding] = await preflight(paths.dir);
   if (finding) throw new UserError(finding.problem, finding.mend);
+  if (options.kubeletConfig !== undefined) await keepKubeletConfig(options.kubeletConfig, paths);
   const stop = new Promise<NodeJS.Signals>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);

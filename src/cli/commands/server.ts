@@ -19,7 +19,9 @@ export async function server(options: ServerOptions): Promise<void> {
   });
   try {
     const config =
-      options.simulate || !readConfig(paths) ? await prepareCluster(options) : readConfig(paths)!;
+      options.simulate || options.kubeletConfig || !readConfig(paths)
+        ? await prepareCluster(options)
+        : readConfig(paths)!;
     await rm(paths.failure, { force: true });
     const running = await startServer({ world, config, paths });
     log.info({ name: config.name, port: config.apiPort }, "the cluster runs");

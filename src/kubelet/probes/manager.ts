@@ -3,6 +3,7 @@ import type { corev1 } from "#api";
 import type { World } from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { isRunning, latestContainer, type ObservedPod } from "../pod-state.ts";
+import type { ProbeCount } from "./metrics.ts";
 import { type ProbeKind, type Prober, startProber } from "./prober.ts";
 
 export interface ProbeManager {
@@ -13,11 +14,14 @@ export interface ProbeManager {
   /** Containers of a pod that a probe condemned. */
   unhealthy(podUid: string): Map<string, "liveness" | "startup">;
   forget(podUid: string): void;
+  /** What every probe has said so far, of the containers that run. */
+  counts(): ProbeCount[];
   stop(): void;
 }
 
 interface Watched {
   podUid: string;
+  counts: Map<ProbeKind, ProbeCount>;
   probers: Map<ProbeKind, Prober>;
   started: boolean;
   ready: boolean;
@@ -60,6 +64,7 @@ function firstEntry(
   const before = statuses.find((s) => s.containerID?.endsWith(containerId));
   return {
     podUid: pod.metadata.uid,
+    counts: new Map(),
     probers: new Map(),
     started: !spec.startupProbe || before?.started === true,
     ready: !spec.readinessProbe || before?.ready === true,
@@ -83,6 +88,9 @@ function beginProbes(
   for (const kind of ["startup", "readiness", "liveness"] as const) {
     const probe = probeOf(spec, kind);
     if (!probe || (kind === "startup" && entry.started)) continue;
+    const { name, namespace = "", uid } = pod.metadata;
+    const count = { container: spec.name, pod: name, namespace, uid, kind, successful: 0, failed: 0 };
+    entry.counts.set(kind, count);
     const prober = startProber({
       kind,
       probe,
@@ -96,6 +104,7 @@ function beginProbes(
       mayRun: () => kind === "startup" || entry.started,
       onVerdict: (healthy) => verdict(kind, healthy),
       onResult: (result) => {
+        count[result.ok ? "successful" : "failed"]++;
         if (result.ok) return;
         const message = `${kindWords[kind]} probe failed: ${result.message}`;
         options.say(pod, spec.name, "Warning", "Unhealthy", message);
@@ -140,6 +149,7 @@ export function createProbeManager(options: ProbeManagerOptions): ProbeManager {
     forget(podUid) {
       for (const [id, entry] of watched) if (entry.podUid === podUid) end(id);
     },
+    counts: () => [...watched.values()].flatMap(({ counts }) => [...counts.values()]),
     stop() {
       for (const id of [...watched.keys()]) end(id);
     },

@@ -1,5 +1,5 @@
 /**
- * The kubelet's server: logs, exec, attach, port-forward and a few facts, over HTTPS with client certificates only.
+ * The kubelet's server: logs, exec, attach, port-forward and a few facts, over HTTPS.
  * https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -9,16 +9,14 @@ import type { TLSSocket } from "node:tls";
 import { codeOf, messageOf, UserError, type World } from "#base";
 import type { PodContext } from "../pod-context.ts";
 import type { PodWorkers } from "../pod-workers.ts";
+import { probeMetrics } from "../probes/metrics.ts";
+import type { NodeStats } from "../stats/node-stats.ts";
 import type { LocalFolders } from "../volumes/local-folders.ts";
+import { createAccess } from "./access.ts";
 import { serveLocalVolumes } from "./local-volumes.ts";
 import { serveLogs } from "./logs.ts";
-import { HttpError, urlOf } from "./request.ts";
+import { booleanParameter, HttpError, urlOf } from "./request.ts";
 import { serveStream } from "./streaming.ts";
-
-interface ClientIdentity {
-  user: string;
-  groups: readonly string[];
-}
 
 export interface KubeletServerOptions {
   host: string;
@@ -27,33 +25,18 @@ export interface KubeletServerOptions {
   tls: { cert: string | Buffer; key: string | Buffer };
   /** PEM; a client without a certificate of this authority is refused. */
   clientCa: string | Buffer;
-  /** Who may use the server; default: the API server's kubelet client and cluster administrators. */
-  authorize?(identity: ClientIdentity): boolean;
   context: PodContext;
   workers: PodWorkers;
   localFolders: LocalFolders;
+  stats: NodeStats;
+  /** What `/configz` shows. */
+  configuration: object;
   world: World;
 }
 
 export interface KubeletServer {
   readonly port: number;
   stop(): Promise<void>;
-}
-
-const apiServerUsers = ["kube-apiserver-kubelet-client", "kube-apiserver", "system:kube-apiserver"];
-
-function mayUseKubelet(identity: ClientIdentity): boolean {
-  return apiServerUsers.includes(identity.user) || identity.groups.includes("system:masters");
-}
-
-/** The name and the organizations of a client's certificate; undefined without a verified one. */
-function identityOf(socket: TLSSocket): ClientIdentity | undefined {
-  if (!socket.authorized) return undefined;
-  const { subject } = socket.getPeerCertificate();
-  if (!subject) return undefined;
-  const list = (value: string | string[] | undefined) =>
-    value === undefined ? [] : Array.isArray(value) ? value : [value];
-  return { user: list(subject.CN)[0] ?? "", groups: list(subject.O) };
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void>;
@@ -72,23 +55,53 @@ function sendText(
   response.end(text);
 }
 
+const json = "application/json";
+
+/** Pods as they are now, with what has not reached the API yet. */
+function podList({ context, workers }: KubeletServerOptions): string {
+  const items = workers
+    .list()
+    .map((pod) => ({ ...pod, status: context.statuses.get(pod.metadata.uid) ?? pod.status }));
+  return JSON.stringify({ kind: "PodList", apiVersion: "v1", metadata: {}, items });
+}
+
+/** `/metrics` and what lies below it. */
+async function serveMetrics(options: KubeletServerOptions, response: ServerResponse, url: URL) {
+  const { world, stats, context } = options;
+  const { contentType } = world.metrics;
+  switch (url.pathname.replace(/\/$/, "")) {
+    case "/metrics":
+      return sendText(response, 200, await world.metrics.text(), contentType);
+    case "/metrics/resource":
+      return sendText(response, 200, await stats.resource(), contentType);
+    case "/metrics/cadvisor":
+      return sendText(response, 200, await stats.cadvisor(), contentType);
+    case "/metrics/probes":
+      return sendText(response, 200, probeMetrics(context.probes.counts()), contentType);
+    default:
+      throw new HttpError(404, "404 page not found");
+  }
+}
+
+async function serveStats({ stats }: KubeletServerOptions, response: ServerResponse, url: URL) {
+  if (url.pathname.replace(/\/$/, "") !== "/stats/summary") throw new HttpError(404, "404 page not found");
+  const onlyCpuAndMemory = booleanParameter(url, "only_cpu_and_memory");
+  sendText(response, 200, JSON.stringify(await stats.summary(onlyCpuAndMemory)), json);
+}
+
 function routes(options: KubeletServerOptions): Record<string, Handler> {
-  const { context, workers, world } = options;
+  const { context, workers } = options;
   return {
     healthz: async (_request, response) => {
       const late = workers.sinceRelistMs() > 180_000;
       sendText(response, late ? 500 : 200, late ? "the runtime does not list its pods" : "ok");
     },
-    pods: async (_request, response) => {
-      const items = workers
-        .list()
-        .map((pod) => ({ ...pod, status: context.statuses.get(pod.metadata.uid) ?? pod.status }));
-      const list = { kind: "PodList", apiVersion: "v1", metadata: {}, items };
-      sendText(response, 200, JSON.stringify(list), "application/json");
-    },
-    metrics: async (_request, response) => {
-      sendText(response, 200, await world.metrics.text(), world.metrics.contentType);
-    },
+    pods: async (_request, response) => sendText(response, 200, podList(options), json),
+    runningpods: async (_request, response) => sendText(response, 200, podList(options), json),
+    configz: async (_request, response) =>
+      sendText(response, 200, JSON.stringify({ kubeletconfig: options.configuration }), json),
+    metrics: (_request, response, url) => serveMetrics(options, response, url),
+    stats: (_request, response, url) => serveStats(options, response, url),
     containerLogs: (_request, response, url) => serveLogs({ context, workers }, response, url),
     localVolumes: (request, response, url) => serveLocalVolumes(options.localFolders, request, response, url),
   };
@@ -99,19 +112,14 @@ const writing: ReadonlySet<string> = new Set(["localVolumes"]);
 
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { world } = options;
-  const authorize = options.authorize ?? mayUseKubelet;
+  const { client, nodeName } = options.context;
+  const access = createAccess({ client, world, nodeName });
   const table = routes(options);
   const sockets = new Set<Socket>();
 
-  const refusal = (socket: TLSSocket): HttpError | undefined => {
-    const identity = identityOf(socket);
-    if (!identity) return new HttpError(401, "Unauthorized");
-    return authorize(identity) ? undefined : new HttpError(403, `Forbidden (user=${identity.user})`);
-  };
-
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const refused = refusal(request.socket as TLSSocket);
-    if (refused) throw refused;
+    const path = request.url ?? "/";
+    await access.check(request, request.socket as TLSSocket, path.split("?")[0]!);
     const url = urlOf(request);
     const name = url.pathname.split("/")[1] ?? "";
     const handler = Object.hasOwn(table, name) ? table[name] : undefined;
@@ -123,8 +131,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
   async function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
     // Node leaves a connection to whoever upgrades it, with its errors.
     socket.on("error", () => socket.destroy());
-    const refused = refusal(socket);
-    if (refused) throw refused;
+    await access.check(request, socket, (request.url ?? "/").split("?")[0]!);
     await serveStream(options, request, socket, head, urlOf(request));
   }
 

@@ -1,0 +1,37 @@
+/** What the kubelet of this machine is told: `kubelet.yaml` in the cluster's folder, in upstream's own form. */
+import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { codeOf, messageOf, UserError, type World } from "#base";
+import { type KubeletConfig, readKubeletConfiguration } from "#kubelet";
+import type { ClusterPaths } from "./config.ts";
+
+/** Without a file there are the defaults; pods of `static-pods` run in any case. Throws `UserError`. */
+export async function kubeletSettings(world: World, paths: ClusterPaths): Promise<Partial<KubeletConfig>> {
+  await mkdir(paths.staticPods, { recursive: true, mode: 0o700 });
+  const content = await readOptional(paths.kubeletConfig);
+  if (content === undefined) return { staticPodPath: paths.staticPods };
+  const { config, unused } = readKubeletConfiguration(content, paths.kubeletConfig);
+  if (unused.length > 0)
+    world.log.warn({ file: paths.kubeletConfig, fields: unused }, "these settings change nothing here");
+  return { staticPodPath: paths.staticPods, ...config };
+}
+
+/** Takes a file of the user's over for good. Throws `UserError` where it cannot be used. */
+export async function keepKubeletConfig(file: string, paths: ClusterPaths): Promise<void> {
+  try {
+    readKubeletConfiguration(await readFile(file, "utf8"), file);
+    await mkdir(paths.dir, { recursive: true, mode: 0o711 });
+    await copyFile(file, paths.kubeletConfig);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${file} cannot be read: ${messageOf(error)}`, "name a KubeletConfiguration file");
+  }
+}
+
+async function readOptional(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw new UserError(`${file} cannot be read: ${messageOf(error)}`, "mend or remove it");
+  }
+}

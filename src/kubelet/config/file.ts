@@ -1,0 +1,286 @@
+/**
+ * `KubeletConfiguration`: upstream's file, read field by field. What nobody knows is refused; what upstream knows and this
+ * kubelet has no use for is answered by name, to be told.
+ * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+ */
+import { parse } from "yaml";
+import { quantityValue } from "#api";
+import { messageOf, UserError } from "#base";
+import { formatGoDuration, parseGoDuration } from "./durations.ts";
+import { defaultConfig, type KubeletConfig } from "./settings.ts";
+
+interface Codec<T> {
+  /** Throws an `Error` that says what is wrong with the value. */
+  read(value: unknown): T;
+  show(value: T): unknown;
+}
+
+type Field = { [K in keyof KubeletConfig]: { key: K; codec: Codec<KubeletConfig[K]> } }[keyof KubeletConfig];
+
+function field<K extends keyof KubeletConfig>(key: K, codec: Codec<KubeletConfig[K]>): Field {
+  return { key, codec } as unknown as Field;
+}
+
+const shown = <T>(value: T) => value;
+
+const flag: Codec<boolean> = {
+  read(value) {
+    if (typeof value !== "boolean") throw new Error("must be true or false");
+    return value;
+  },
+  show: shown,
+};
+
+function whole(min: number, max = Number.MAX_SAFE_INTEGER): Codec<number> {
+  return {
+    read(value) {
+      if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max)
+        throw new Error(`must be a whole number from ${min} to ${max}`);
+      return value;
+    },
+    show: shown,
+  };
+}
+
+function oneOf(...choices: string[]): Codec<string> {
+  return {
+    read(value) {
+      if (typeof value !== "string" || !choices.includes(value))
+        throw new Error(`must be one of ${choices.filter(Boolean).join(", ")}`);
+      return value;
+    },
+    show: shown,
+  };
+}
+
+const text: Codec<string> = {
+  read(value) {
+    if (typeof value !== "string") throw new Error("must be text");
+    return value;
+  },
+  show: shown,
+};
+
+const duration: Codec<number> = {
+  read: (value) => parseGoDuration(text.read(value)),
+  show: formatGoDuration,
+};
+
+const bytes: Codec<number> = {
+  read: (value) => quantityValue(typeof value === "number" ? String(value) : text.read(value)),
+  show: String,
+};
+
+const texts: Codec<readonly string[]> = {
+  read(value) {
+    if (!Array.isArray(value) || !value.every((each) => typeof each === "string"))
+      throw new Error("must be a list of texts");
+    return value;
+  },
+  show: shown,
+};
+
+const map: Codec<Readonly<Record<string, string>>> = {
+  read(value) {
+    const entries = Object.entries(objectOf(value));
+    return Object.fromEntries(entries.map(([key, each]) => [key, scalar(each)]));
+  },
+  show: shown,
+};
+
+function scalar(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  throw new Error("must map names to texts");
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("must be a map");
+  return value as Record<string, unknown>;
+}
+
+/** A list of objects, each read by `read`. */
+function listOf<T>(read: (value: Record<string, unknown>) => T): Codec<readonly T[]> {
+  return {
+    read(value) {
+      if (!Array.isArray(value)) throw new Error("must be a list");
+      return value.map((each) => read(objectOf(each)));
+    },
+    show: shown,
+  };
+}
+
+/** One value inside an object of its own. */
+function inside<T>(name: string, codec: Codec<T>): Codec<T> {
+  return {
+    read(value) {
+      const { [name]: inner, ...others } = objectOf(value);
+      const [other] = Object.keys(others);
+      if (other !== undefined) throw new Error(`unknown field "${other}"`);
+      if (inner === undefined) throw new Error(`needs ${name}`);
+      return codec.read(inner);
+    },
+    show: (value) => ({ [name]: codec.show(value) }),
+  };
+}
+
+const taints = listOf(({ key, value, effect }) => ({
+  key: text.read(key),
+  ...(value === undefined ? {} : { value: text.read(value) }),
+  effect: oneOf("NoSchedule", "PreferNoSchedule", "NoExecute").read(effect),
+}));
+
+const byPriority = listOf(({ priority, shutdownGracePeriodSeconds }) => ({
+  priority: whole(-2147483648, 2147483647).read(priority),
+  shutdownGracePeriodSeconds: whole(0).read(shutdownGracePeriodSeconds),
+}));
+
+const memories = listOf(({ numaNode, limits }) => ({
+  numaNode: whole(0).read(numaNode),
+  limits: map.read(limits),
+}));
+
+const percent = whole(0, 100);
+
+const fields: Readonly<Record<string, Field>> = {
+  allowedUnsafeSysctls: field("allowedUnsafeSysctls", texts),
+  containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
+  containerLogMaxSize: field("containerLogMaxBytes", bytes),
+  cpuCFSQuota: field("cpuCfsQuota", flag),
+  cpuManagerPolicy: field("cpuManagerPolicy", oneOf("none", "static")),
+  cpuManagerPolicyOptions: field("cpuManagerPolicyOptions", map),
+  crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
+  enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
+  evictionHard: field("evictionHard", map),
+  evictionMaxPodGracePeriod: field("evictionMaxPodGracePeriodSeconds", whole(0)),
+  evictionMinimumReclaim: field("evictionMinimumReclaim", map),
+  evictionPressureTransitionPeriod: field("evictionPressureTransitionMs", duration),
+  evictionSoft: field("evictionSoft", map),
+  evictionSoftGracePeriod: field("evictionSoftGracePeriod", map),
+  fileCheckFrequency: field("fileCheckMs", duration),
+  imageGCHighThresholdPercent: field("imageGcHighPercent", percent),
+  imageGCLowThresholdPercent: field("imageGcLowPercent", percent),
+  imageMaximumGCAge: field("imageGcMaxAgeMs", duration),
+  imageMinimumGCAge: field("imageGcMinAgeMs", duration),
+  kubeReserved: field("kubeReserved", map),
+  maxParallelImagePulls: field("maxParallelImagePulls", whole(1)),
+  maxPods: field("maxPods", whole(0, 10_000)),
+  memoryManagerPolicy: field("memoryManagerPolicy", oneOf("None", "Static")),
+  memorySwap: field("swapBehavior", inside("swapBehavior", oneOf("", "NoSwap", "LimitedSwap"))),
+  nodeLeaseDurationSeconds: field("nodeLeaseSeconds", whole(1)),
+  nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
+  nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
+  podPidsLimit: field("podPidsLimit", whole(-1)),
+  registerNode: field("registerNode", flag),
+  registerWithTaints: field("registerTaints", taints),
+  reservedMemory: field("reservedMemory", memories),
+  reservedSystemCPUs: field("reservedCpus", text),
+  resolvConf: field("resolvConf", text),
+  seccompDefault: field("seccompDefault", flag),
+  shutdownGracePeriod: field("shutdownGraceMs", duration),
+  shutdownGracePeriodByPodPriority: field("shutdownGraceByPriority", byPriority),
+  shutdownGracePeriodCriticalPods: field("shutdownGraceCriticalMs", duration),
+  staticPodPath: field("staticPodPath", text),
+  systemReserved: field("systemReserved", map),
+  topologyManagerPolicy: field(
+    "topologyManagerPolicy",
+    oneOf("none", "best-effort", "restricted", "single-numa-node"),
+  ),
+  topologyManagerScope: field("topologyManagerScope", oneOf("container", "pod")),
+};
+
+/** Upstream's, without an effect here: Knarr decides these itself, or has no such part. */
+const unusedFields = new Set(
+  (
+    "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
+    "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
+    "containerRuntimeEndpoint contentType cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
+    "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
+    "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
+    "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency imagePullCredentialsVerificationPolicy " +
+    "imagePullServiceAccountTokenAttribution imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit kernelMemcgNotification " +
+    "kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging " +
+    "makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor mergeDefaultEvictionSettings nodeStatusMaxImages oomScoreAdj podCIDR " +
+    "podsPerCore port preloadedImagesVerificationAllowlist protectKernelDefaults providerID qosReserved readOnlyPort registryBurst " +
+    "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
+    "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
+    "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
+    "topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+  ).split(" "),
+);
+
+const version = "kubelet.config.k8s.io/v1beta1";
+const kind = "KubeletConfiguration";
+const fileMaxBytes = 1024 * 1024;
+
+export interface ReadConfiguration {
+  config: Partial<KubeletConfig>;
+  /** Fields that stand in the file and change nothing here. */
+  unused: readonly string[];
+}
+
+/** Throws `UserError`; `file` is named in it. */
+export function readKubeletConfiguration(content: string, file: string): ReadConfiguration {
+  const wrong = (problem: string, mend: string) => new UserError(`${file}: ${problem}`, mend);
+  if (content.length > fileMaxBytes)
+    throw wrong("the file is too large", `give at most ${fileMaxBytes} bytes`);
+  let whole: Record<string, unknown>;
+  try {
+    whole = objectOf(parse(content, { maxAliasCount: 100 }));
+  } catch (error) {
+    throw wrong(messageOf(error), `write a ${kind} as YAML or JSON`);
+  }
+  const { apiVersion, kind: actual, ...rest } = whole;
+  if (apiVersion !== version || actual !== kind)
+    throw wrong(`it is ${apiVersion} ${actual}`, `write apiVersion: ${version} and kind: ${kind}`);
+  const config: Partial<KubeletConfig> = {};
+  const unused: string[] = [];
+  for (const [name, value] of Object.entries(rest)) {
+    const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (!known) {
+      if (!unusedFields.has(name))
+        throw wrong(`unknown field "${name}"`, "see the KubeletConfiguration reference of Kubernetes 1.36");
+      unused.push(name);
+      continue;
+    }
+    if (value === null) continue;
+    try {
+      Object.assign(config, { [known.key]: known.codec.read(value) });
+    } catch (error) {
+      throw wrong(`${name} ${messageOf(error)}`, "see the KubeletConfiguration reference of Kubernetes 1.36");
+    }
+  }
+  // Where pulls are one after the other, that is how many there may be at once.
+  if (rest.serializeImagePulls === true) config.maxParallelImagePulls = 1;
+  checkTogether({ ...defaultConfig, ...config }, wrong);
+  return { config, unused };
+}
+
+/** What no field says alone; upstream's words. */
+function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: string) => UserError): void {
+  if (config.imageGcLowPercent >= config.imageGcHighPercent)
+    throw wrong(
+      `imageGCLowThresholdPercent (--image-gc-low-threshold) ${config.imageGcLowPercent} must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) ${config.imageGcHighPercent}`,
+      "give a smaller imageGCLowThresholdPercent",
+    );
+  if (config.shutdownGraceCriticalMs > config.shutdownGraceMs)
+    throw wrong(
+      "shutdownGracePeriodCriticalPods must be <= shutdownGracePeriod",
+      "give a longer shutdownGracePeriod",
+    );
+  for (const signal of Object.keys(config.evictionSoft))
+    if (config.evictionSoftGracePeriod[signal] === undefined)
+      throw wrong(
+        `grace period must be specified for the soft eviction threshold ${signal}`,
+        `give evictionSoftGracePeriod: {${signal}: 1m}`,
+      );
+}
+
+/** The settings in upstream's form: what `/configz` shows. */
+export function kubeletConfigurationOf(config: KubeletConfig): Record<string, unknown> {
+  const shownFields = Object.entries(fields).map(([name, { key, codec }]) => [
+    name,
+    (codec as Codec<unknown>).show(config[key]),
+  ]);
+  return Object.fromEntries(shownFields);
+}

@@ -1,0 +1,123 @@
+/**
+ * What a kubelet can be told, with upstream's defaults. Quantities and thresholds stay as they are written: who uses
+ * them reads them.
+ * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+ */
+
+export interface ShutdownByPriority {
+  priority: number;
+  shutdownGracePeriodSeconds: number;
+}
+
+export interface ReservedMemory {
+  numaNode: number;
+  limits: Readonly<Record<string, string>>;
+}
+
+type Amounts = Readonly<Record<string, string>>;
+
+export interface KubeletConfig {
+  maxPods: number;
+  maxParallelImagePulls: number;
+  containerLogMaxBytes: number;
+  containerLogMaxFiles: number;
+  /** Containers that name no seccomp profile get the runtime's. */
+  seccompDefault: boolean;
+  /** Absolute path in every cgroup hierarchy, below which the pods' groups lie. */
+  cgroupRoot: string;
+  nodeLabels: Record<string, string>;
+  /** The resolver settings that pods with the policy `Default` get. */
+  resolvConf: string;
+  /** A folder with pods of this node alone, or one file; empty: none. */
+  staticPodPath: string;
+  fileCheckMs: number;
+  /** What is kept back from pods. */
+  systemReserved: Amounts;
+  kubeReserved: Amounts;
+  /** `0-1,4`: processors for everything but pods. */
+  reservedCpus: string;
+  enforceNodeAllocatable: readonly string[];
+  /** Processes in one pod; -1 is without a limit. */
+  podPidsLimit: number;
+  cpuCfsQuota: boolean;
+  evictionHard: Amounts;
+  evictionSoft: Amounts;
+  evictionSoftGracePeriod: Amounts;
+  evictionMinimumReclaim: Amounts;
+  evictionPressureTransitionMs: number;
+  evictionMaxPodGracePeriodSeconds: number;
+  imageGcHighPercent: number;
+  imageGcLowPercent: number;
+  imageGcMinAgeMs: number;
+  /** 0: age alone removes no image. */
+  imageGcMaxAgeMs: number;
+  crashBackoffMaxMs: number;
+  nodeStatusMs: number;
+  nodeStatusReportMs: number;
+  nodeLeaseSeconds: number;
+  registerNode: boolean;
+  registerTaints: readonly { key: string; value?: string; effect: string }[];
+  allowedUnsafeSysctls: readonly string[];
+  cpuManagerPolicy: string;
+  cpuManagerPolicyOptions: Amounts;
+  memoryManagerPolicy: string;
+  reservedMemory: readonly ReservedMemory[];
+  topologyManagerPolicy: string;
+  topologyManagerScope: string;
+  shutdownGraceMs: number;
+  shutdownGraceCriticalMs: number;
+  shutdownGraceByPriority: readonly ShutdownByPriority[];
+  swapBehavior: string;
+}
+
+export const defaultConfig: KubeletConfig = {
+  maxPods: 110,
+  maxParallelImagePulls: 4,
+  containerLogMaxBytes: 10 * 1024 * 1024,
+  containerLogMaxFiles: 5,
+  seccompDefault: false,
+  cgroupRoot: "/kubepods",
+  nodeLabels: {},
+  resolvConf: "/etc/resolv.conf",
+  staticPodPath: "",
+  fileCheckMs: 20_000,
+  systemReserved: {},
+  kubeReserved: {},
+  reservedCpus: "",
+  enforceNodeAllocatable: ["pods"],
+  podPidsLimit: -1,
+  cpuCfsQuota: true,
+  evictionHard: {
+    "memory.available": "100Mi",
+    "nodefs.available": "10%",
+    "nodefs.inodesFree": "5%",
+    "imagefs.available": "15%",
+    "imagefs.inodesFree": "5%",
+  },
+  evictionSoft: {},
+  evictionSoftGracePeriod: {},
+  evictionMinimumReclaim: {},
+  evictionPressureTransitionMs: 300_000,
+  evictionMaxPodGracePeriodSeconds: 0,
+  imageGcHighPercent: 85,
+  imageGcLowPercent: 80,
+  imageGcMinAgeMs: 120_000,
+  imageGcMaxAgeMs: 0,
+  crashBackoffMaxMs: 300_000,
+  nodeStatusMs: 10_000,
+  nodeStatusReportMs: 300_000,
+  nodeLeaseSeconds: 40,
+  registerNode: true,
+  registerTaints: [],
+  allowedUnsafeSysctls: [],
+  cpuManagerPolicy: "none",
+  cpuManagerPolicyOptions: {},
+  memoryManagerPolicy: "None",
+  reservedMemory: [],
+  topologyManagerPolicy: "none",
+  topologyManagerScope: "container",
+  shutdownGraceMs: 0,
+  shutdownGraceCriticalMs: 0,
+  shutdownGraceByPriority: [],
+  swapBehavior: "",
+};
