@@ -220,6 +220,11 @@ export class SchedulerCache implements Snapshot {
     return this.#placed.has(key);
   }
 
+  /** Where it is, as the API says or as this scheduler chose. */
+  nodeNameOf(key: string): string | undefined {
+    return this.#placed.get(key)?.nodeName;
+  }
+
   /** Room is being made for the pod there: to others no more important, it counts as being there. */
   nominate(info: PodInfo, nodeName: string): void {
     this.denominate(info.key);

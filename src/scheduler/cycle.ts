@@ -76,7 +76,8 @@ export class SchedulingCycle {
     this.#random = random;
   }
 
-  schedule(info: PodInfo): CycleResult {
+  /** `within`: only these nodes are looked at. */
+  schedule(info: PodInfo, within?: (node: NodeInfo) => boolean): CycleResult {
     const { nodes } = this.#cache;
     if (nodes.length === 0) {
       const rejectedBy = new Set(this.#profile.plugins.map(({ plugin }) => plugin.name));
@@ -86,9 +87,11 @@ export class SchedulingCycle {
     const refused = this.#refusal(info);
     if (refused) return refused;
     const nominated = this.#cache.node(this.#cache.nominationOf(info.key) ?? "");
-    if (nominated && !this.judge(info)(nominated)) return { kind: "node", name: nominated.name };
+    if (nominated && (within?.(nominated) ?? true) && !this.judge(info)(nominated))
+      return { kind: "node", name: nominated.name };
+    if (within) return this.#fromSample(info, nodes.filter(within));
     const table = this.#tableOf(info);
-    return table ? this.#fromTable(info, table) : this.#fromSample(info);
+    return table ? this.#fromTable(info, table) : this.#fromSample(info, nodes);
   }
 
   /** What rules out every node at once. */
@@ -183,8 +186,7 @@ export class SchedulingCycle {
     return noNode(tallies, verdictAt, this.#cache.nodes.length);
   }
 
-  #fromSample(info: PodInfo): CycleResult {
-    const { nodes } = this.#cache;
+  #fromSample(info: PodInfo, nodes: readonly NodeInfo[]): CycleResult {
     const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
     const wanted = feasibleWanted(nodes.length);
     const feasible: NodeInfo[] = [];

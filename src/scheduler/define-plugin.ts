@@ -9,6 +9,7 @@ import type { Client } from "#client";
 import type { Snapshot } from "./cache.ts";
 import type { Claim } from "./devices/claims.ts";
 import type { DeviceLookups } from "./devices/device-lookups.ts";
+import type { GroupLookups, PodGroup } from "./groups/group-lookups.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
 
@@ -31,6 +32,9 @@ export function unresolvable(...reasons: string[]): Rejection {
 export type ClusterEvent =
   | { kind: "NodeAdded" | "NodeChanged"; node: NodeInfo }
   | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod }
+  /** A pod of a group, still without a node. */
+  | { kind: "PodWaiting"; pod: Pod }
+  | { kind: "PodGroupChanged"; group: PodGroup }
   /** A claim, a volume, a class or what a node says of its drivers. */
   | { kind: "StorageChanged" }
   /** `isFreed`: devices are there for others again. */
@@ -52,6 +56,7 @@ export interface SchedulingWorld {
   namespacesWith(selector: NonNullable<unknown>): readonly string[];
   readonly storage: StorageLookups;
   readonly devices: DeviceLookups;
+  readonly groups: GroupLookups;
 }
 
 export interface StorageLookups {

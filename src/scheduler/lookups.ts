@@ -18,23 +18,67 @@ import {
 import { controllerOf, type Informer, type Informers } from "#client";
 import type { ClusterEvent, SchedulingWorld, StorageLookups } from "./define-plugin.ts";
 import { DeviceBook } from "./devices/device-book.ts";
+import { GroupBook } from "./groups/pod-groups.ts";
 import type { PodInfo, PodShape } from "./pod-info.ts";
 
 export interface Lookups extends SchedulingWorld {
   readonly informers: readonly Informer[];
-  /** Called when anything about storage or devices changes. */
+  /** Called when anything about storage, devices or groups changes. */
   on(listener: (event: ClusterEvent) => void): void;
   stop(): void;
 }
 
 export function lookupsOf(informers: Informers): Lookups {
+  const namespaceInformer = informers.of(namespaces);
+  const kin = kinOf(informers);
+  const storage = storageOf(informers);
+  const listeners: ((event: ClusterEvent) => void)[] = [];
+  const tell = () => {
+    for (const listener of listeners) listener({ kind: "StorageChanged" });
+  };
+  const devices = new DeviceBook(informers);
+  const groups = new GroupBook(informers);
+  const ends = storage.informers.map((each) => each.on({ add: tell, update: tell, delete: tell }));
+  return {
+    informers: [
+      ...kin.informers,
+      ...storage.informers,
+      ...devices.informers,
+      ...groups.informers,
+      namespaceInformer as unknown as Informer,
+    ],
+    on(listener) {
+      listeners.push(listener);
+      devices.on(listener);
+      groups.on(listener);
+    },
+    devices,
+    groups,
+    storage,
+    kinSelector: kin.selector,
+    namespacesWith(selector) {
+      return namespaceInformer
+        .list()
+        .filter(({ metadata }) => selectorMatches(selector, metadata.labels ?? {}))
+        .map(({ metadata }) => metadata.name);
+    },
+    stop() {
+      kin.stop();
+      devices.stop();
+      groups.stop();
+      for (const end of ends) end();
+    },
+  };
+}
+
+/** What selects the pods that belong with a pod, by its Services and its owner. */
+function kinOf(informers: Informers) {
   const kinds = {
     Service: informers.of(services),
     ReplicaSet: informers.of(replicaSets),
     ReplicationController: informers.of(replicationControllers),
     StatefulSet: informers.of(statefulSets),
   };
-  const namespaceInformer = informers.of(namespaces);
   let known = new WeakMap<PodShape, { selector: metav1.LabelSelector | undefined }>();
   const forget = () => {
     known = new WeakMap();
@@ -45,14 +89,7 @@ export function lookupsOf(informers: Informers): Lookups {
     if (now.metadata.generation === undefined || now.metadata.generation !== old.metadata.generation)
       forget();
   };
-  const storage = storageOf(informers);
-  const listeners: ((event: ClusterEvent) => void)[] = [];
-  const tell = () => {
-    for (const listener of listeners) listener({ kind: "StorageChanged" });
-  };
-  const devices = new DeviceBook(informers);
   const ends = own.map((each) => each.on({ add: forget, update: changed, delete: forget }));
-  ends.push(...storage.informers.map((each) => each.on({ add: tell, update: tell, delete: tell })));
 
   function selectorOf({ pod, shape }: PodInfo): metav1.LabelSelector | undefined {
     const matchLabels: Record<string, string> = {};
@@ -79,14 +116,8 @@ export function lookupsOf(informers: Informers): Lookups {
   }
 
   return {
-    informers: [...own, ...storage.informers, ...devices.informers, namespaceInformer as unknown as Informer],
-    on(listener) {
-      listeners.push(listener);
-      devices.on(listener);
-    },
-    devices,
-    storage,
-    kinSelector(info) {
+    informers: own,
+    selector(info: PodInfo): metav1.LabelSelector | undefined {
       let found = known.get(info.shape);
       if (!found) {
         found = { selector: selectorOf(info) };
@@ -94,14 +125,7 @@ export function lookupsOf(informers: Informers): Lookups {
       }
       return found.selector;
     },
-    namespacesWith(selector) {
-      return namespaceInformer
-        .list()
-        .filter(({ metadata }) => selectorMatches(selector, metadata.labels ?? {}))
-        .map(({ metadata }) => metadata.name);
-    },
     stop() {
-      devices.stop();
       for (const end of ends) end();
     },
   };

@@ -1,6 +1,7 @@
 /** Which plugins there are, in which order they run, and what their scores weigh. */
 import type { SchedulerPlugin } from "./define-plugin.ts";
 import { dynamicResources } from "./plugins/dynamic-resources.ts";
+import { gangScheduling } from "./plugins/gang-scheduling.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
 import { type InterPodAffinityArgs, interPodAffinity } from "./plugins/inter-pod-affinity.ts";
 import { type NodeAffinityArgs, nodeAffinity } from "./plugins/node-affinity.ts";
@@ -42,6 +43,7 @@ export interface PluginArgs {
 export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
   return [
     { plugin: schedulingGates, weight: 0 },
+    { plugin: gangScheduling, weight: 0 },
     { plugin: prioritySort, weight: 0 },
     { plugin: nodeUnschedulable, weight: 0 },
     { plugin: nodeName, weight: 0 },

@@ -116,6 +116,15 @@ export class SchedulingQueue {
     return undefined;
   }
 
+  /** A pod that waits, wherever, to be tried with others now; undefined: it does not wait, or not for that. */
+  takeNow(key: string): QueuedPod | undefined {
+    const queued = this.#active.delete(key) ?? this.#backoff.delete(key) ?? this.#unschedulable.get(key);
+    if (!queued || queued.held) return undefined;
+    this.#rouse(queued);
+    this.#inFlight.add(key);
+    return queued;
+  }
+
   /** The pod has a node, or is gone. */
   done(key: string): void {
     this.#inFlight.delete(key);

@@ -84,6 +84,7 @@ export const noKin: SchedulingWorld = {
   namespacesWith: () => [],
   storage: noStorage,
   devices: noDevices,
+  groups: { group: () => undefined, members: () => [] },
 };
 
 export function cacheOf(nodes: readonly corev1.Node[], pods: readonly corev1.Pod[] = []): SchedulerCache {

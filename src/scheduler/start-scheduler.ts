@@ -14,7 +14,10 @@ import { Binder } from "./binder.ts";
 import { SchedulerCache } from "./cache.ts";
 import { type NoNode, SchedulingCycle } from "./cycle.ts";
 import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
+import { groupKeyOf } from "./groups/group-lookups.ts";
+import { GroupScheduler } from "./groups/group-scheduler.ts";
 import { type Lookups, lookupsOf } from "./lookups.ts";
+import { gangScheduling } from "./plugins/gang-scheduling.ts";
 import { type Pod, type PodInfo, podInfoOf, priorityOf } from "./pod-info.ts";
 import { PodStatusWriter } from "./pod-status.ts";
 import { type Preemption, Preemptor } from "./preemption.ts";
@@ -66,6 +69,8 @@ interface Desk {
   events: EventRecorder;
   binder: Binder;
   status: PodStatusWriter;
+  /** Undefined: groups mean nothing to the profile. */
+  groups: GroupScheduler | undefined;
 }
 
 class Scheduler {
@@ -114,24 +119,20 @@ class Scheduler {
     const host: BindHost = { ...this.#lookups, client, world, signal };
     const events = createEventRecorder({ client, world, component: profile.schedulerName });
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
+    const preemptor = new Preemptor({ cache, cycle, random, budgets: () => budgets.list() });
+    const binder = new Binder({ client, world, cache, queue, events, profile, host, signal });
+    const status = new PodStatusWriter({ client, world, events });
+    const { schedulerName: name } = profile;
+    const plugins = profile.plugins.map(({ plugin }) => plugin);
+    const groups = new GroupScheduler({
+      ...{ client, world, cache, queue, cycle, preemptor, binder, status, groups: this.#lookups.groups },
+      isOurs: (pod) => this.#deskFor(pod)?.name === name && !pod.metadata.deletionTimestamp,
+      track: (work) => this.#track(work),
+      evict: (queued, choice) => this.#evict(status, queued, choice, []),
+    });
     return {
-      name: profile.schedulerName,
-      cycle,
-      host,
-      plugins: profile.plugins.map(({ plugin }) => plugin),
-      preemptor: new Preemptor({ cache, cycle, random, budgets: () => budgets.list() }),
-      events,
-      binder: new Binder({
-        client,
-        world,
-        cache,
-        queue,
-        events,
-        profile,
-        host,
-        signal,
-      }),
-      status: new PodStatusWriter({ client, world, events }),
+      ...{ name, cycle, host, plugins, preemptor, events, binder, status },
+      groups: plugins.includes(gangScheduling) ? groups : undefined,
     };
   }
 
@@ -192,6 +193,7 @@ class Scheduler {
     } else if (this.#deskFor(pod) && !pod.metadata.deletionTimestamp) {
       this.#nominationChanged(pod, old);
       if (!this.#cache.isPlaced(key)) this.#queue.set(key, pod, old !== undefined && !sameWishes(pod, old));
+      if (!old && groupKeyOf(pod) !== undefined) this.#queue.wake({ kind: "PodWaiting", pod });
     } else {
       this.#queue.delete(key);
       this.#cache.denominate(key);
@@ -229,6 +231,10 @@ class Scheduler {
       return;
     }
     queued.pod = pod;
+    if (desk.groups && groupKeyOf(pod) !== undefined) {
+      this.#tryGroup(desk, desk.groups, queued);
+      return;
+    }
     const info = podInfoOf(pod);
     const result = desk.cycle.schedule(info);
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
@@ -238,6 +244,20 @@ class Scheduler {
     } else {
       this.#makeRoom(desk, queued, info, result);
     }
+  }
+
+  #tryGroup(desk: Desk, groups: GroupScheduler, queued: QueuedPod): void {
+    const { clock } = this.#world;
+    const startedMs = clock.monotonic();
+    const group = this.#lookups.groups.group(queued.pod);
+    if (!group) {
+      // It went while the pod waited.
+      this.#queue.done(queued.key);
+      this.#queue.set(queued.key, queued.pod, false);
+      return;
+    }
+    const outcome = groups.schedule(group, queued) === "placed" ? "scheduled" : "unschedulable";
+    this.#metrics.attempted(outcome, desk.name, (clock.monotonic() - startedMs) / 1000);
   }
 
   #assign({ binder }: Desk, queued: QueuedPod, info: PodInfo, nodeName: string): void {
