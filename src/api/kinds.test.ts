@@ -84,6 +84,12 @@ describe("services", () => {
     [{ type: "ExternalName" }, "spec.externalName: Required value"],
     [{ ports, clusterIPs: ["x"] }, "must be a valid IP address"],
     [{ ports, sessionAffinity: "Always" }, "spec.sessionAffinity: Unsupported value"],
+    [{ ports, loadBalancerClass: "a/b" }, "may only be used when `type` is 'LoadBalancer'"],
+    [{ ports, trafficDistribution: "Far" }, "spec.trafficDistribution: Unsupported value"],
+    [
+      { ports, type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0/8", "x"] },
+      'spec.LoadBalancerSourceRanges[1]: Invalid value: "x": must be a valid CIDR value',
+    ],
   ])("refuses %j", (spec, message) => {
     expect(messages(services.validate(make(services, { spec }))).join("\n")).toContain(message);
   });

@@ -20,21 +20,19 @@ export async function applyNftRules(rules: string): Promise<void> {
   }
 }
 
+export type NftFamily = "ip" | "ip6" | "inet";
+
 const deleteTries = 10;
 const betweenTriesMs = 100;
 
 /** Idempotent. Tried again while it fails: another program's transaction at the same moment makes the kernel refuse. */
-export async function deleteNftTable(table: string): Promise<void> {
+export async function deleteNftTable(table: string, family: NftFamily = "ip"): Promise<void> {
   for (let i = 0; ; i++) {
-    const { code, stderr } = await run("nft", ["delete", "table", "ip", table]);
+    const { code, stderr } = await run("nft", ["delete", "table", family, table]);
     if (code === 0 || stderr.includes("No such file or directory")) return;
     if (i === deleteTries) throw new Error(`nft cannot delete the table ${table}: ${stderr.trim()}`);
     await systemClock.sleep(betweenTriesMs);
   }
-}
-
-export async function hasNftTable(table: string): Promise<boolean> {
-  return (await run("nft", ["-t", "list", "table", "ip", table])).code === 0;
 }
 
 /** The table of one part of a cluster, `knarr_NAME_network`: letters and digits only, as nft wants them. */

@@ -44,7 +44,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   }
   const paths = pathsOf(request.name, request.dataDir);
   const known = readConfig(paths);
-  const config = known ? { ...known } : freshConfig(request);
+  const config = known ? { ...configFor(known), ...known } : freshConfig(request);
   // The machine may have moved since the last start.
   config.nodeAddress = request.simulate ? "127.0.0.1" : machineAddress();
   config.simulatedNodes = request.simulate ? request.nodes : 0;

@@ -23,7 +23,17 @@ export {
 } from "./event-recorder.ts";
 export { decodeFrames, encodeFrame, LineSplitter } from "./frames.ts";
 export { type HttpsTransportOptions, httpsTransport } from "./https-transport.ts";
-export { controllerOf, indexByNode, indexByOwner, orphansOf, ownedBy, podsOnNode } from "./indexes.ts";
+export {
+  controllerOf,
+  indexByNode,
+  indexByOwner,
+  indexByService,
+  orphansOf,
+  ownedBy,
+  podsOnNode,
+  serviceOf,
+  slicesOfService,
+} from "./indexes.ts";
 export { deepFreeze, type Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers, type InformersOptions } from "./informers.ts";
 export { type LeaderElectionOptions, runAsLeader } from "./leader-election.ts";

@@ -1,9 +1,11 @@
 /** The indexes that several components use, by name. */
-import type { corev1, KubernetesObject, metav1 } from "#api";
+import type { corev1, discoveryv1, KubernetesObject, metav1 } from "#api";
 import type { Informer } from "./informer.ts";
 
 const ownerIndex = "controllerUid";
 const nodeIndex = "nodeName";
+const serviceIndex = "service";
+const serviceLabel = "kubernetes.io/service-name";
 
 /** The owner that manages the object, if it has one. */
 export function controllerOf(object: { metadata: metav1.ObjectMeta }): metav1.OwnerReference | undefined {
@@ -44,4 +46,25 @@ export function podsOnNode(
   nodeName: string,
 ): readonly Readonly<corev1.Pod>[] {
   return informer.byIndex(nodeIndex, nodeName);
+}
+
+/** `namespace/name` of the Service that a slice belongs to. */
+export function serviceOf({ metadata }: Readonly<discoveryv1.EndpointSlice>): string | undefined {
+  const name = metadata.labels?.[serviceLabel];
+  return name ? `${metadata.namespace}/${name}` : undefined;
+}
+
+export function indexByService(
+  informer: Informer<discoveryv1.EndpointSlice>,
+): Informer<discoveryv1.EndpointSlice> {
+  informer.addIndex(serviceIndex, (slice) => [serviceOf(slice) ?? ""].filter(Boolean));
+  return informer;
+}
+
+/** The slices of a Service, by its key. */
+export function slicesOfService(
+  informer: Informer<discoveryv1.EndpointSlice>,
+  key: string,
+): readonly Readonly<discoveryv1.EndpointSlice>[] {
+  return informer.byIndex(serviceIndex, key);
 }

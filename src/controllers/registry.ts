@@ -20,6 +20,7 @@ import { jobController } from "./job/controller.ts";
 import { jobOrphanPodController } from "./job/orphan-pods.ts";
 import type { Controller } from "./kit/define-controller.ts";
 import { namespaceController } from "./namespace.ts";
+import { loadBalancerController } from "./network/load-balancer.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
 import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
@@ -68,6 +69,7 @@ export const controllers: readonly Controller[] = [
   resourceClaimController,
   deviceTaintEvictionController,
   serviceCidrController,
+  loadBalancerController,
   admissionPolicyStatusController,
   tokenCleanerController,
   storageVersionMigrationController,

@@ -29,6 +29,8 @@ export interface ClusterConfig {
   /** The `kubernetes` Service and cluster DNS inside `serviceCidr`. */
   serviceAddress: string;
   dnsAddress: string;
+  /** Addresses for Services of type LoadBalancer whose ports are not free on the nodes. */
+  balancerCidr: string;
   apiPort: number;
   kubeletPort: number;
   dnsPort: number;
@@ -69,6 +71,8 @@ export function configFor(options: ConfigOptions): ClusterConfig {
     serviceCidr: `10.${96 + slot}.0.0/16`,
     serviceAddress: `10.${96 + slot}.0.1`,
     dnsAddress: `10.${96 + slot}.0.10`,
+    // Nobody's, but for the testing of networks: https://www.rfc-editor.org/rfc/rfc2544
+    balancerCidr: `198.18.${slot}.0/24`,
     apiPort: options.apiPort ?? 6443 + slot,
     kubeletPort: 10250 + slot * 10,
     dnsPort: 10053 + slot * 10,

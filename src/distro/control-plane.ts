@@ -2,7 +2,7 @@
 import { type ApiServer, type Extension, type StaticToken, startApiServer } from "#apiserver";
 import { forComponent, type World } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
-import { controllers, startControllers } from "#controllers";
+import { type ControllerOptions, controllers, startControllers } from "#controllers";
 import { type KubeSchedulerConfiguration, profilesOf, startScheduler } from "#scheduler";
 import type { Store } from "#store";
 import { type Running, stopAll } from "./components.ts";
@@ -25,6 +25,8 @@ export interface ControlPlaneOptions {
   compactEveryMs?: number;
   /** Absent: the default profile alone. */
   scheduler?: KubeSchedulerConfiguration;
+  /** Absent: the controller's own defaults. */
+  loadBalancer?: ControllerOptions["loadBalancer"];
   /** Other servers work on the same store: controllers and scheduler run where they lead. */
   isShared?: boolean;
 }
@@ -97,6 +99,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           informers,
           rootCa: credentials.ca.cert,
           authority: credentials.ca,
+          ...(options.loadBalancer ? { loadBalancer: options.loadBalancer } : {}),
         }),
       ),
     );

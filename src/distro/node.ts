@@ -103,6 +103,8 @@ function startNodeProxy(options: NodeOptions): Promise<Running> {
     clusterName: options.config.name,
     nodeName: options.config.nodeName,
     nodeAddresses: [options.config.nodeAddress],
+    clusterCidrs: [options.config.clusterCidr],
+    podCidrs: [options.config.podCidr],
   });
 }
 

@@ -17,6 +17,7 @@ const programs: Record<string, string> = {
   ctr: "containerd",
   runc: "runc",
   nft: "nftables",
+  conntrack: "conntrack",
   mount: "mount",
   ip: "iproute2",
 };

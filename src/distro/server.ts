@@ -23,6 +23,8 @@ export interface ServerOptions {
   paths: ClusterPaths;
 }
 
+const sshPort = 22;
+
 /** As kubeadm labels the node that carries the control plane: `kubectl get nodes` shows it as a role. */
 const controlPlaneLabels = { "node-role.kubernetes.io/control-plane": "" };
 
@@ -100,6 +102,11 @@ async function startStoredControlPlane(
     serviceCidr: config.serviceCidr,
     advertiseAddress: config.nodeAddress,
     isShared: config.datastore !== undefined,
+    loadBalancer: {
+      reservedPorts: [sshPort, config.apiPort, config.kubeletPort, config.dnsPort],
+      ingressPorts: [config.httpPort, config.httpsPort],
+      fallback: config.balancerCidr,
+    },
     ...compactionOf(process.env.KNARR_COMPACTION_INTERVAL),
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
     extensions: [

@@ -18,6 +18,7 @@ import {
   portNameErrors,
   validateLabels,
 } from "../validation/names.ts";
+import { validateLoadBalancing } from "./service-load-balancer.ts";
 
 const types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const protocols = ["SCTP", "TCP", "UDP"];
@@ -180,7 +181,7 @@ function validateFamilies(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
   return errors;
 }
 
-export function validateService(service: Service): FieldError[] {
+export function validateService(service: Service, old?: Service): FieldError[] {
   const { spec } = service;
   const errors = [
     ...validatePorts(service),
@@ -189,6 +190,7 @@ export function validateService(service: Service): FieldError[] {
     ...validateAffinity(spec),
     ...validateAddresses(spec),
     ...validateFamilies(spec),
+    ...validateLoadBalancing(service, old),
   ];
   const isExposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
   const external = spec.externalTrafficPolicy;
@@ -203,14 +205,11 @@ export function validateService(service: Service): FieldError[] {
   if (internal && !policies.includes(internal)) {
     errors.push(notSupported("spec.internalTrafficPolicy", internal, policies));
   }
-  if (spec.loadBalancerClass && spec.type !== "LoadBalancer") {
-    errors.push(forbiddenField("spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'"));
-  }
   return errors;
 }
 
 export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
-  const errors = validateService(service);
+  const errors = validateService(service, old);
   const keepsAddress = service.spec.type !== "ExternalName" && old.spec.type !== "ExternalName";
   const before = old.spec.clusterIP;
   if (keepsAddress && before && service.spec.clusterIP !== before) {

@@ -2,6 +2,7 @@
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn, proxyVerbs } from "../meta/define-resource.ts";
 import { nameIsDns1035Label } from "../validation/names.ts";
+import { defaultIpMode, dropBalancer } from "./service-load-balancer.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
 import { serviceWarnings } from "./service-warnings.ts";
 
@@ -33,13 +34,16 @@ function defaultService(service: corev1.Service): void {
     spec.ipFamilyPolicy ??= "SingleStack";
   }
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+  defaultIpMode(service);
 }
 
 /** What belongs to the old type goes when the type changes and the client did not touch it. */
 function dropFormerType(service: corev1.Service, old: Readonly<corev1.Service>): void {
   const { spec } = service;
   const was = old.spec.type;
+  dropHealthPort(service, old);
   if (spec.type === was) return;
+  dropBalancer(service, old);
   if (spec.type === "ExternalName") {
     if (spec.clusterIP === old.spec.clusterIP) {
       delete spec.clusterIP;
@@ -56,8 +60,14 @@ function dropFormerType(service: corev1.Service, old: Readonly<corev1.Service>):
     if (old.spec.ports?.some((p) => p.nodePort === port.nodePort)) delete port.nodePort;
   }
   if (spec.externalTrafficPolicy === old.spec.externalTrafficPolicy) delete spec.externalTrafficPolicy;
-  delete spec.allocateLoadBalancerNodePorts;
-  if (spec.healthCheckNodePort === old.spec.healthCheckNodePort) delete spec.healthCheckNodePort;
+}
+
+/** Nobody asks a Service for its health whose traffic goes to every node. */
+function dropHealthPort({ spec }: corev1.Service, { spec: old }: Readonly<corev1.Service>): void {
+  const needs = ({ type, externalTrafficPolicy }: Readonly<corev1.ServiceSpec>) =>
+    type === "LoadBalancer" && externalTrafficPolicy === "Local";
+  if (needs(old) && !needs(spec) && spec.healthCheckNodePort === old.healthCheckNodePort)
+    delete spec.healthCheckNodePort;
 }
 
 function loadBalancerAddresses(service: Readonly<corev1.Service>): string {

@@ -34,6 +34,15 @@ export interface ControllerOptions {
   rootCa?: string;
   /** PEM texts: signs certificates that are asked for through the API. Without, nobody here signs any. */
   authority?: { readonly cert: string; readonly key: string };
+  /** How Services of type LoadBalancer come to addresses. */
+  loadBalancer?: {
+    /** Ports of the nodes' own programs: a Service that wants one of these gets an address of its own. */
+    readonly reservedPorts: readonly number[];
+    /** The same for the ports of Ingresses, from when there is one. */
+    readonly ingressPorts: readonly number[];
+    /** Addresses for Services whose ports are not free on the nodes, where no pool is given. */
+    readonly fallback: string;
+  };
 }
 
 /** What a controller is given. Its client remembers what it writes, so that no round starts from an older cache. */

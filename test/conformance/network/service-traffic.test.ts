@@ -260,6 +260,38 @@ conformance("network-68044e", "Endpoints of new services come soon", async (give
   expect(latencies[90]).toBeLessThan(50_000);
 });
 
+conformance(
+  "network-6cf0b5",
+  "A host port is shared by pods of other addresses or protocols",
+  async (given) => {
+    const { items } = await given.kube.resource(nodes).list();
+    const node = items.find(({ spec }) => !spec?.unschedulable)?.metadata.name ?? "";
+    const [address = ""] = (
+      items.find(({ metadata }) => metadata.name === node)?.status?.addresses ?? []
+    ).map((each) => each.address);
+    const containerPort = { containerPort: 8080, hostPort: 54323 };
+    for (const [name, port] of [
+      ["pod1", { ...containerPort, hostIP: "127.0.0.1" }],
+      ["pod2", { ...containerPort, hostIP: address }],
+      ["pod3", { ...containerPort, hostIP: address, protocol: "UDP" as const }],
+    ] as const) {
+      const container = { ...hostnameServer(given.image, 8080), ports: [port] };
+      await createPod(given, {
+        name,
+        spec: {
+          restartPolicy: "Always",
+          nodeSelector: { "kubernetes.io/hostname": node },
+          containers: [container],
+        },
+      });
+      await untilReady(given, name);
+    }
+    const client = await startClient(given, "client", true);
+    expect(await client.reaches("127.0.0.1", 54323)).toBe("pod1");
+    expect(await client.reaches(address, 54323)).toBe("pod2");
+  },
+);
+
 for (const [id, kind, title] of [
   ["network-b0f9fd", "slice", "EndpointSlices follow the pods of a service"],
   ["network-449f25", "endpoints", "Endpoints follow the pods of a service"],
