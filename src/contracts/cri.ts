@@ -332,4 +332,8 @@ export interface ContainerRuntime {
   pullImage(image: string, auth?: AuthConfig, sandboxConfig?: PodSandboxConfig): Promise<string>;
   removeImage(image: string): Promise<void>;
   imageFsInfo(): Promise<FilesystemUsage[]>;
+  /** Idempotent: what the present image holds, at this folder, read-only. Rejects where the runtime has no such means. */
+  mountImage(image: string, target: string): Promise<void>;
+  /** Idempotent: the folder is gone. */
+  unmountImage(target: string): Promise<void>;
 }

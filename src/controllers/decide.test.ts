@@ -221,6 +221,7 @@ test("the shortest toleration holds, counted from the taint's time", () => {
     return msUntilEviction(
       { ...pod, spec: { ...pod.spec, tolerations } } as corev1.Pod,
       [taint],
+      startMs,
       startMs + 1000,
     );
   };

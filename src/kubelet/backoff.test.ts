@@ -49,3 +49,10 @@ test.each([
 ])("%d ms is %s", (ms, text) => {
   expect(goDuration(ms)).toBe(text);
 });
+
+test("a short longest delay does not make what crashes start over sooner", () => {
+  const backoff = new KeyedBackoff(5000, 5000);
+  backoff.next("a", 0, 0);
+  expect(backoff.remainingMs("a", 500_000, 500_000)).toBe(5000);
+  expect(backoff.remainingMs("a", 600_001, 600_001)).toBe(0);
+});

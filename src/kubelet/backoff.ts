@@ -8,8 +8,10 @@ interface Entry {
   updatedMs: number;
 }
 
-const backoffInitialMs = 10_000;
+/** The first wait of what crashes. */
+export const crashBackoffMs = 10_000;
 const backoffMaxMs = 300_000;
+const resetMs = 600_000;
 
 /** Pure but for its own memory: the caller brings the time. */
 export class KeyedBackoff {
@@ -17,7 +19,7 @@ export class KeyedBackoff {
   readonly #initialMs: number;
   readonly #maxMs: number;
 
-  constructor(initialMs = backoffInitialMs, maxMs = backoffMaxMs) {
+  constructor(initialMs = crashBackoffMs, maxMs = backoffMaxMs) {
     this.#initialMs = initialMs;
     this.#maxMs = maxMs;
   }
@@ -51,9 +53,9 @@ export class KeyedBackoff {
     for (const key of this.#entries.keys()) if (key.startsWith(prefix)) this.#entries.delete(key);
   }
 
-  /** What went well for twice the longest delay starts over. */
+  /** What went well for ten minutes starts over, however short the longest delay is. */
   #expired(entry: Entry, eventMs: number): boolean {
-    return eventMs - entry.updatedMs > this.#maxMs * 2;
+    return eventMs - entry.updatedMs > resetMs;
   }
 }
 

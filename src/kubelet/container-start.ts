@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
 import { messageOf } from "#base";
+import type { EventKind } from "#client";
 import type { Image, PodSandboxConfig } from "#contracts";
 import { abortable } from "./abortable.ts";
 import { isRestartableInit } from "./compute-actions.ts";
@@ -91,6 +92,28 @@ async function ensureImage(context: PodContext, input: StartInput): Promise<Imag
     if (!(error instanceof ImageError)) throw error;
     say("Warning", "Failed", `Error: ${error.reason}`);
     throw new StartError(error.reason, error.message);
+  }
+}
+
+/** The images that the pod's volumes show, present; a container that mounts one waits for it as for its own. */
+export async function ensureVolumeImages(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  signal: AbortSignal,
+): Promise<void> {
+  const images = (pod.spec.volumes ?? []).flatMap(({ image }) => (image ? [image] : []));
+  if (images.length === 0) return;
+  const secrets = await pullSecrets(context, pod);
+  for (const { reference = "", pullPolicy } of images) {
+    const wanted = { name: "", image: reference, ...(pullPolicy ? { imagePullPolicy: pullPolicy } : {}) };
+    const say = (kind: EventKind, reason: string, message: string) =>
+      context.recorder.record(pod, kind, reason, message);
+    try {
+      await abortable(context.images.ensure(pod, wanted, secrets, say), signal);
+    } catch (error) {
+      if (error instanceof ImageError) throw new StartError(error.reason, error.message);
+      throw error;
+    }
   }
 }
 

@@ -52,7 +52,11 @@ export class ImagePuller {
     const policy = container.imagePullPolicy ?? imagePullPolicyOf(image);
     const present = policy === "Always" ? undefined : await this.#inspect(image);
     if (present) {
-      say("Normal", "Pulled", `Container image "${image}" already present on machine`);
+      say(
+        "Normal",
+        "Pulled",
+        `Container image "${image}" already present on machine and can be accessed by the pod`,
+      );
       return present;
     }
     if (policy === "Never") {

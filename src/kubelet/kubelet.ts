@@ -9,7 +9,7 @@ import { nodes, pods, services } from "#api";
 import { forComponent, messageOf, type World } from "#base";
 import { type Client, createEventRecorder, createInformers } from "#client";
 import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
-import { KeyedBackoff } from "./backoff.ts";
+import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
@@ -27,6 +27,7 @@ import { type KubeletServer, type KubeletServerOptions, startKubeletServer } fro
 import { createNodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { machineVolumeHost } from "./volumes/host.ts";
+import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createVolumeManager } from "./volumes/manager.ts";
 import { volumePlugins } from "./volumes/registry.ts";
@@ -121,7 +122,7 @@ async function assemble(
     reader: stateReader(runtime),
     images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls),
     volumes: createVolumeManager({
-      plugins: [...volumePlugins, ...(options.volumePlugins ?? [])],
+      plugins: [...volumePlugins, imageVolume(runtime), ...(options.volumePlugins ?? [])],
       host: machineVolumeHost(world.random),
       client,
       objects,
@@ -138,7 +139,7 @@ async function assemble(
     cgroups: createCgroups(),
     recorder,
     services: informers.of(services),
-    crashes: new KeyedBackoff(),
+    crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
     security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
     dns,
     nodeName,

@@ -4,7 +4,7 @@ import { messageOf } from "#base";
 import type { PodSandboxConfig } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
-import { crashKey, StartError, startContainer } from "./container-start.ts";
+import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
 import { removeLogs } from "./logs/rotation.ts";
@@ -226,6 +226,21 @@ async function createSandbox(
   }
 }
 
+/** Why an image of the pod's volumes is not there. */
+async function missingVolumeImage(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  signal: AbortSignal,
+): Promise<WaitingReason | undefined> {
+  try {
+    await ensureVolumeImages(context, pod, signal);
+    return undefined;
+  } catch (error) {
+    if (error instanceof StartError) return { reason: error.reason, message: error.message };
+    throw error;
+  }
+}
+
 async function act(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
@@ -250,6 +265,11 @@ async function act(
     await abortable(stopContainer(context, { ...stopping, graceSeconds }, container, words), signal);
   }
   if (actions.start.length === 0) return 0;
+  const missing = await missingVolumeImage(context, pod, signal);
+  if (missing) {
+    for (const name of actions.start) memory.waiting.set(name, missing);
+    return retryMs;
+  }
   const config = await makeSandboxConfig(context, pod, actions.attempt);
   const [sandboxId, volumes] = await Promise.all([
     actions.createSandbox ? createSandbox(context, pod, config) : actions.sandboxId,

@@ -30,6 +30,7 @@ import {
 } from "#contracts";
 import { decodeExit, encodeSubscription, subscribePath } from "./containerd-events.ts";
 import { criMessages, criMethods } from "./generated/cri.ts";
+import { type ImageMounts, imageMounts, type RawCall } from "./image-mounts.ts";
 
 type Method = keyof typeof criMethods;
 
@@ -125,6 +126,7 @@ export function connectRuntime(options: { socketPath: string; clock: Clock }): R
     ...sandboxCalls(call),
     ...containerCalls(call),
     ...imageCalls(call),
+    ...imageMountCalls(call, imageMounts(rawCallOf(client, clock)), clock),
     containerEvents,
     close: () => client.close(),
   };
@@ -246,5 +248,35 @@ function imageCalls(call: Call) {
     removeImage: async (image: string) => void (await call("RemoveImage", { image: { image } })),
     imageFsInfo: async () =>
       (await call<{ imageFilesystems: FilesystemUsage[] }>("ImageFsInfo", {})).imageFilesystems,
+  };
+}
+
+/** Calls of services beside CRI's, in bytes. */
+function rawCallOf(client: Client, clock: Clock): RawCall {
+  const asIs = (bytes: Buffer) => bytes;
+  return (path, request, metadata) =>
+    new Promise((resolve, reject) => {
+      const deadline = clock.now() + callTimeoutMs;
+      client.makeUnaryRequest(path, asIs, asIs, request, metadata, { deadline }, (error, answer) => {
+        if (error) reject(new RuntimeError(status[error.code] ?? "UNKNOWN", error.details || error.message));
+        else resolve(answer ?? Buffer.alloc(0));
+      });
+    });
+}
+
+/** The name of an image's topmost layer with all below it, as containerd tells it. */
+async function chainIdOf(call: Call, image: string): Promise<string> {
+  const request = { image: { image }, verbose: true };
+  const { info } = await call<{ info?: Record<string, string> }>("ImageStatus", request);
+  const { chainID = "" } = JSON.parse(info?.info ?? "{}") as { chainID?: string };
+  if (!chainID) throw new RuntimeError("UNIMPLEMENTED", "this container runtime cannot mount an image");
+  return chainID;
+}
+
+function imageMountCalls(call: Call, mounts: ImageMounts, clock: Clock) {
+  return {
+    mountImage: async (image: string, target: string) =>
+      mounts.mountImage(await chainIdOf(call, image), target, clock.now()),
+    unmountImage: (target: string) => mounts.unmountImage(target),
   };
 }

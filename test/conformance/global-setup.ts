@@ -3,7 +3,7 @@
  * user would and with busybox made from the machine's own.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -11,11 +11,15 @@ import { run } from "#base";
 import { installPackages } from "#distro";
 import { knarr } from "../e2e/knarr.ts";
 import { findKubectls, type Kubectl } from "../e2e/kubectl.ts";
+import { startRegistry } from "../e2e/registry-server.ts";
+import { agnhostImage, writeAgnhostImage } from "./agnhost.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     conformanceKubeconfig: string;
     conformanceImage: string;
+    conformanceAgnhost: string;
+    conformanceRegistryImage: string;
     conformanceKubectl: Kubectl;
   }
 }
@@ -28,11 +32,20 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("conformanceImage", process.env.CONFORMANCE_IMAGE ?? "busybox:1.36");
   const given = process.env.CONFORMANCE_KUBECONFIG;
   if (given) {
+    const agnhost = process.env.CONFORMANCE_AGNHOST ?? "registry.k8s.io/e2e-test-images/agnhost:2.56";
+    project.provide("conformanceAgnhost", agnhost);
+    project.provide("conformanceRegistryImage", agnhost);
     project.provide("conformanceKubeconfig", given);
     return async () => {};
   }
   return ownCluster(project);
 }
+
+/** One entry sees a container crash five times: nobody wants to wait minutes for it. */
+const kubeletSettings = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+crashLoopBackOff: { maxContainerRestartPeriod: 5s }
+`;
 
 async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "knarr-conformance-"));
@@ -42,14 +55,26 @@ async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
   try {
     // One entry waits until history has been forgotten.
     const short = { ...env, KNARR_COMPACTION_INTERVAL: "30" };
-    process.stdout.write(await knarr(["up", "--name", name], { env: short }));
+    const settings = join(folder, "kubelet.yaml");
+    await writeFile(settings, kubeletSettings);
+    const up = ["up", "--name", name, "--kubelet-config", settings];
+    process.stdout.write(await knarr(up, { env: short }));
     process.stdout.write(await knarr(["image", "busybox", "--name", name], { env }));
+    const archive = join(folder, "agnhost.tar");
+    await writeAgnhostImage(archive);
+    process.stdout.write(await knarr(["image", "load", archive, "--name", name], { env }));
+    await rm(archive);
   } catch (error) {
     await run("./knarr", ["down", "--purge", "--name", name], { env });
     throw error;
   }
   project.provide("conformanceKubeconfig", env.KUBECONFIG);
+  project.provide("conformanceAgnhost", agnhostImage);
+  const registry = await startRegistry({ withLogin: false });
+  await registry.pushBusybox("fleet/files", "1");
+  project.provide("conformanceRegistryImage", `${registry.host}/fleet/files:1`);
   return async () => {
+    await registry.stop();
     await knarr(["down", "--purge", "--name", name], { env });
     await rm(folder, { recursive: true, force: true });
   };

@@ -16,6 +16,10 @@ export interface Given {
   kubectl: KubectlRunner;
   /** An image with a shell and the usual small commands. */
   image: string;
+  /** Kubernetes' own test image, or what stands in for it: `/agnhost netexec`, `/agnhost grpc-health-checking`. */
+  agnhost: string;
+  /** An image that a registry has: to be pulled. It has a folder `bin`. */
+  registryImage: string;
   /** Runs once the test is over, passed or not. */
   afterwards(work: () => unknown): void;
   /** A name that no other test uses, for objects that stand in no namespace. */
@@ -54,7 +58,12 @@ async function inNamespace(id: string, body: (given: Given) => Promise<void>): P
   const unique = (name: string) => `${namespace}-${name}`;
   try {
     await withServiceAccount(kube, namespace);
-    await body({ kube, namespace, kubectl, image: inject("conformanceImage"), unique, afterwards });
+    const images = {
+      image: inject("conformanceImage"),
+      agnhost: inject("conformanceAgnhost"),
+      registryImage: inject("conformanceRegistryImage"),
+    };
+    await body({ kube, namespace, kubectl, ...images, unique, afterwards });
   } finally {
     for (const end of ends) await end();
     await all.delete(namespace);

@@ -10,7 +10,7 @@ import { extract } from "tar-stream";
 import { runOk } from "#base";
 import { installPackages } from "#distro";
 import { buildImage, busyboxLayer } from "#runtime";
-import { eventually } from "./harness.ts";
+import { eventually } from "../eventually.ts";
 
 const program = "/usr/bin/docker-registry";
 

@@ -30,8 +30,13 @@ async function beat(world: TestWorld, alive: readonly string[], ms: number): Pro
   }
 }
 
-async function addPod(world: TestWorld, name: string, tolerationSeconds: number | undefined): Promise<void> {
-  const toleration = { key: "node.kubernetes.io/unreachable", operator: "Exists", effect: "NoExecute" };
+async function addPod(
+  world: TestWorld,
+  name: string,
+  tolerationSeconds: number | undefined,
+  key = "node.kubernetes.io/unreachable",
+): Promise<void> {
+  const toleration = { key, operator: "Exists", effect: "NoExecute" };
   await world.create(pods, {
     metadata: { namespace: "default", name },
     spec: {
@@ -73,6 +78,28 @@ test("a silent node becomes Unknown, is tainted, and its pods leave as they tole
   expect(await deleted()).toEqual(["at-once", "later"]);
   const [pod] = await world.podsOf();
   expect(pod?.status.conditions).toContainEqual(expect.objectContaining({ type: "Ready", status: "False" }));
+  await running.stop();
+});
+
+test("a taint without a time of its own counts from when it was seen; one that goes in time evicts nobody", async () => {
+  const world = testWorld();
+  await addNode(world, "a");
+  await addNode(world, "b");
+  await addPod(world, "borne", 60, "own");
+  const running = await world.run(...names);
+  const taint = { key: "own", effect: "NoExecute" };
+  const isDeleted = async () => (await world.podsOf())[0]?.metadata.deletionTimestamp !== undefined;
+  const setTaints = (taints: object[]) =>
+    world.client.patch(nodes, { name: "b" }, "merge", { spec: { taints } });
+  await setTaints([taint]);
+  await beat(world, ["a", "b"], 40_000);
+  await setTaints([]);
+  await beat(world, ["a", "b"], 40_000);
+  await setTaints([taint]);
+  await beat(world, ["a", "b"], 40_000);
+  expect(await isDeleted()).toBe(false);
+  await beat(world, ["a", "b"], 40_000);
+  expect(await isDeleted()).toBe(true);
   await running.stop();
 });
 

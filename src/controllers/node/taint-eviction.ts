@@ -24,6 +24,8 @@ type Taint = Readonly<corev1.Taint>;
 export interface EvictionState {
   pod: Pod;
   taints: readonly Taint[];
+  /** When the pod was first seen under a taint: it counts from then where a taint tells no time of its own. */
+  seenMs: number;
 }
 
 const nodeIndex = "nodeName";
@@ -48,29 +50,48 @@ export const taintEvictionController = defineController<EvictionState, { waitMs:
   prepare({ informers }) {
     informers.of(pods).addIndex(nodeIndex, (pod) => [pod.spec.nodeName ?? ""]);
   },
-  observe({ informers }, key) {
-    const pod = informers.of(pods).byKey(key);
-    if (!pod?.spec.nodeName || isTerminating(pod) || isFinished(pod)) return undefined;
-    const node = informers.of(nodes).get(undefined, pod.spec.nodeName);
-    const taints = node?.spec?.taints?.filter((taint) => taint.effect === "NoExecute") ?? [];
-    return taints.length > 0 ? { pod, taints } : undefined;
+  observe(context, key) {
+    const tainted = taintedPod(context, key);
+    if (!tainted) {
+      context.memory.delete(key);
+      return undefined;
+    }
+    const seenMs = (context.memory.get(key) as number | undefined) ?? context.world.clock.now();
+    context.memory.set(key, seenMs);
+    return { ...tainted, seenMs };
   },
-  decide({ pod, taints }, nowMs) {
-    const waitMs = msUntilEviction(pod, taints, nowMs);
+  decide({ pod, taints, seenMs }, nowMs) {
+    const waitMs = msUntilEviction(pod, taints, seenMs, nowMs);
     return waitMs === undefined ? undefined : { waitMs };
   },
   act,
 });
 
+function taintedPod(
+  { informers }: ControllerContext,
+  key: string,
+): Omit<EvictionState, "seenMs"> | undefined {
+  const pod = informers.of(pods).byKey(key);
+  if (!pod?.spec.nodeName || isTerminating(pod) || isFinished(pod)) return undefined;
+  const node = informers.of(nodes).get(undefined, pod.spec.nodeName);
+  const taints = node?.spec?.taints?.filter((taint) => taint.effect === "NoExecute") ?? [];
+  return taints.length > 0 ? { pod, taints } : undefined;
+}
+
 /** When the pod must go; undefined: it may stay. The shortest toleration holds, counted from the taint's time. */
-export function msUntilEviction(pod: Pod, taints: readonly Taint[], nowMs: number): number | undefined {
+export function msUntilEviction(
+  pod: Pod,
+  taints: readonly Taint[],
+  seenMs: number,
+  nowMs: number,
+): number | undefined {
   let soonest: number | undefined;
   for (const taint of taints) {
     const matching = (pod.spec.tolerations ?? []).filter((toleration) => tolerates(toleration, taint));
     if (matching.length === 0) return 0;
     const limits = matching.map((each) => each.tolerationSeconds).filter((seconds) => seconds !== undefined);
     if (limits.length === 0) continue;
-    const fromMs = Date.parse(taint.timeAdded ?? "") || nowMs;
+    const fromMs = Date.parse(taint.timeAdded ?? "") || seenMs;
     const waitMs = Math.max(0, fromMs + Math.max(0, Math.min(...limits)) * 1000 - nowMs);
     soonest = Math.min(soonest ?? waitMs, waitMs);
   }

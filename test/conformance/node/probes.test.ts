@@ -9,12 +9,12 @@ type Probe = Draft<corev1.Probe>;
 
 const restarts = (pod: corev1.Pod) => pod.status?.containerStatuses?.[0]?.restartCount ?? 0;
 
-async function probed(
-  given: Given,
-  script: string,
-  probes: { livenessProbe?: Probe; readinessProbe?: Probe },
-) {
-  const spec = { restartPolicy: "Always" as const, containers: [shell(given.image, script, probes)] };
+function probed(given: Given, script: string, probes: { livenessProbe?: Probe; readinessProbe?: Probe }) {
+  return running(given, shell(given.image, script, probes));
+}
+
+async function running(given: Given, container: Draft<corev1.Container>) {
+  const spec = { restartPolicy: "Always" as const, containers: [container] };
   const name = await createPod(given, { spec });
   const all = given.kube.resource(pods, given.namespace);
   await all.until(name, ({ status }) => Boolean(status?.containerStatuses?.[0]?.state?.running));
@@ -80,6 +80,38 @@ isRestarted("node-f2ce8b", "A gRPC service that is not there restarts its contai
   grpc: { port: 2333 },
   ...quick,
 });
+
+conformance("node-5eef6f", "A gRPC service that answers keeps its container alive", async (given) => {
+  const { name, all } = await running(given, {
+    name: "test",
+    image: given.agnhost,
+    imagePullPolicy: "IfNotPresent",
+    command: ["/agnhost", "grpc-health-checking"],
+    livenessProbe: { grpc: { port: 5000, service: "" }, ...quick, initialDelaySeconds: 5, timeoutSeconds: 5 },
+  });
+  await never("a restart", async () => (restarts(await all.get(name)) > 0 ? true : undefined), watchMs);
+});
+
+conformance(
+  "node-06e414",
+  "A container that fails its probe again and again is counted each time",
+  async (given) => {
+    const { name, all } = await probed(given, `${serve}; sleep 5; rm /www/healthz; sleep 600`, {
+      livenessProbe: { httpGet: { path: "/healthz", port: 8080 }, ...quick, initialDelaySeconds: 5 },
+    });
+    let highest = 0;
+    await all.until(
+      name,
+      (pod) => {
+        expect(restarts(pod)).toBeGreaterThanOrEqual(highest);
+        highest = restarts(pod);
+        return highest >= 5;
+      },
+      360_000,
+    );
+  },
+  { timeoutMs: 400_000 },
+);
 
 const readiness = (command: string, more: Probe = {}): Probe => ({
   exec: { command: ["sh", "-c", command] },
