@@ -110,6 +110,13 @@ export interface Mount {
   propagation: MountPropagation;
 }
 
+export interface Device {
+  containerPath: string;
+  hostPath: string;
+  /** Of `r`, `w` and `m`: read, write, make. */
+  permissions: string;
+}
+
 export interface LinuxContainerSecurityContext {
   namespaceOptions: NamespaceOption;
   capabilities?: { addCapabilities: string[]; dropCapabilities: string[] };
@@ -134,7 +141,7 @@ export interface ContainerConfig {
   workingDir: string;
   envs: { key: string; value: string }[];
   mounts: Mount[];
-  devices?: { containerPath: string; hostPath: string; permissions: string }[];
+  devices?: Device[];
   labels: Record<string, string>;
   annotations: Record<string, string>;
   /** Relative to the sandbox's log directory. */

@@ -14,12 +14,30 @@ export interface VolumeFile {
   owner?: number;
 }
 
+/** What stands behind a claim of the pod. */
+export interface PersistentSource {
+  /** Of the PersistentVolume. */
+  name: string;
+  spec: Readonly<corev1.PersistentVolumeSpec>;
+  claim: Readonly<corev1.PersistentVolumeClaim>;
+  /** The pod wants to read it only. */
+  readOnly?: boolean;
+}
+
+/** A volume of a pod as it is to be mounted: what a claim is bound to has taken the claim's place. */
+export interface MountableVolume extends corev1.Volume {
+  local?: corev1.LocalVolumeSource;
+  persistent?: PersistentSource;
+}
+
 /** What a plugin may read of the cluster while it plans. Values are gathered before `plan` is called. */
 export interface VolumeSources {
   configMaps: ReadonlyMap<string, corev1.ConfigMap>;
   secrets: ReadonlyMap<string, corev1.Secret>;
   /** Token by volume source, in the order of the volume's projected sources. */
   tokens: readonly string[];
+  /** PEM certificates by trust bundle, in the order of the volume's projected sources. */
+  trustBundles?: readonly string[];
 }
 
 /** The API objects a volume of this kind is made from. */
@@ -27,6 +45,7 @@ export interface VolumeNeeds {
   configMaps: { name: string; optional: boolean }[];
   secrets: { name: string; optional: boolean }[];
   tokens: { audience?: string; expirationSeconds: number }[];
+  trustBundles?: Readonly<corev1.ClusterTrustBundleProjection>[];
 }
 
 export interface VolumeContext {
@@ -43,7 +62,49 @@ export type VolumePlan =
   /** Files replaced together, atomically, when they change; what is secret is kept in memory. */
   | { kind: "files"; medium: "disk" | "memory"; files: VolumeFile[] }
   /** A path of the host, checked or made first. */
-  | { kind: "host"; path: string; type: string };
+  | { kind: "host"; path: string; type: string }
+  /** A disk or folder of this node, which somebody else has made. */
+  | { kind: "local"; path: string; isBlock: boolean; fsType: string; options: readonly string[] }
+  /** A file system of another machine. `program` mounts it and comes with the Debian package `debianPackage`. */
+  | {
+      kind: "network";
+      source: string;
+      fsType: string;
+      options: readonly string[];
+      program: string;
+      debianPackage: string;
+    }
+  | CsiPlan;
+
+/** https://github.com/container-storage-interface/spec/blob/master/spec.md#node-service-rpc */
+export interface CsiPlan {
+  kind: "csi";
+  driver: string;
+  handle: string;
+  attributes: Readonly<Record<string, string>>;
+  /** Absent: the volume lives and dies with its pod. */
+  persistent?: PersistentSource;
+  isBlock: boolean;
+  isReadOnly: boolean;
+  fsType: string;
+  mountOptions: readonly string[];
+  accessModes: readonly string[];
+  stageSecret?: corev1.SecretReference;
+  publishSecret?: corev1.SecretReference;
+  expandSecret?: corev1.SecretReference;
+  pod: Readonly<corev1.Pod>;
+  nodeName: string;
+}
+
+/** Bytes and inodes: of a volume, or of the file system it lies on where the volume has no bounds of its own. */
+export interface VolumeUsage {
+  usedBytes: number;
+  capacityBytes?: number;
+  availableBytes?: number;
+  inodes?: number;
+  inodesFree?: number;
+  inodesUsed?: number;
+}
 
 /** The machine as a plugin sees it. */
 export interface VolumeHost {
@@ -54,12 +115,22 @@ export interface VolumeHost {
   isMounted(path: string): Promise<boolean>;
   unmount(path: string): Promise<void>;
   removeDirectory(path: string): Promise<void>;
+  /** Throws for one that holds anything: what was mounted there may be somebody's data. */
+  removeEmptyDirectory(path: string): Promise<void>;
   /** What is at a path of the host. */
   pathType(path: string): Promise<HostPathType>;
   createFile(path: string, mode: number): Promise<void>;
-  /** Gives a folder to a group, with the set-group-id bit, recursively. */
-  setGroup(path: string, gid: number): Promise<void>;
-  usageBytes(path: string): Promise<number>;
+  /** Gives a folder to a group, with the set-group-id bit, recursively; `onRootMismatch` only where its root is not the group's. */
+  setGroup(path: string, gid: number, onRootMismatch?: boolean): Promise<void>;
+  /** Mounts what `source` is; throws with the words of `mount`. */
+  mount(source: string, path: string, fsType: string, options: readonly string[]): Promise<void>;
+  /** Makes a file system on a device that holds nothing. */
+  format(device: string, fsType: string): Promise<void>;
+  hasProgram(name: string): boolean;
+  /** What the files below a folder take, and what their file system has. */
+  usage(path: string): Promise<VolumeUsage>;
+  /** What a file system holds as a whole. */
+  fileSystemUsage(path: string): Promise<VolumeUsage>;
 }
 
 export type HostPathType =
@@ -76,6 +147,8 @@ export interface MountRequest {
   /** Folder of this volume under the pod's own; the plugin may use it or not. */
   dir: string;
   fsGroup?: number;
+  /** `OnRootMismatch`: what has the right group at its root is left as it is. */
+  fsGroupChangePolicy?: string;
 }
 
 export interface VolumePlugin {
@@ -85,15 +158,16 @@ export interface VolumePlugin {
   readonly directoryName: string;
   /** Its content follows the API while the pod runs. */
   readonly live: boolean;
-  needs(volume: Readonly<corev1.Volume>, pod: Readonly<corev1.Pod>): VolumeNeeds;
-  plan(volume: Readonly<corev1.Volume>, sources: VolumeSources, context: VolumeContext): VolumePlan;
+  needs(volume: Readonly<MountableVolume>, pod: Readonly<corev1.Pod>): VolumeNeeds;
+  plan(volume: Readonly<MountableVolume>, sources: VolumeSources, context: VolumeContext): VolumePlan;
   inspect(request: MountRequest, host: VolumeHost): Promise<{ mounted: boolean }>;
   /** Answers the path that containers mount. Calling it again brings the content up to date. */
   mount(request: MountRequest, host: VolumeHost): Promise<string>;
   unmount(dir: string, host: VolumeHost): Promise<void>;
   /** What can be known of a volume found on disk after a restart: the path that was mounted. */
   rebuild(dir: string, host: VolumeHost): Promise<{ path: string; mounted: boolean }>;
-  usage(dir: string, host: VolumeHost): Promise<{ usedBytes: number }>;
+  /** `path`: what `mount` answered. */
+  usage(mounted: { dir: string; path: string }, host: VolumeHost): Promise<VolumeUsage>;
 }
 
 /** Checks the shape once and gives the plugin its type. */
@@ -107,4 +181,15 @@ export const noNeeds: VolumeNeeds = { configMaps: [], secrets: [], tokens: [] };
 /** The volume cannot be mounted now; the message becomes the event's. */
 export class VolumeError extends Error {
   override name = "VolumeError";
+  /** What was being done, in upstream's words; `MountVolume.SetUp` where it is not said. */
+  readonly step: string | undefined;
+  constructor(message: string, step?: string) {
+    super(message);
+    this.step = step;
+  }
+}
+
+/** Somebody else has work to do first, and is at it: nothing to tell the user yet. */
+export class VolumePendingError extends VolumeError {
+  override name = "VolumePendingError";
 }

@@ -8,7 +8,13 @@ import { startPodNetwork } from "#network";
 import { startProxy } from "#proxy";
 import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
-import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
+import {
+  type ClusterConfig,
+  type ClusterPaths,
+  cgroupRootOf,
+  clusterDomain,
+  usualKubeletDir,
+} from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { kubeletSettings } from "./kubelet-settings.ts";
 
@@ -86,6 +92,7 @@ async function startNodeKubelet(options: NodeOptions): Promise<Running> {
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
     localVolumesDir: paths.volumes,
+    usualDataDir: usualKubeletDir,
     config: { ...settings, cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,

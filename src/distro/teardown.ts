@@ -4,11 +4,11 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, type World } from "#base";
 import { stopHaproxy } from "#ingress";
-import { createCgroups } from "#kubelet";
+import { createCgroups, removeUsualLink } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { stopContainerd, unmountBelow } from "#runtime";
-import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
+import { type ClusterConfig, type ClusterPaths, cgroupRootOf, usualKubeletDir } from "./config.ts";
 import { containerdOptions } from "./node.ts";
 
 /**
@@ -20,6 +20,7 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await removeProxy(config.name);
   await removeRoutes(config.clusterCidr);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
+  await removeUsualLink(usualKubeletDir, paths.kubelet);
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config.name));
 }

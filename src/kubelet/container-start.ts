@@ -14,7 +14,7 @@ import { crashLoopMessage, ImageError } from "./image-puller.ts";
 import { runHook } from "./lifecycle.ts";
 import { ephemeralContainersOf } from "./pod-containers.ts";
 import { type PodContext, sayOf } from "./pod-context.ts";
-import { containerMounts } from "./pod-files.ts";
+import { containerDevices, containerMounts } from "./pod-files.ts";
 import { containerResources } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod } from "./pod-state.ts";
 import { verifyNonRoot } from "./security-context.ts";
@@ -182,6 +182,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     image,
     environment,
     mounts,
+    devices: containerDevices(pod, container, input.volumes),
     restartCount: restartCountOf(input),
     resources: containerResources(pod, container, context.nodeMemoryBytes),
     security: context.security,

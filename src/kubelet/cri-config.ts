@@ -2,6 +2,7 @@
 import type { corev1 } from "#api";
 import type {
   ContainerConfig,
+  Device,
   DNSConfig,
   Image,
   LinuxContainerResources,
@@ -70,6 +71,7 @@ export interface ContainerInput {
   image: Readonly<Image>;
   environment: ReadonlyMap<string, string>;
   mounts: Mount[];
+  devices: Device[];
   restartCount: number;
   resources: LinuxContainerResources;
   security: SecuritySettings;
@@ -88,6 +90,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     workingDir: container.workingDir ?? "",
     envs: [...environment].map(([key, value]) => ({ key, value })),
     mounts: input.mounts,
+    devices: input.devices,
     labels: containerLabels(pod, container.name),
     annotations: containerAnnotations(pod, container, input.restartCount),
     logPath: `${container.name}/${input.restartCount}.log`,

@@ -19,6 +19,7 @@ export async function removeOrphans(context: PodContext, workers: PodWorkers): P
     if (!(await context.volumes.cleanUp(uid))) continue;
     await rm(context.paths.podDir(uid), { recursive: true, force: true });
   }
+  await context.volumes.removeOrphans();
   for (const [uid, path] of await context.cgroups.pods(context.cgroupRoot))
     if (!known(uid)) await context.cgroups.remove(path);
   for (const name of await readdir(context.paths.logsDir).catch(() => [])) {

@@ -18,6 +18,7 @@ import { ImagePuller } from "./image-puller.ts";
 import { allocatableOf, type Machine, readMachine } from "./node-info.ts";
 import { type NodeReporter, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
+import { startPluginWatcher } from "./plugins/watcher.ts";
 import { containerReference, kubeletPaths, type PodContext, readText } from "./pod-context.ts";
 import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
 import { stateReader } from "./pod-state.ts";
@@ -26,11 +27,9 @@ import { createProbeManager } from "./probes/manager.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { createNodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
-import { machineVolumeHost } from "./volumes/host.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
-import { createVolumeManager } from "./volumes/manager.ts";
-import { volumePlugins } from "./volumes/registry.ts";
+import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
 import { createTokenSource } from "./volumes/tokens.ts";
 
 export interface KubeletOptions {
@@ -55,6 +54,8 @@ export interface KubeletOptions {
     "context" | "workers" | "localFolders" | "stats" | "configuration" | "world"
   >;
   volumePlugins?: readonly VolumePlugin[];
+  /** Where CSI drivers expect `dataDir`: `/var/lib/kubelet`. Absent: they have to be told. */
+  usualDataDir?: string;
   config?: Partial<KubeletConfig>;
 }
 
@@ -83,8 +84,9 @@ interface Parts {
   context: PodContext;
   machine: Machine;
   version: RuntimeVersion;
-  /** Set once the workers exist: the probes wake them. */
-  wake: { pod: (uid: string) => void };
+  volumes: NodeVolumes;
+  /** Set once the workers and the reporter exist: probes and volumes wake them. */
+  wake: { pod: (uid: string) => void; node: () => void };
 }
 
 async function assemble(
@@ -101,7 +103,7 @@ async function assemble(
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
   const allocatable = () => allocatableOf(machine, config.maxPods);
-  const wake = { pod: (_uid: string) => {} };
+  const wake: Parts["wake"] = { pod: () => {}, node: () => {} };
   const probes = createProbeManager({
     runtime,
     world,
@@ -114,6 +116,22 @@ async function assemble(
     clusterDomain: options.clusterDomain,
     node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
   });
+  const volumes = await createNodeVolumes({
+    more: [imageVolume(runtime), ...(options.volumePlugins ?? [])],
+    recorder,
+    dataDir: options.dataDir,
+    podsDir: paths.podsDir,
+    ...(options.usualDataDir === undefined ? {} : { usualDir: options.usualDataDir }),
+    inUseChanged: () => wake.node(),
+    client,
+    objects,
+    tokens: createTokenSource(client, world.clock),
+    world,
+    nodeName,
+    allocatable,
+    podDir: paths.podDir,
+    wake: (uid) => wake.pod(uid),
+  });
   const context: PodContext = {
     client,
     world,
@@ -121,18 +139,7 @@ async function assemble(
     runtimeName: version.runtimeName,
     reader: stateReader(runtime),
     images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls),
-    volumes: createVolumeManager({
-      plugins: [...volumePlugins, imageVolume(runtime), ...(options.volumePlugins ?? [])],
-      host: machineVolumeHost(world.random),
-      client,
-      objects,
-      tokens: createTokenSource(client, world.clock),
-      world,
-      nodeName,
-      allocatable,
-      podDir: paths.podDir,
-      wake: (uid) => wake.pod(uid),
-    }),
+    volumes: volumes.manager,
     objects,
     probes,
     statuses: createStatusManager(client, world),
@@ -149,7 +156,7 @@ async function assemble(
     paths,
     cgroupRoot: config.cgroupRoot,
   };
-  return { context, machine, version, wake };
+  return { context, machine, version, volumes, wake };
 }
 
 function reportNode(
@@ -175,6 +182,7 @@ function reportNode(
     port,
     dataDir: options.dataDir,
     sinceRelistMs: workers.sinceRelistMs,
+    volumesInUse: parts.volumes.volumesInUse,
   });
 }
 
@@ -216,6 +224,28 @@ async function followEvents(context: PodContext, workers: PodWorkers, signal: Ab
   await looking;
 }
 
+/** Drivers are taken once there is a node that can say so. */
+async function followPlugins(
+  { context, volumes }: Parts,
+  { dataDir }: KubeletOptions,
+  { registered }: NodeReporter,
+  signal: AbortSignal,
+): Promise<void> {
+  const dir = join(dataDir, "plugins_registry");
+  await mkdir(dir, { recursive: true, mode: 0o750 });
+  await registered;
+  if (signal.aborted) return;
+  await volumes
+    .announce()
+    .catch((error: unknown) =>
+      context.world.log.warn({ error: messageOf(error) }, "the node's CSINode could not be written"),
+    );
+  const watcher = startPluginWatcher({ dir, world: context.world, handlers: { CSIPlugin: volumes.drivers } });
+  if (!signal.aborted)
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  await watcher.stop();
+}
+
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const world = forComponent(options.world, "kubelet");
   const config = { ...defaultConfig, ...options.config };
@@ -243,11 +273,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   } catch (error) {
     ending.abort();
     await workers.stop();
-    context.volumes.stop();
+    parts.volumes.stop();
     throw error;
   }
   const port = server?.port ?? 0;
   const reporter = reportNode(options, config, parts, workers, port);
+  parts.wake.node = reporter.refresh;
   const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
   const house = Promise.all([
     podInformer
@@ -258,6 +289,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       ),
     keepHouse(context, workers, limits, ending.signal),
     followEvents(context, workers, ending.signal),
+    followPlugins(parts, options, reporter, ending.signal).catch((error: unknown) =>
+      world.log.warn({ error: messageOf(error) }, "plugins are not looked for"),
+    ),
   ]);
   return {
     registered: reporter.registered,
@@ -267,7 +301,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       ending.abort();
       await server?.stop();
       await workers.stop();
-      context.volumes.stop();
+      parts.volumes.stop();
       await Promise.all([reporter.stop(), house, context.statuses.stop()]);
       context.probes.stop();
       await context.recorder.stop();

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import type { Image } from "#contracts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
 import { nodeConditions, nodeImages } from "./node-status.ts";
-import { isSharedMount } from "./pod-files.ts";
 import { isNews } from "./pod-worker.ts";
+import { isSharedMount } from "./shared-mounts.ts";
 import { makePod } from "./testing/pods.ts";
 
 const calm = { memory: false, disk: false, pid: false };

@@ -26,6 +26,8 @@ export interface NodeOptions {
   dataDir: string;
   /** Milliseconds since the runtime last listed its pods. */
   sinceRelistMs(): number;
+  /** Attachable volumes that must not be detached yet. */
+  volumesInUse(): string[];
 }
 
 export interface NodeReporter {
@@ -114,6 +116,7 @@ function nodeLabels(options: Pick<NodeOptions, "hostname" | "labels" | "machine"
 }
 
 function steadyStatus(options: NodeOptions): corev1.NodeStatus {
+  const volumesInUse = options.volumesInUse();
   return {
     addresses: [
       ...options.nodeAddresses.map((address) => ({ type: "InternalIP", address })),
@@ -123,6 +126,7 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
     capacity: capacityOf(options.machine, options.maxPods),
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
+    ...(volumesInUse.length > 0 ? { volumesInUse } : {}),
   };
 }
 
@@ -201,6 +205,8 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
     ]);
     const old = node.status?.conditions ?? [];
     const status = {
+      // What is in use no more is taken away.
+      ...(node.status?.volumesInUse ? { volumesInUse: null as never } : {}),
       ...steadyStatus(options),
       images: nodeImages(images),
       conditions: nodeConditions(health, old, nowMs),

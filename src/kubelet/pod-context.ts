@@ -16,7 +16,7 @@ import type { StateReader } from "./pod-state.ts";
 import type { ProbeManager } from "./probes/manager.ts";
 import type { SecuritySettings } from "./security-context.ts";
 import type { StatusManager } from "./status-manager.ts";
-import type { VolumeManager } from "./volumes/manager.ts";
+import type { PodVolumes } from "./volumes/node-volumes.ts";
 
 export interface PodContext {
   client: Client;
@@ -25,7 +25,7 @@ export interface PodContext {
   runtimeName: string;
   reader: StateReader;
   images: ImagePuller;
-  volumes: VolumeManager;
+  volumes: PodVolumes;
   objects: ObjectSource;
   probes: ProbeManager;
   statuses: StatusManager;

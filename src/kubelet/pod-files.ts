@@ -3,13 +3,14 @@ import { constants } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
-import { type Mount, VolumeError } from "#contracts";
+import { type Device, type Mount, VolumeError } from "#contracts";
 import { expand } from "./environment.ts";
 import { terminationMessagePathAnnotation, terminationMessagePolicyAnnotation } from "./labels.ts";
 import { tailLines } from "./logs/cri-log.ts";
 import { type PodContext, readText } from "./pod-context.ts";
 import { hostsFile } from "./pod-network-config.ts";
 import type { ObservedContainer } from "./pod-state.ts";
+import { isSharedMount } from "./shared-mounts.ts";
 import { resolveSubPath } from "./sub-path.ts";
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -38,21 +39,6 @@ interface MountInput {
   clusterDomain: string;
 }
 
-/** Whether mounts made later under `path` would reach others: the runtime refuses to follow a private mount. */
-export function isSharedMount(mountInfo: string, path: string): boolean {
-  let best = "";
-  let shared = false;
-  for (const line of mountInfo.split("\n")) {
-    const [fields = ""] = line.split(" - ");
-    const [, , , , point = "", , ...tags] = fields.split(" ");
-    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
-    if (!point || !holds || point.length < best.length) continue;
-    best = point;
-    shared = tags.some((t) => t.startsWith("shared:") || t.startsWith("master:"));
-  }
-  return shared;
-}
-
 /** Where the machine itself shares no mounts, there is nothing to follow: the volume is mounted as it is. */
 async function propagationOf(
   mount: Readonly<corev1.VolumeMount>,
@@ -68,7 +54,21 @@ async function propagationOf(
 /** What is written from the API is the kubelet's alone to change: whoever could write there could lead it astray. */
 function isReadOnly(pod: Readonly<corev1.Pod>, volumeName: string): boolean {
   const volume = pod.spec.volumes?.find((v) => v.name === volumeName);
-  return Boolean(volume?.configMap ?? volume?.secret ?? volume?.downwardAPI ?? volume?.projected);
+  if (volume?.configMap ?? volume?.secret ?? volume?.downwardAPI ?? volume?.projected) return true;
+  return Boolean(volume?.persistentVolumeClaim?.readOnly || volume?.csi?.readOnly || volume?.nfs?.readOnly);
+}
+
+/** https://kubernetes.io/docs/concepts/storage/persistent-volumes/#raw-block-volume-support */
+export function containerDevices(
+  pod: Readonly<corev1.Pod>,
+  { volumeDevices = [] }: Readonly<corev1.Container>,
+  volumes: ReadonlyMap<string, string>,
+): Device[] {
+  return volumeDevices.map(({ name, devicePath }) => {
+    const hostPath = volumes.get(name);
+    if (!hostPath) throw new VolumeError(`volume "${name}" is not mounted`);
+    return { containerPath: devicePath, hostPath, permissions: isReadOnly(pod, name) ? "r" : "mrw" };
+  });
 }
 
 async function volumeMounts(input: MountInput): Promise<Mount[]> {

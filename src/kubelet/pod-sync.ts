@@ -1,7 +1,7 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
 import { type corev1, parseTime } from "#api";
 import { messageOf } from "#base";
-import type { PodSandboxConfig } from "#contracts";
+import { type PodSandboxConfig, VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
@@ -185,9 +185,15 @@ async function finishPod(
 
 /** Live content of volumes; a failure now does not disturb containers that run. */
 async function refreshVolumes(context: PodContext, pod: Readonly<corev1.Pod>): Promise<void> {
-  await context.volumes.ensure(pod).catch((error: unknown) => {
-    context.recorder.record(pod as corev1.Pod, "Warning", "FailedMount", messageOf(error));
-  });
+  await context.volumes.ensure(pod).catch((error: unknown) => tellOfVolumes(context, pod, error));
+}
+
+/** Nothing is said while somebody else is at work. */
+function tellOfVolumes(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): void {
+  if (error instanceof VolumePendingError) return;
+  const isBlock = error instanceof VolumeError && error.step?.startsWith("MapVolume");
+  const reason = isBlock ? "FailedMapVolume" : "FailedMount";
+  context.recorder.record(pod as corev1.Pod, "Warning", reason, messageOf(error));
 }
 
 async function makeSandboxConfig(
@@ -274,7 +280,7 @@ async function act(
   const [sandboxId, volumes] = await Promise.all([
     actions.createSandbox ? createSandbox(context, pod, config) : actions.sandboxId,
     context.volumes.ensure(pod).catch((error: unknown) => {
-      context.recorder.record(pod as corev1.Pod, "Warning", "FailedMount", messageOf(error));
+      tellOfVolumes(context, pod, error);
       return undefined;
     }),
   ]);

@@ -3,7 +3,7 @@
  * for the tokens of their service accounts, and keep its own lease.
  * https://kubernetes.io/docs/reference/access-authn-authz/node/
  */
-import { type corev1, persistentVolumeClaims, pods, type ResourceDefinition } from "#api";
+import { type corev1, persistentVolumeClaims, persistentVolumes, pods, type ResourceDefinition } from "#api";
 import type { CachedObject } from "../cache/cached-object.ts";
 import { keyPrefix } from "../cache/keys.ts";
 import type { Storage } from "../registry/storage.ts";
@@ -104,20 +104,38 @@ export class NodeAuthorizer implements Authorizer {
     for (const pod of this.#podsByNode.get(node)?.values() ?? []) {
       const references = this.#referencesOf(pod);
       if (references.has(reference)) return true;
-      if (reference.startsWith("persistentvolumes/") && this.#hasVolume(references, reference)) return true;
+      if (this.#isOfVolume(references, reference)) return true;
     }
     return false;
   }
 
-  /** A volume is the pod's when one of its claims is bound to it. */
-  #hasVolume(references: References, reference: string): boolean {
-    const volume = reference.split("/")[2];
-    return [...references].some((each) => {
+  /** A volume is the pod's when one of its claims is bound to it, and so are the secrets it is mounted with. */
+  #isOfVolume(references: References, reference: string): boolean {
+    const isVolume = reference.startsWith("persistentvolumes/");
+    if (!isVolume && !reference.startsWith("secrets/")) return false;
+    for (const volume of this.#volumesOf(references)) {
+      if (isVolume && reference.split("/")[2] === volume) return true;
+      if (!isVolume && this.#secretsOf(volume).includes(reference)) return true;
+    }
+    return false;
+  }
+
+  *#volumesOf(references: References): Generator<string> {
+    for (const each of references) {
       const [kind, namespace, name = ""] = each.split("/");
-      if (kind !== "persistentvolumeclaims") return false;
+      if (kind !== "persistentvolumeclaims") continue;
       const claim = this.#storage.find(persistentVolumeClaims as ResourceDefinition, namespace, name);
-      return (claim?.parse() as corev1.PersistentVolumeClaim | undefined)?.spec?.volumeName === volume;
-    });
+      const volume = (claim?.parse() as corev1.PersistentVolumeClaim | undefined)?.spec?.volumeName;
+      if (volume) yield volume;
+    }
+  }
+
+  #secretsOf(volume: string): string[] {
+    const found = this.#storage.find(persistentVolumes as ResourceDefinition, undefined, volume);
+    const { csi } = (found?.parse() as corev1.PersistentVolume | undefined)?.spec ?? {};
+    return [csi?.nodeStageSecretRef, csi?.nodePublishSecretRef, csi?.nodeExpandSecretRef].map(
+      (ref) => `secrets/${ref?.namespace}/${ref?.name}`,
+    );
   }
 
   #referencesOf(pod: CachedObject): References {

@@ -1,13 +1,12 @@
 /** What every volume plugin must keep, whatever it mounts: run by a test on each registered plugin. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { corev1 } from "#api";
-import type { VolumeHost, VolumePlugin, VolumeSources } from "#contracts";
+import type { MountableVolume, VolumeHost, VolumePlugin, VolumeSources } from "#contracts";
 import { makePod } from "../testing/pods.ts";
 
 export interface VolumeCase {
   plugin: VolumePlugin;
-  volume: corev1.Volume;
+  volume: MountableVolume;
   sources: VolumeSources;
 }
 
@@ -35,7 +34,7 @@ export function volumeContract(
     expect(await plugin.inspect(request, host)).toEqual({ mounted: true });
     expect(await host.pathType(path)).not.toBe("absent");
     if (path === dir) expect(await plugin.rebuild(dir, host)).toEqual({ path, mounted: true });
-    expect((await plugin.usage(dir, host)).usedBytes).toBeGreaterThanOrEqual(0);
+    expect((await plugin.usage({ dir, path }, host)).usedBytes).toBeGreaterThanOrEqual(0);
     await plugin.unmount(dir, host);
     await plugin.unmount(dir, host);
     expect(await host.pathType(dir)).toBe("absent");

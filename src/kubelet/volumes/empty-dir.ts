@@ -25,10 +25,10 @@ export const emptyDirVolume = defineVolumePlugin({
   },
   async mount({ plan, dir, fsGroup }, host) {
     if (plan.kind !== "directory") throw new VolumeError("not a folder");
-    const fresh = (await host.pathType(dir)) === "absent";
-    if (fresh) await host.ensureDirectory(dir, plan.mode);
+    if ((await host.pathType(dir)) === "absent") await host.ensureDirectory(dir, plan.mode);
     if (plan.medium === "memory") await host.mountTmpfs(dir, plan.sizeLimitBytes, plan.mode);
-    if (fresh && fsGroup !== undefined) await host.setGroup(dir, fsGroup);
+    // Nothing lies in it before it is the group's.
+    if (fsGroup !== undefined) await host.setGroup(dir, fsGroup, true);
     return dir;
   },
   async unmount(dir, host) {
@@ -36,5 +36,5 @@ export const emptyDirVolume = defineVolumePlugin({
     await host.removeDirectory(dir);
   },
   rebuild: async (dir, host) => ({ path: dir, mounted: (await host.pathType(dir)) === "directory" }),
-  usage: async (dir, host) => ({ usedBytes: await host.usageBytes(dir) }),
+  usage: ({ path }, host) => host.usage(path),
 });

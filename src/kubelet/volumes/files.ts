@@ -120,5 +120,5 @@ export const filesVolume: Pick<VolumePlugin, "inspect" | "mount" | "unmount" | "
   async rebuild(dir, host) {
     return { path: dir, mounted: (await host.pathType(`${dir}/..data`)) === "directory" };
   },
-  usage: async (dir, host) => ({ usedBytes: await host.usageBytes(dir) }),
+  usage: ({ path }, host) => host.usage(path),
 };

@@ -2,7 +2,6 @@
 import {
   chmod,
   chown,
-  lstat,
   mkdir,
   open,
   readdir,
@@ -10,13 +9,17 @@ import {
   readlink,
   rename,
   rm,
+  rmdir,
   stat,
+  statfs,
   symlink,
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { codeOf, type Random, runOk } from "#base";
-import type { HostPathType, VolumeFile, VolumeHost } from "#contracts";
+import { codeOf, findProgram, type Random, run, runOk } from "#base";
+import type { HostPathType, VolumeFile, VolumeHost, VolumeUsage } from "#contracts";
+import { formatDevice } from "./devices.ts";
+import { giveToGroup } from "./ownership.ts";
 
 const dataLink = "..data";
 
@@ -109,14 +112,28 @@ async function writeAtomically(
   return true;
 }
 
-async function setGroupBelow(path: string, gid: number): Promise<void> {
-  const info = await lstat(path);
-  if (info.isSymbolicLink()) return;
-  await chown(path, info.uid, gid);
-  const executable = info.isDirectory() ? 0o2070 : 0o060;
-  await chmod(path, (info.mode & 0o7777) | executable);
-  if (!info.isDirectory()) return;
-  for (const entry of await readdir(path)) await setGroupBelow(join(path, entry), gid);
+async function usageAt(path: string): Promise<VolumeUsage> {
+  const whole = await fileSystemAt(path);
+  const [usedBytes, inodesUsed] = await Promise.all([diskUsage(path, "-B1"), diskUsage(path, "--inodes")]);
+  return { ...whole, usedBytes, inodesUsed };
+}
+
+async function fileSystemAt(path: string): Promise<VolumeUsage> {
+  const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
+  return {
+    usedBytes: (blocks - bfree) * bsize,
+    capacityBytes: blocks * bsize,
+    availableBytes: bavail * bsize,
+    inodes: files,
+    inodesFree: ffree,
+    inodesUsed: files - ffree,
+  };
+}
+
+/** What can vanish while it is counted is not an error. */
+async function diskUsage(path: string, unit: string): Promise<number> {
+  const { stdout } = await run("du", ["-s", "-x", unit, path]);
+  return Number(stdout.split(/\s/)[0]) || 0;
 }
 
 async function typeAt(path: string): Promise<HostPathType> {
@@ -131,6 +148,9 @@ async function typeAt(path: string): Promise<HostPathType> {
   if (info.isCharacterDevice()) return "charDevice";
   return info.isBlockDevice() ? "blockDevice" : "other";
 }
+
+/** A server that does not answer holds `mount` up. */
+const mountTimeoutMs = 5 * 60_000;
 
 export function machineVolumeHost(random: Random): VolumeHost {
   const isMounted = async (path: string) => (await mountPoints()).includes(path);
@@ -150,16 +170,30 @@ export function machineVolumeHost(random: Random): VolumeHost {
     async unmount(path) {
       if (await isMounted(path)) await runOk("umount", [path]).catch(() => runOk("umount", ["-l", path]));
     },
-    removeDirectory: (path) => rm(path, { recursive: true, force: true }),
+    async removeDirectory(path) {
+      // What a container has mounted there is somebody else's.
+      const within = (await mountPoints()).filter((point) => point.startsWith(`${path}/`));
+      for (const point of within.reverse()) await runOk("umount", ["-l", point]);
+      await rm(path, { recursive: true, force: true });
+    },
     pathType: typeAt,
     async createFile(path, mode) {
       await mkdir(dirname(path), { recursive: true });
       await (await open(path, "a", mode)).close();
     },
-    setGroup: setGroupBelow,
-    async usageBytes(path) {
-      const out = await runOk("du", ["-s", "-B1", "-x", path]);
-      return Number(out.split(/\s/)[0]) || 0;
+    async removeEmptyDirectory(path) {
+      await rmdir(path).catch((error: unknown) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+      });
     },
+    setGroup: giveToGroup,
+    async mount(source, path, fsType, options) {
+      const flags = options.length > 0 ? ["-o", options.join(",")] : [];
+      await runOk("mount", ["-t", fsType, ...flags, "--", source, path], { timeoutMs: mountTimeoutMs });
+    },
+    format: formatDevice,
+    hasProgram: (name) => findProgram(name) !== undefined,
+    usage: usageAt,
+    fileSystemUsage: fileSystemAt,
   };
 }

@@ -3,19 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { configMaps, type corev1, secrets } from "#api";
 import { messageOf, type World } from "#base";
-import type { Client } from "#client";
-import {
-  VolumeError,
-  type VolumeHost,
-  type VolumeNeeds,
-  type VolumePlugin,
-  type VolumeSources,
-} from "#contracts";
-import type { ObjectSource } from "../object-source.ts";
-import { createObjectWatches, keyOfRef, type MountedRef } from "./object-watches.ts";
-import { behindClaim } from "./persistent-volume-claim.ts";
-import { pluginFor } from "./registry.ts";
-import type { TokenSource } from "./tokens.ts";
+import { liveObjectsOf, type MountOptions, mountOne, type ObjectVersion } from "./mount-one.ts";
+import { createObjectWatches, keyOfRef } from "./object-watches.ts";
 
 export interface VolumeManager {
   /** Mounts every volume of the pod; answers the path of each. Cheap when nothing is due. Throws `VolumeError`. */
@@ -26,16 +15,8 @@ export interface VolumeManager {
   stop(): void;
 }
 
-export interface VolumeManagerOptions {
-  plugins: readonly VolumePlugin[];
-  host: VolumeHost;
-  client: Client;
-  objects: ObjectSource;
-  tokens: TokenSource;
+export interface VolumeManagerOptions extends MountOptions {
   world: World;
-  nodeName: string;
-  allocatable(): Readonly<Record<string, string>>;
-  podDir(uid: string): string;
   /** Something that the pod mounts has changed: `ensure` has work to do. */
   wake(podUid: string): void;
 }
@@ -43,18 +24,10 @@ export interface VolumeManagerOptions {
 /** Upstream's sync period: changes of ConfigMaps and Secrets that no watch has told of arrive within it. */
 const refreshMs = 60_000;
 
-interface ObjectVersion {
-  ref: MountedRef;
-  version: string;
-}
-
-interface MountedOne {
-  path: string;
-  objects: ObjectVersion[];
-}
-
 interface Mounted {
   paths: Map<string, string>;
+  /** The names of those that are kept up to date. */
+  live: Set<string>;
   /** What the volumes were last brought up to date with. */
   metadata: string;
   /** The versions of the objects in them, "" for those that were not there. */
@@ -62,41 +35,8 @@ interface Mounted {
   refreshAtMs: number;
 }
 
-/** The objects that a volume is kept up to date with. */
-function liveObjectsOf(
-  plugins: readonly VolumePlugin[],
-  pod: Readonly<corev1.Pod>,
-  volume: Readonly<corev1.Volume>,
-): MountedRef[] {
-  const plugin = pluginFor(plugins, volume);
-  if (!plugin?.live) return [];
-  const namespace = pod.metadata.namespace ?? "";
-  const needs = plugin.needs(volume, pod);
-  return [
-    ...needs.configMaps.map(({ name }) => ({ kind: "configMap" as const, namespace, name })),
-    ...needs.secrets.map(({ name }) => ({ kind: "secret" as const, namespace, name })),
-  ];
-}
-
-function versionIn(sources: VolumeSources, { kind, name }: MountedRef): string {
-  const object = kind === "configMap" ? sources.configMaps.get(name) : sources.secrets.get(name);
-  return object?.metadata.resourceVersion ?? "";
-}
-
-/** Gathers what plugins need of the cluster. */
-async function gather(options: VolumeManagerOptions, pod: Readonly<corev1.Pod>, needs: VolumeNeeds) {
-  const namespace = pod.metadata.namespace ?? "";
-  const names = (list: readonly { name: string }[]) => list.map((n) => n.name);
-  const [configMaps, secrets, tokens] = await Promise.all([
-    options.objects.configMaps(namespace, names(needs.configMaps)),
-    options.objects.secrets(namespace, names(needs.secrets)),
-    Promise.all(needs.tokens.map((t) => options.tokens.tokenFor(pod, t.audience, t.expirationSeconds))),
-  ]);
-  return { configMaps, secrets, tokens };
-}
-
 export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
-  const { plugins, host, world } = options;
+  const { plugins, world } = options;
   const mounted = new Map<string, Mounted>();
 
   const isOutdated = ({ objects }: Mounted) =>
@@ -114,43 +54,28 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     },
   });
 
-  async function mountOne(pod: Readonly<corev1.Pod>, given: Readonly<corev1.Volume>): Promise<MountedOne> {
-    try {
-      const volume = await behindClaim(options.client, pod, given);
-      const plugin = pluginFor(plugins, volume);
-      if (!plugin) throw new VolumeError("this node has no plugin for this kind of volume");
-      const sources = await gather(options, pod, plugin.needs(volume, pod));
-      const plan = plugin.plan(volume, sources, {
-        pod,
-        nodeName: options.nodeName,
-        allocatable: options.allocatable(),
-      });
-      const dir = join(options.podDir(pod.metadata.uid), "volumes", plugin.directoryName, volume.name);
-      const fsGroup = pod.spec.securityContext?.fsGroup;
-      const path = await plugin.mount({ plan, dir, ...(fsGroup === undefined ? {} : { fsGroup }) }, host);
-      const objects = liveObjectsOf(plugins, pod, volume);
-      return { path, objects: objects.map((ref) => ({ ref, version: versionIn(sources, ref) })) };
-    } catch (error) {
-      throw new VolumeError(`MountVolume.SetUp failed for volume "${given.name}" : ${messageOf(error)}`);
-    }
-  }
-
   async function refresh(
     pod: Readonly<corev1.Pod>,
     known: Mounted | undefined,
-  ): Promise<Pick<Mounted, "paths" | "objects">> {
+  ): Promise<Pick<Mounted, "paths" | "live" | "objects">> {
     const paths = new Map(known?.paths);
+    const live = new Set(known?.live);
     const volumes = pod.spec.volumes ?? [];
-    const due = volumes.filter((v) => !paths.has(v.name) || pluginFor(plugins, v)?.live);
+    const due = volumes.filter((v) => !paths.has(v.name) || live.has(v.name));
     // Before anything is read: a change after the reading is seen.
     watches.follow(
       pod.metadata.uid,
       volumes.flatMap((v) => liveObjectsOf(plugins, pod, v)),
     );
-    const results = await Promise.all(due.map(async (v) => [v.name, await mountOne(pod, v)] as const));
-    for (const [name, { path }] of results) paths.set(name, path);
+    const results = await Promise.all(
+      due.map(async (v) => [v.name, await mountOne(options, pod, v, paths.has(v.name))] as const),
+    );
+    for (const [name, { path, isLive }] of results) {
+      paths.set(name, path);
+      if (isLive) live.add(name);
+    }
     const objects = results.flatMap(([, one]) => one.objects);
-    return { paths, objects: new Map(objects.map((object) => [keyOfRef(object.ref), object])) };
+    return { paths, live, objects: new Map(objects.map((object) => [keyOfRef(object.ref), object])) };
   }
 
   return {

@@ -14,13 +14,20 @@ import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { seededRandom } from "#base";
-import { VolumeError, type VolumeHost, type VolumeSources } from "#contracts";
+import {
+  type HostPathType,
+  type MountableVolume,
+  type PersistentSource,
+  VolumeError,
+  type VolumeHost,
+  type VolumeSources,
+} from "#contracts";
 import { resolveSubPath } from "../sub-path.ts";
 import { makeContainer, makePod } from "../testing/pods.ts";
 import { volumeContract } from "./contract.suite.ts";
 import { checkPath } from "./files.ts";
 import { machineVolumeHost } from "./host.ts";
-import { pluginFor, volumePlugins } from "./registry.ts";
+import { pluginFor, refusalOf, volumePlugins } from "./registry.ts";
 
 const root = mkdtempSync(join(tmpdir(), "knarr-volumes-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -33,6 +40,8 @@ function testHost(): VolumeHost {
     mountTmpfs: async (path) => void mounted.add(path),
     isMounted: async (path) => mounted.has(path),
     unmount: async (path) => void mounted.delete(path),
+    mount: async (_source, path) => void mounted.add(path),
+    hasProgram: () => true,
   };
 }
 
@@ -52,7 +61,9 @@ const full: VolumeSources = {
   tokens: ["token"],
 };
 
-const cases: Record<string, { volume: corev1.Volume; sources: VolumeSources }> = {
+const cases: Record<string, { volume: MountableVolume; sources: VolumeSources }> = {
+  local: { volume: { name: "v", local: { path: root } }, sources: empty },
+  nfs: { volume: { name: "v", nfs: { server: "files", path: "/export" } }, sources: empty },
   emptyDir: { volume: { name: "v", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }, sources: empty },
   hostPath: {
     volume: { name: "v", hostPath: { path: join(root, "host"), type: "DirectoryOrCreate" } },
@@ -92,11 +103,16 @@ describe.each(volumePlugins.map((p) => [p.name, p] as const))("volume plugin %s"
 
 test("a volume without a source is an empty folder; an unknown one has no plugin", () => {
   expect(pluginFor(volumePlugins, { name: "v" })?.name).toBe("emptyDir");
-  expect(pluginFor(volumePlugins, { name: "v", nfs: { server: "s", path: "/" } })).toBeUndefined();
+  const disk = { name: "v", cinder: { volumeID: "x" } };
+  expect(pluginFor(volumePlugins, disk)).toBeUndefined();
+  expect(refusalOf(disk)).toBe(
+    "no volume plugin matched: this node cannot mount volumes of the kind cinder; use the CSI driver cinder.csi.openstack.org instead",
+  );
+  expect(refusalOf({ name: "v", fc: {} })).toContain("of the kind fc; use a CSI driver instead");
 });
 
 const context = { pod: makePod(), nodeName: "n1", allocatable: {} };
-const planOf = (volume: corev1.Volume, sources = full) =>
+const planOf = (volume: MountableVolume, sources = full) =>
   pluginFor(volumePlugins, volume)!.plan(volume, sources, context);
 
 test.each([
@@ -112,6 +128,43 @@ test.each([
 ])("%o is refused with a reason", (volume, reason) => {
   expect(() => planOf(volume)).toThrow(VolumeError);
   expect(() => planOf(volume)).toThrow(reason);
+});
+
+test("a disk of the node is a device, or is formatted and mounted; what is not there is nobody's to make", async () => {
+  const mounts: unknown[] = [];
+  const types: Record<string, HostPathType> = { "/dev/disk": "blockDevice", "/folder": "directory" };
+  const host: VolumeHost = {
+    ...testHost(),
+    pathType: async (path) => types[path] ?? "absent",
+    ensureDirectory: async () => {},
+    format: async (...args) => void mounts.push(args),
+    mount: async (...args) => void mounts.push(args),
+  };
+  const persistent = (spec: object): PersistentSource => ({ name: "pv", spec, claim: {} as never });
+  const mount = (path: string, spec: object) => {
+    const volume = { name: "v", local: { path }, persistent: persistent(spec) };
+    return pluginFor(volumePlugins, volume)!.mount({ plan: planOf(volume), dir: "/pods/v" }, host);
+  };
+  expect(await mount("/folder", {})).toBe("/folder");
+  expect(await mount("/dev/disk", { volumeMode: "Block" })).toBe("/dev/disk");
+  expect(mounts).toEqual([]);
+  expect(await mount("/dev/disk", { mountOptions: ["noatime"] })).toBe("/pods/v");
+  expect(mounts).toEqual([
+    ["/dev/disk", "ext4"],
+    ["/dev/disk", "/pods/v", "ext4", ["noatime"]],
+  ]);
+  await expect(mount("/none", {})).rejects.toThrow('path "/none" does not exist');
+  await expect(mount("/folder", { volumeMode: "Block" })).rejects.toThrow("is not a block device");
+});
+
+test("where the program that mounts is missing, the event names its package", async () => {
+  const volume = { name: "v", nfs: { server: "fd00::1", path: "/export", readOnly: true } };
+  const plan = planOf(volume);
+  expect(plan).toMatchObject({ source: "[fd00::1]:/export", options: ["ro"] });
+  const host = { ...testHost(), hasProgram: () => false };
+  await expect(pluginFor(volumePlugins, volume)!.mount({ plan, dir: "/pods/v" }, host)).rejects.toThrow(
+    "mounting nfs needs the program mount.nfs on the node: apt-get install nfs-common",
+  );
 });
 
 test.each([

@@ -1,0 +1,186 @@
+/**
+ * The CSI drivers of this node: registered by the plugin watcher, known to the cluster by the node's CSINode and labels.
+ * https://kubernetes-csi.github.io/docs/node-driver-registrar.html
+ */
+import { csiNodes, isStatus, nodes, type storagev1 } from "#api";
+import type { World } from "#base";
+import type { Client } from "#client";
+import { VolumeError } from "#contracts";
+import { csiMessages, csiMethods } from "../../generated/plugins.ts";
+import { connectPlugin, type PluginConnection } from "../../plugins/grpc.ts";
+import type { PluginHandler, PluginInfo } from "../../plugins/watcher.ts";
+
+type CsiMethod = keyof typeof csiMethods;
+
+export interface CsiDriver {
+  name: string;
+  /** What the driver's node service can do: `STAGE_UNSTAGE_VOLUME` and others. */
+  capabilities: ReadonlySet<string>;
+  call<R = object>(method: CsiMethod, request: object): Promise<R>;
+  /** A path of this node as the driver knows it. */
+  pathFor(path: string): string;
+}
+
+export interface CsiDrivers {
+  /** Throws `VolumeError` for a driver that has not registered. */
+  driver(name: string): CsiDriver;
+  readonly handler: PluginHandler;
+  /** Makes the node's CSINode, which drivers and scheduler look for. */
+  announce(): Promise<void>;
+  stop(): void;
+}
+
+export interface CsiDriversOptions {
+  client: Client;
+  world: World;
+  nodeName: string;
+  /** The kubelet's folder. */
+  root: string;
+  /** Where drivers expect it, when a link leads from there to `root`. */
+  usualRoot?: string;
+}
+
+interface NodeInfo {
+  nodeId: string;
+  maxVolumesPerNode: number;
+  accessibleTopology?: { segments?: Record<string, string> };
+}
+
+interface CapabilitiesAnswer {
+  capabilities: readonly { rpc?: { type: string } }[];
+}
+
+type Connected = CsiDriver & { connection: PluginConnection<CsiMethod>; endpoint: string };
+
+const messages = { nested: { csi: { nested: { v1: { nested: csiMessages } } } } };
+const nodeIdAnnotation = "csi.volume.kubernetes.io/nodeid";
+const triesMax = 10;
+
+export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
+  const { client, world, nodeName } = options;
+  const drivers = new Map<string, Connected>();
+  let isStopped = false;
+
+  const connect = (endpoint: string) =>
+    connectPlugin({ socketPath: endpoint, clock: world.clock, methods: csiMethods, messages });
+
+  async function register({ name, endpoint, supportedVersions }: PluginInfo): Promise<void> {
+    if (!supportedVersions.some((version) => /^v?1\./.test(version)))
+      throw new Error(
+        `driver ${name} speaks none of the supported versions of CSI: ${supportedVersions.join(", ")}`,
+      );
+    const connection = connect(endpoint);
+    try {
+      const info = await connection.call<NodeInfo>("NodeGetInfo", {});
+      const { capabilities } = await connection.call<CapabilitiesAnswer>("NodeGetCapabilities", {});
+      await announce(options, name, info);
+      if (isStopped) throw new Error("the node agent is ending");
+      drivers.get(name)?.connection.close();
+      drivers.set(name, {
+        name,
+        endpoint,
+        connection,
+        capabilities: new Set(capabilities.map(({ rpc }) => rpc?.type ?? "")),
+        call: (method, request) => connection.call(method, request),
+        pathFor: (path) => pathAs(options, endpoint, path),
+      });
+      world.log.info({ driver: name }, "a CSI driver has registered");
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  return {
+    driver(name) {
+      const found = drivers.get(name);
+      if (found) return found;
+      throw new VolumeError(`driver name ${name} not found in the list of registered CSI drivers`);
+    },
+    handler: {
+      register,
+      async deregister({ name, endpoint }) {
+        const found = drivers.get(name);
+        if (found?.endpoint !== endpoint) return;
+        found.connection.close();
+        drivers.delete(name);
+        await changeCsiNode(client, nodeName, (before) => before.filter((each) => each.name !== name));
+      },
+    },
+    announce: () => changeCsiNode(client, nodeName, (before) => [...before]),
+    stop() {
+      isStopped = true;
+      for (const { connection } of drivers.values()) connection.close();
+      drivers.clear();
+    },
+  };
+}
+
+/** Drivers that were told the usual folder of a kubelet have that one mounted, and know nothing of another. */
+function pathAs({ root, usualRoot }: CsiDriversOptions, endpoint: string, path: string): string {
+  const isUsual = usualRoot !== undefined && endpoint.startsWith(`${usualRoot}/`);
+  return isUsual && path.startsWith(`${root}/`) ? `${usualRoot}${path.slice(root.length)}` : path;
+}
+
+/** The driver's name for this node, where its volumes can be reached from, and how many fit. */
+async function announce(
+  { client, nodeName }: CsiDriversOptions,
+  name: string,
+  info: NodeInfo,
+): Promise<void> {
+  if (!info.nodeId) throw new Error(`driver ${name} did not say what it calls this node`);
+  const labels = info.accessibleTopology?.segments ?? {};
+  const node = await client.get(nodes, { name: nodeName });
+  const ids = { ...idsIn(node.metadata.annotations?.[nodeIdAnnotation]), [name]: info.nodeId };
+  const annotations = { [nodeIdAnnotation]: JSON.stringify(ids) };
+  await client.patch(nodes, { name: nodeName }, "merge", { metadata: { annotations, labels } });
+  const driver: storagev1.CSINodeDriver = {
+    name,
+    nodeID: info.nodeId,
+    topologyKeys: Object.keys(labels).sort(),
+    ...(info.maxVolumesPerNode > 0 ? { allocatable: { count: info.maxVolumesPerNode } } : {}),
+  };
+  await changeCsiNode(client, nodeName, (before) => [...before.filter((each) => each.name !== name), driver]);
+}
+
+function idsIn(text: string | undefined): Record<string, string> {
+  try {
+    return JSON.parse(text ?? "{}") as Record<string, string>;
+  } catch {
+    return {};
+  }
+}
+
+type Change = (before: readonly storagev1.CSINodeDriver[]) => storagev1.CSINodeDriver[];
+
+/** Made when it is not there; it goes with its node. */
+async function changeCsiNode(client: Client, name: string, change: Change): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      const found = await client.get(csiNodes, { name }).catch((error: unknown) => {
+        if (isStatus(error, "NotFound")) return undefined;
+        throw error;
+      });
+      if (!found) await createCsiNode(client, name, change([]));
+      else {
+        const drivers = change(found.spec.drivers ?? []);
+        if (JSON.stringify(drivers) === JSON.stringify(found.spec.drivers ?? [])) return;
+        await client.update(csiNodes, { ...found, spec: { drivers } });
+      }
+      return;
+    } catch (error) {
+      const isRace = isStatus(error, "Conflict") || isStatus(error, "AlreadyExists");
+      if (!isRace || tries >= triesMax) throw error;
+    }
+  }
+}
+
+async function createCsiNode(
+  client: Client,
+  name: string,
+  drivers: storagev1.CSINodeDriver[],
+): Promise<void> {
+  const { uid } = (await client.get(nodes, { name })).metadata;
+  const owner = { apiVersion: "v1", kind: "Node", name, uid };
+  await client.create(csiNodes, { metadata: { name, ownerReferences: [owner] }, spec: { drivers } });
+}
