@@ -26,6 +26,24 @@ test("writes carry the kind, reads answer the object, errors are statuses", asyn
   expect((error as StatusError).message).toBe('configmaps "b" not found');
 });
 
+test("a patch whose answer nobody reads answers nothing, and still throws what went wrong", async () => {
+  const client = createClient(new FakeApi());
+  await client.create(configMaps, { metadata: { namespace: "default", name: "a" } });
+  const patch = (name: string) =>
+    client.patch(
+      configMaps,
+      { namespace: "default", name },
+      "merge",
+      { data: { k: "v" } },
+      { ignoresAnswer: true },
+    );
+  expect(await patch("a")).toBeUndefined();
+  expect(await client.get(configMaps, { namespace: "default", name: "a" })).toMatchObject({
+    data: { k: "v" },
+  });
+  expect(isStatus(await patch("b").catch((e: unknown) => e), "NotFound")).toBe(true);
+});
+
 test("an answer that is no Status becomes one", () => {
   expect(errorOf(503, "upstream down")).toMatchObject({ code: 503, reason: "ServiceUnavailable" });
   expect(errorOf(502, "")).toMatchObject({ code: 502, message: "the server answered 502" });

@@ -11,6 +11,7 @@ import {
   type StatusReason,
 } from "#api";
 import type {
+  BlindWriteOptions,
   Client,
   ListOptions,
   ObjectRef,
@@ -182,25 +183,27 @@ class TransportClient implements Client {
     return this.#call<T>(withBody("PUT", path, whole), options.signal);
   }
 
-  patch<T extends KubernetesObject>(
+  async patch<T extends KubernetesObject>(
     type: ResourceType<T>,
     ref: ObjectRef,
     patchType: PatchType,
     patch: unknown,
-    options: WriteOptions = {},
-  ): Promise<T> {
+    options: WriteOptions & Partial<BlindWriteOptions> = {},
+  ): Promise<T & undefined> {
     const path = withQuery(pathOf(type, { ...ref, subresource: options.subresource }), writeQuery(options));
-    return this.#call<T>(withBody("PATCH", path, patch, patchContentTypes[patchType]), options.signal);
+    const request = withBody("PATCH", path, patch, patchContentTypes[patchType]);
+    const answer = await this.#send(request, options.signal);
+    return (options.ignoresAnswer ? undefined : JSON.parse(answer)) as T & undefined;
   }
 
   async delete(type: ResourceType, ref: ObjectRef, options: Draft<metav1.DeleteOptions> = {}): Promise<void> {
     const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
-    await this.#call(withBody("DELETE", pathOf(type, ref), body), undefined);
+    await this.#send(withBody("DELETE", pathOf(type, ref), body), undefined);
   }
 
   async deleteCollection(type: ResourceType, options: ListOptions = {}): Promise<void> {
     const { namespace, signal, ...query } = options;
-    await this.#call({ method: "DELETE", path: withQuery(pathOf(type, { namespace }), query) }, signal);
+    await this.#send({ method: "DELETE", path: withQuery(pathOf(type, { namespace }), query) }, signal);
   }
 
   post<R = unknown>(type: ResourceType, ref: ObjectRef, subresource: string, body: unknown): Promise<R> {
@@ -208,6 +211,11 @@ class TransportClient implements Client {
   }
 
   async #call<R>(request: TransportRequest, signal: AbortSignal | undefined): Promise<R> {
+    return JSON.parse(await this.#send(request, signal)) as R;
+  }
+
+  /** The text of a good answer. */
+  async #send(request: TransportRequest, signal: AbortSignal | undefined): Promise<string> {
     const headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
     const response: TransportResponse = await this.transport.send({
       ...request,
@@ -216,7 +224,7 @@ class TransportClient implements Client {
     });
     const text = await readText(response.body);
     if (response.status < 200 || response.status > 299) throw errorOf(response.status, text);
-    return JSON.parse(text) as R;
+    return text;
   }
 }
 

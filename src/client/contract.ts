@@ -60,6 +60,11 @@ export interface WriteOptions {
   signal?: AbortSignal;
 }
 
+/** The caller needs nothing but that it was done: what a busy writer does not read is not parsed. */
+export interface BlindWriteOptions extends WriteOptions {
+  ignoresAnswer: true;
+}
+
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 
 export type WatchEvent<T> =
@@ -86,6 +91,13 @@ export interface Client {
     object: Draft<T>,
     options?: WriteOptions,
   ): Promise<T>;
+  patch(
+    type: ResourceType,
+    ref: ObjectRef,
+    patchType: PatchType,
+    patch: unknown,
+    options: BlindWriteOptions,
+  ): Promise<void>;
   patch<T extends KubernetesObject>(
     type: ResourceType<T>,
     ref: ObjectRef,

@@ -71,7 +71,8 @@ export class PodStatusWriter {
   async #patch(pod: Pod, status: object): Promise<void> {
     const { uid } = pod.metadata;
     const patch = { metadata: { uid }, status };
-    await this.#options.client.patch(pods, pod.metadata, "strategic", patch, { subresource: "status" });
+    const options = { subresource: "status", ignoresAnswer: true } as const;
+    await this.#options.client.patch(pods, pod.metadata, "strategic", patch, options);
   }
 }
 

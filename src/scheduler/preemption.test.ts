@@ -4,7 +4,7 @@ import type { corev1, policyv1 } from "#api";
 import { seededRandom } from "#base";
 import { SchedulingCycle } from "./cycle.ts";
 import { podInfoOf } from "./pod-info.ts";
-import { type Budget, type Preemption, Preemptor } from "./preemption.ts";
+import { type Budget, type Preemption, type PreemptionResult, Preemptor } from "./preemption.ts";
 import { defaultProfile } from "./profile.ts";
 import { cacheOf, nodeOf, noKin, podOf } from "./scheduler.fixture.ts";
 
@@ -115,3 +115,46 @@ test("without its victims the pod fits, and with any of them it does not", () =>
     }),
   );
 });
+
+test("what is remembered of nodes is what a fresh look finds, whatever happens in between", () => {
+  const node = fc.integer({ min: 0, max: 4 }).map((i) => `n${i}`);
+  const change = fc.oneof(
+    fc.record({ kind: fc.constant("add" as const), node, priority: fc.integer({ min: 0, max: 3 }) }),
+    fc.record({ kind: fc.constant("remove" as const), which: fc.nat() }),
+    fc.record({ kind: fc.constant("nominate" as const), node }),
+    fc.record({ kind: fc.constant("cordon" as const), node, unschedulable: fc.boolean() }),
+  );
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 40 }), (changes) => {
+      const nodes = Array.from({ length: 5 }, (_, i) => nodeOf(`n${i}`, { cpu: "2" }));
+      const cache = cacheOf(nodes);
+      const random = seededRandom(1);
+      const cycle = new SchedulingCycle({ cache, profile: defaultProfile, world: noKin, random });
+      const fresh = () => new Preemptor({ cache, cycle, random, budgets: () => [] });
+      const lasting = fresh();
+      const there: string[] = [];
+      changes.forEach((each, i) => {
+        if (each.kind === "add") {
+          cache.setPod(on(each.node, `v${i}`, each.priority, "1"));
+          there.push(`default/v${i}`);
+        } else if (each.kind === "remove") {
+          for (const key of there.splice(each.which % (there.length + 1), 1)) cache.removePod(key);
+        } else if (each.kind === "nominate") {
+          cache.nominate(podInfoOf(podOf(`m${i}`, { priority: 20, cpu: "1" })), each.node);
+        } else {
+          cache.setNode(nodeOf(each.node, { cpu: "2", unschedulable: each.unschedulable }));
+        }
+        const info = podInfoOf(important());
+        const failure = cycle.schedule(info);
+        if (failure.kind === "node") return;
+        const [kept, found] = [lasting, fresh()].map((preemptor) => preemptor.preempt(info, failure));
+        expect(harmBy(kept!)).toEqual(harmBy(found!));
+      });
+    }),
+  );
+});
+
+function harmBy(result: PreemptionResult): unknown {
+  if (result.kind === "no") return result.message;
+  return result.choice.victims.map(({ shape }) => shape.priority).sort();
+}

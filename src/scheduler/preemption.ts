@@ -10,6 +10,7 @@ import { fitError, type NoNode, type SchedulingCycle } from "./cycle.ts";
 import type { Rejection } from "./define-plugin.ts";
 import type { NodeInfo } from "./node-info.ts";
 import { isPreempted, type PodInfo, priorityOf } from "./pod-info.ts";
+import { type Candidate, harmsLess, PreemptionCandidates, type Verdict } from "./preemption-candidates.ts";
 
 export type Budget = Readonly<policyv1.PodDisruptionBudget>;
 
@@ -24,21 +25,7 @@ export type PreemptionResult =
   /** `keepsNomination`: it waits for pods to go that have been told to already. */
   | { kind: "no"; message: string; keepsNomination: boolean };
 
-interface Candidate extends Preemption {
-  violations: number;
-  /** The harm it does, by what weighs most. */
-  harm: readonly number[];
-}
-
 type Judge = (node: NodeInfo) => Rejection | undefined;
-
-type Verdict = { candidate: Candidate } | { reasons: readonly string[] };
-
-/** By the node's place: what was found out, and which change of the node was the last then. */
-interface Remembered {
-  stamps: number[];
-  verdicts: Verdict[];
-}
 
 /** `minCandidateNodesPercentage`, `minCandidateNodesAbsolute`: so many candidates are enough. */
 const candidatesPercent = 10;
@@ -57,8 +44,8 @@ export interface PreemptionOptions {
 
 export class Preemptor {
   readonly #options: PreemptionOptions;
-  /** What was found out about nodes that have not changed since, by the shape of the pod that asked. */
-  readonly #known = new Map<string, Remembered>();
+  /** By the shape of the pod that asked. */
+  readonly #known = new Map<string, PreemptionCandidates>();
 
   constructor(options: PreemptionOptions) {
     this.#options = options;
@@ -73,13 +60,11 @@ export class Preemptor {
     const { cache } = this.#options;
     const ineligible = this.#ineligible(info, failure);
     if (ineligible) return { kind: "no", message: `preemption: ${ineligible}`, keepsNomination: true };
-    const reasons = new Map<string, number>();
-    const note = (reason: string, count = 1) => reasons.set(reason, (reasons.get(reason) ?? 0) + count);
-    const candidates = this.#candidates(info, failure, note);
-    if (candidates.length > 0) return { kind: "preempt", choice: pick(candidates) };
+    const { choice, reasons } = this.#search(info, failure);
+    if (choice) return { kind: "preempt", choice };
     const hopeless = cache.nodes.length - failure.resolvable;
-    if (hopeless > 0) note(notHelpful, hopeless);
-    const message = cache.nodes.length === 0 ? "" : `preemption: ${fitError(cache.nodes.length, reasons)}`;
+    const told = hopeless > 0 ? new Map([...reasons, [notHelpful, hopeless]]) : reasons;
+    const message = cache.nodes.length === 0 ? "" : `preemption: ${fitError(cache.nodes.length, told)}`;
     return { kind: "no", message, keepsNomination: false };
   }
 
@@ -95,50 +80,45 @@ export class Preemptor {
     return undefined;
   }
 
-  #candidates(info: PodInfo, failure: NoNode, note: (reason: string) => void): Candidate[] {
+  #search(info: PodInfo, failure: NoNode): Search {
     const { cache, cycle, random } = this.#options;
-    if (failure.resolvable === 0) return [];
-    const { nodes } = cache;
+    if (failure.resolvable === 0) return { choice: undefined, reasons: new Map() };
     const wanted = Math.max(candidatesMin, Math.floor((failure.resolvable * candidatesPercent) / 100));
-    const offset = random.int(nodes.length);
-    const alone = !cycle.looksBeyond(info);
-    const judge = alone ? cycle.judge(info) : undefined;
-    const known = alone ? this.#remembered(info) : undefined;
+    const offset = random.int(cache.nodes.length);
+    if (cycle.looksBeyond(info)) return this.#scan(info, failure, wanted, offset);
+    const judge = cycle.judge(info);
+    const known = this.#candidatesFor(info);
+    const choice = known.find(wanted, offset, (node) =>
+      failure.isResolvable(node) ? this.#dryRun(info, node, judge) : { reasons: [] },
+    );
+    return { choice, reasons: known.reasons() };
+  }
+
+  /** What other nodes say of each of them is remembered nowhere. */
+  #scan(info: PodInfo, failure: NoNode, wanted: number, offset: number): Search {
+    const { nodes } = this.#options.cache;
+    const reasons = new Map<string, number>();
     const found: Candidate[] = [];
     let harmless = 0;
     for (let i = 0; i < nodes.length && !(found.length >= wanted && harmless > 0); i++) {
       const node = nodes[(offset + i) % nodes.length]!;
       if (!failure.isResolvable(node)) continue;
-      const verdict = this.#recall(known, node) ?? this.#findOut(info, node, judge, known);
+      const verdict = this.#dryRun(info, node, undefined);
       if ("candidate" in verdict) {
         found.push(verdict.candidate);
         if (verdict.candidate.violations === 0) harmless++;
       } else {
-        for (const reason of verdict.reasons) note(reason);
+        for (const reason of verdict.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
       }
     }
-    return found;
+    return { choice: found.length > 0 ? pick(found) : undefined, reasons };
   }
 
-  #findOut(info: PodInfo, node: NodeInfo, judge: Judge | undefined, known: Remembered | undefined): Verdict {
-    const verdict = this.#dryRun(info, node, judge);
-    if (known) {
-      known.stamps[node.slot] = this.#options.cache.stampOf(node.slot);
-      known.verdicts[node.slot] = verdict;
-    }
-    return verdict;
-  }
-
-  #remembered({ shape }: PodInfo): Remembered {
-    const known = this.#known.get(shape.signature) ?? { stamps: [], verdicts: [] };
+  #candidatesFor({ shape }: PodInfo): PreemptionCandidates {
+    const known = this.#known.get(shape.signature) ?? new PreemptionCandidates(this.#options.cache);
     if (this.#known.size > shapesMax) this.#known.clear();
     this.#known.set(shape.signature, known);
     return known;
-  }
-
-  #recall(known: Remembered | undefined, { slot }: NodeInfo): Verdict | undefined {
-    const isSame = known?.stamps[slot] === this.#options.cache.stampOf(slot);
-    return isSame ? known?.verdicts[slot] : undefined;
   }
 
   /** `judge`: of the node alone. Without it the whole cluster is imagined without the victims. */
@@ -163,6 +143,12 @@ export class Preemptor {
       rejection: () => judge(copy),
     });
   }
+}
+
+interface Search {
+  choice: Preemption | undefined;
+  /** Why the nodes that preemption might help on will not do. */
+  reasons: ReadonlyMap<string, number>;
 }
 
 interface WhatIf {
@@ -248,12 +234,4 @@ function pick(candidates: readonly Candidate[]): Candidate {
   let best = candidates[0]!;
   for (const candidate of candidates) if (harmsLess(candidate, best)) best = candidate;
   return best;
-}
-
-function harmsLess({ harm }: Candidate, other: Candidate): boolean {
-  for (let i = 0; i < harm.length; i++) {
-    const difference = harm[i]! - other.harm[i]!;
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
 }

@@ -36,7 +36,10 @@ export class SchedulingQueue {
   readonly #plugins: ReadonlyMap<string, SchedulerPlugin>;
   readonly #gates: readonly SchedulerPlugin[];
   readonly #active: KeyedHeap<QueuedPod>;
+  /** Tried before their time when nobody else is to be tried. */
   readonly #backoff: KeyedHeap<QueuedPod>;
+  /** Those that failed without a reason of their own: their time must come. */
+  readonly #faulty: KeyedHeap<QueuedPod>;
   readonly #unschedulable = new Map<string, QueuedPod>();
   /** The same, by what may help them. */
   readonly #sleepers = new Sleepers();
@@ -57,17 +60,16 @@ export class SchedulingQueue {
     const sort = plugins.find((plugin) => plugin.compare);
     const before = (a: QueuedPod, b: QueuedPod) => (sort?.compare?.(a, b) ?? a.queuedMs - b.queuedMs) < 0;
     this.#active = new KeyedHeap((each) => each.key, before);
-    this.#backoff = new KeyedHeap(
-      (each) => each.key,
-      (a, b) => backoffEnd(a) < backoffEnd(b),
-    );
+    const sooner = (a: QueuedPod, b: QueuedPod) => backoffEnd(a) < backoffEnd(b);
+    this.#backoff = new KeyedHeap((each) => each.key, sooner);
+    this.#faulty = new KeyedHeap((each) => each.key, sooner);
     this.#flush = clock.every(flushMs, () => this.#flushOld());
   }
 
   get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
     return {
       active: this.#active.size,
-      backoff: this.#backoff.size,
+      backoff: this.#backoff.size + this.#faulty.size,
       unschedulable: this.#unschedulable.size,
       gated: this.#gated.size,
     };
@@ -83,7 +85,11 @@ export class SchedulingQueue {
       return;
     }
     this.#gated.delete(key);
-    const known = this.#active.get(key) ?? this.#backoff.get(key) ?? this.#unschedulable.get(key);
+    const known =
+      this.#active.get(key) ??
+      this.#backoff.get(key) ??
+      this.#faulty.get(key) ??
+      this.#unschedulable.get(key);
     if (!known) {
       const nowMs = this.#clock.now();
       this.#activate({ key, pod, queuedMs: nowMs, attempts: 0, triedMs: 0, rejectedBy: new Set() });
@@ -96,6 +102,7 @@ export class SchedulingQueue {
   delete(key: string): void {
     this.#active.delete(key);
     this.#backoff.delete(key);
+    this.#faulty.delete(key);
     const sleeping = this.#unschedulable.get(key);
     if (sleeping) this.#rouse(sleeping);
     this.#gated.delete(key);
@@ -104,7 +111,7 @@ export class SchedulingQueue {
   /** The next pod to try; undefined once the queue is stopped. One reader at a time. */
   async take(): Promise<QueuedPod | undefined> {
     while (!this.#stopped) {
-      const next = this.#active.pop();
+      const next = this.#active.pop() ?? this.#backoff.pop();
       if (next) {
         this.#inFlight.add(next.key);
         return next;
@@ -118,7 +125,11 @@ export class SchedulingQueue {
 
   /** A pod that waits, wherever, to be tried with others now; undefined: it does not wait, or not for that. */
   takeNow(key: string): QueuedPod | undefined {
-    const queued = this.#active.delete(key) ?? this.#backoff.delete(key) ?? this.#unschedulable.get(key);
+    const queued =
+      this.#active.delete(key) ??
+      this.#backoff.delete(key) ??
+      this.#faulty.delete(key) ??
+      this.#unschedulable.get(key);
     if (!queued || queued.held) return undefined;
     this.#rouse(queued);
     this.#inFlight.add(key);
@@ -161,7 +172,8 @@ export class SchedulingQueue {
   retry(queued: QueuedPod): void {
     this.#inFlight.delete(queued.key);
     this.#tried(queued, new Set());
-    this.#requeue(queued);
+    this.#faulty.set(queued);
+    this.#armBackoff();
   }
 
   /** Something happened: whoever it may help is tried again. */
@@ -228,6 +240,7 @@ export class SchedulingQueue {
     }
     this.#backoff.set(queued);
     this.#armBackoff();
+    this.#wakeReader?.();
   }
 
   /** The reader goes on only when all that came at once is in order. */
@@ -238,19 +251,21 @@ export class SchedulingQueue {
 
   #armBackoff(): void {
     this.#backoffTimer?.cancel();
-    const next = this.#backoff.peek();
-    if (!next || this.#stopped) return;
-    this.#backoffTimer = this.#clock.after(Math.max(0, backoffEnd(next) - this.#clock.now()), () => {
-      for (
-        let due = this.#backoff.peek();
-        due && backoffEnd(due) <= this.#clock.now();
-        due = this.#backoff.peek()
-      ) {
-        this.#backoff.pop();
-        this.#activate(due);
-      }
+    const heaps = [this.#backoff, this.#faulty];
+    const ends = heaps.flatMap((heap) => heap.peek() ?? []).map(backoffEnd);
+    if (ends.length === 0 || this.#stopped) return;
+    this.#backoffTimer = this.#clock.after(Math.max(0, Math.min(...ends) - this.#clock.now()), () => {
+      for (const heap of heaps) this.#activateDue(heap);
       this.#armBackoff();
     });
+  }
+
+  #activateDue(heap: KeyedHeap<QueuedPod>): void {
+    const nowMs = this.#clock.now();
+    for (let due = heap.peek(); due && backoffEnd(due) <= nowMs; due = heap.peek()) {
+      heap.pop();
+      this.#activate(due);
+    }
   }
 
   #flushOld(): void {

@@ -351,5 +351,9 @@ function samePlacement(pod: Pod, old: Pod): boolean {
 
 /** A change of status alone (our own condition) must not bring the pod back. */
 function sameWishes(pod: Pod, old: Pod): boolean {
+  const { uid, generation } = pod.metadata;
+  const isSameSpec =
+    generation !== undefined && generation === old.metadata.generation && uid === old.metadata.uid;
+  if (isSameSpec) return sameJson(pod.metadata.labels, old.metadata.labels);
   return sameJson(pod.metadata.labels, old.metadata.labels) && sameJson(pod.spec, old.spec);
 }

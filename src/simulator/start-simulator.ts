@@ -146,7 +146,16 @@ class Simulator {
 
   async #setStatus(node: PlacedNode): Promise<void> {
     const status = nodeStatus(node, this.#world.clock.now());
-    await this.#client.patch(nodes, { name: node.name }, "merge", { status }, { subresource: "status" });
+    await this.#client.patch(
+      nodes,
+      { name: node.name },
+      "merge",
+      { status },
+      {
+        subresource: "status",
+        ignoresAnswer: true,
+      },
+    );
   }
 
   #heartbeats(turn: number, ticks: number): void {
@@ -163,7 +172,13 @@ class Simulator {
       renewTime: formatMicroTime(this.#world.clock.now()),
     };
     try {
-      await this.#client.patch(leases, { namespace: leaseNamespace, name }, "merge", { spec });
+      await this.#client.patch(
+        leases,
+        { namespace: leaseNamespace, name },
+        "merge",
+        { spec },
+        { ignoresAnswer: true },
+      );
     } catch (error) {
       if (!isStatus(error, "NotFound")) throw error;
       await created(this.#client.create(leases, { metadata: { namespace: leaseNamespace, name }, spec }));
@@ -224,7 +239,7 @@ class Simulator {
             pod.metadata,
             "merge",
             { metadata: { uid }, status: step.status },
-            { subresource: "status" },
+            { subresource: "status", ignoresAnswer: true },
           ),
         );
         return;

@@ -13,7 +13,7 @@ import {
   sameJson,
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
-import type { CachedObject } from "../cache/cached-object.ts";
+import { type CachedObject, copyOf } from "../cache/cached-object.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { finalizersFor, gracePeriodOf, isFinished, specFinalizers } from "./deletion.ts";
 import { approve } from "./outside.ts";
@@ -27,9 +27,11 @@ export async function remove(
 ): Promise<Outcome> {
   validateOptions(options);
   const { definition, namespace, name } = target;
-  await admit(registry, target, context, registry.storage.get(definition, namespace, name), options);
+  const first = registry.storage.get(definition, namespace, name);
+  const old = first.parse();
+  await admit(registry, target, context, old, options);
   return onLatest(registry.storage, target, (current) =>
-    removeOnce(registry, target, context, options, current),
+    removeOnce(registry, target, context, options, current, current === first ? old : current.parse()),
   );
 }
 
@@ -37,7 +39,7 @@ async function admit(
   { admission }: Registry,
   target: Target,
   context: WriteContext,
-  current: CachedObject,
+  old: Readonly<KubernetesObject>,
   options: Readonly<metav1.DeleteOptions>,
 ): Promise<void> {
   const attributes: Attributes = {
@@ -49,7 +51,7 @@ async function admit(
     options: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options },
     ...(context.warnings ? { warnings: context.warnings } : {}),
     object: undefined,
-    old: current.parse(),
+    old,
   };
   // They may refuse; there is nothing to change.
   const pending = admission.admit(attributes);
@@ -77,11 +79,11 @@ async function removeOnce(
   context: WriteContext,
   options: Readonly<metav1.DeleteOptions>,
   current: CachedObject,
+  before: Readonly<KubernetesObject>,
 ): Promise<Outcome> {
   const { definition } = target;
-  const object = current.parse();
-  checkPreconditions(target, object, options.preconditions);
-  const before = current.parse();
+  checkPreconditions(target, before, options.preconditions);
+  const object = copyOf(before) as KubernetesObject;
   markDeleted(registry, target, object, options);
   if (isFinished(definition, object)) {
     if (!context.dryRun) await registry.storage.remove(definition, current);

@@ -13,7 +13,7 @@ import {
   validateObjectMetaUpdate,
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
-import { CachedObject, serialize } from "../cache/cached-object.ts";
+import { CachedObject, copyOf, serialize } from "../cache/cached-object.ts";
 import {
   type Outcome,
   type Registry,
@@ -67,7 +67,7 @@ export async function change(
   const { definition, name } = target;
   return onLatest(registry.storage, target, async (current) => {
     const old = current.parse();
-    const object = make(() => current.parse());
+    const object = make(() => copyOf(old));
     const version = checkIdentity(target, object, old);
     try {
       return {
