@@ -1,14 +1,11 @@
 /** `knarr agent`: this machine as a node of a cluster whose control plane runs elsewhere. */
-
-import { forComponent, UserError, type World } from "#base";
-import { createClient, createInformers, httpsTransport } from "#client";
+import { forComponent, messageOf, UserError, type World } from "#base";
+import { createClient, createInformers, httpsTransport, type Informers } from "#client";
 import { startRoutes } from "#network";
 import { type Running, stopAll } from "./components.ts";
-import { type ClusterConfig, type ClusterPaths, configFor, readConfig, writeConfig } from "./config.ts";
-import { type NodeCredentials, readNodeCredentials, writeNodeCredentials } from "./credentials.ts";
+import type { ClusterPaths } from "./config.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
-import { joinCluster } from "./join.ts";
-import { parseToken } from "./join-token.ts";
+import { loadMembership, type Membership, type MembershipOptions, renewMembership } from "./membership.ts";
 import { startNode, startRuntime } from "./node.ts";
 
 export interface AgentOptions {
@@ -18,79 +15,123 @@ export interface AgentOptions {
   /** Needed the first time only. */
   token?: string;
   nodeName: string;
-  nodeAddress: string;
+  /** Asked for again from time to time: machines move. */
+  nodeAddress: () => string;
   paths: ClusterPaths;
 }
 
+/** How often the node looks whether it has moved, and every how many looks at its certificates. */
+const lookMs = 10_000;
+const looksPerRenewal = 360;
+
 /** Joins once and keeps the answer; from then on it starts by itself. */
 export async function startAgent(options: AgentOptions): Promise<Running> {
-  const { world, paths } = options;
+  const { paths } = options;
   const other = runningInstance(paths.pid);
   if (other)
     throw new UserError(
       `an agent runs in ${paths.dir} already (pid ${other.pid})`,
       "stop it first, or choose another --data-dir",
     );
-  const { config, credentials } = await membership(options);
-  recordInstance(paths.pid, true);
-  const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
-  try {
+  const agent = new Agent(options);
+  await agent.start();
+  return { stop: () => agent.stop() };
+}
+
+/** The node's parts, begun anew when the node has moved or has new certificates; pods go on meanwhile. */
+class Agent {
+  readonly #options: AgentOptions;
+  #address = "";
+  #looks = 0;
+  #parts: Running[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #lookout: { cancel(): void } | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.#begin(this.#options.nodeAddress());
+    this.#lookout = this.#options.world.clock.every(lookMs, () => {
+      this.#work = this.#work.then(() => this.#look());
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#lookout?.cancel();
+    await this.#work;
+    await stopAll(this.#parts);
+    forgetInstance(this.#options.paths.pid);
+  }
+
+  async #begin(nodeAddress: string): Promise<void> {
+    const { paths } = this.#options;
+    const membership = await loadMembership(this.#asked(nodeAddress));
+    recordInstance(paths.pid, true);
+    this.#address = nodeAddress;
+    this.#parts = [];
+    try {
+      await startParts(this.#options, membership, this.#parts);
+    } catch (error) {
+      await stopAll(this.#parts);
+      this.#parts = [];
+      if (!this.#lookout) forgetInstance(paths.pid);
+      throw error;
+    }
+  }
+
+  #asked(nodeAddress: string): MembershipOptions {
+    const { world, server, token, nodeName, paths } = this.#options;
+    return { world, server, nodeName, nodeAddress, paths, ...(token ? { token } : {}) };
+  }
+
+  /** Never fails: it is tried again at the next look. */
+  async #look(): Promise<void> {
+    const { world } = this.#options;
+    try {
+      if (this.#stopped) return;
+      const nodeAddress = this.#options.nodeAddress();
+      const isRunning = this.#parts.length > 0 && nodeAddress === this.#address;
+      const isDue = ++this.#looks % looksPerRenewal === 0;
+      if (isRunning && !(isDue && (await renewMembership(this.#asked(nodeAddress))))) return;
+      world.log.info({ nodeAddress }, "the node begins anew: its address or its certificates change");
+      await stopAll(this.#parts);
+      this.#parts = [];
+      await this.#begin(nodeAddress);
+    } catch (error) {
+      world.log.warn({ error: messageOf(error) }, "the node could not begin anew");
+    }
+  }
+}
+
+async function startParts(
+  { world, server, paths }: AgentOptions,
+  { config, credentials }: Membership,
+  started: Running[],
+): Promise<void> {
+  const follow = (pair: { cert: string; key: string }, userAgent: string) => {
     const transport = httpsTransport({
-      url: options.server,
+      url: server,
       ca: credentials.ca.cert,
-      cert: credentials.node.cert,
-      key: credentials.node.key,
+      cert: pair.cert,
+      key: pair.key,
       clock: world.clock,
     });
     started.push({ stop: () => transport.close() });
-    const client = createClient(transport, { userAgent: "kubelet" });
+    const client = createClient(transport, { userAgent });
     const stopping = new AbortController();
-    const informers = createInformers(client, forComponent(world, "informers"));
+    const informers: Informers = createInformers(client, forComponent(world, "informers"));
     informers.start(stopping.signal);
     started.push({ stop: async () => stopping.abort() });
-    const containerd = await startRuntime(world, config, paths);
-    started.push(
-      await startNode({ world, config, paths, credentials, containerd, client, informers, dns: false }),
-    );
-    started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
-  } catch (error) {
-    await stopAll(started);
-    throw error;
-  }
-  return { stop: () => stopAll(started) };
-}
-
-interface Membership {
-  config: ClusterConfig;
-  credentials: NodeCredentials;
-}
-
-async function membership({
-  world,
-  paths,
-  server,
-  token,
-  nodeName,
-  nodeAddress,
-}: AgentOptions): Promise<Membership> {
-  const known = readConfig(paths);
-  const stored = await readNodeCredentials(paths.tls);
-  if (known && stored && known.nodeAddress === nodeAddress) return { config: known, credentials: stored };
-  if (!token)
-    throw new UserError(
-      "this machine has not joined yet",
-      "give --token, which the server prints with: knarr token create",
-    );
-  const answer = await joinCluster(world, server, parseToken(token), { nodeName, nodeAddress });
-  const config: ClusterConfig = {
-    ...configFor({ name: answer.clusterName, slot: 0, nodeName, nodeAddress }),
-    role: "agent",
-    clusterCidr: answer.clusterCidr,
-    podCidr: answer.podCidr,
-    dnsAddress: answer.dnsAddress,
+    return { client, informers };
   };
-  await writeConfig(paths, config);
-  const credentials = { ca: { cert: answer.ca }, node: answer.node, kubeletServer: answer.kubeletServer };
-  await writeNodeCredentials(paths.tls, credentials);
-  return { config, credentials };
+  const { client, informers } = follow(credentials.node, "kubelet");
+  const policyInformers = follow(credentials.networkPolicy, "knarr-network-policy").informers;
+  const containerd = await startRuntime(world, config, paths);
+  const node = { world, config, paths, credentials, containerd, client, informers, policyInformers };
+  started.push(await startNode({ ...node, dns: false }));
+  started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
 }

@@ -27,6 +27,8 @@ export interface Credentials {
 /** What a node needs of them: the authority's key stays with the server. */
 export interface NodeCredentials extends Pick<Credentials, "node" | "kubeletServer"> {
   ca: Pick<KeyPair, "cert">;
+  /** What its network policies show: they follow pods of other nodes, which the node itself may not. */
+  networkPolicy: KeyPair;
 }
 
 /** Addresses and names that certificates must be good for. */
@@ -140,9 +142,30 @@ async function readOptional(file: string): Promise<string | undefined> {
 
 /** Those of a node that has joined, if it has. */
 export async function readNodeCredentials(dir: string): Promise<NodeCredentials | undefined> {
-  const [node, kubeletServer] = await Promise.all([readPair(dir, "node"), readPair(dir, "kubeletServer")]);
+  const names = ["node", "kubeletServer", "networkPolicy"];
+  const [node, kubeletServer, networkPolicy] = await Promise.all(names.map((name) => readPair(dir, name)));
   if (!node || !kubeletServer) return undefined;
-  return { ca: { cert: await readFile(join(dir, "ca.crt"), "utf8") }, node, kubeletServer };
+  const ca = { cert: await readFile(join(dir, "ca.crt"), "utf8") };
+  // Nodes that joined before there were network policies are given their certificate when they renew.
+  return { ca, node, kubeletServer, networkPolicy: networkPolicy ?? node };
+}
+
+/** Whether a node's certificates are good for it, and for a while yet. */
+export function areNodeCredentialsGood(
+  world: World,
+  credentials: NodeCredentials,
+  nodeName: string,
+  nodeAddress: string,
+): boolean {
+  const { node, kubeletServer, networkPolicy } = credentials;
+  const server: Subject = { commonName: "", use: "server", dnsNames: [nodeName], addresses: [nodeAddress] };
+  const client: Subject = { commonName: "", use: "client" };
+  return (
+    isGood(world, node, client) &&
+    isGood(world, kubeletServer, server) &&
+    networkPolicy !== node &&
+    isGood(world, networkPolicy, client)
+  );
 }
 
 export async function writeNodeCredentials(dir: string, credentials: NodeCredentials): Promise<void> {
@@ -150,6 +173,7 @@ export async function writeNodeCredentials(dir: string, credentials: NodeCredent
   await writeFile(join(dir, "ca.crt"), credentials.ca.cert, { mode: 0o600 });
   await writePair(dir, "node", credentials.node);
   await writePair(dir, "kubeletServer", credentials.kubeletServer);
+  await writePair(dir, "networkPolicy", credentials.networkPolicy);
 }
 
 /** The authority that signs for joining nodes. */

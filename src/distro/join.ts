@@ -15,6 +15,10 @@ import { fingerprintOf, type JoinToken, sameFingerprint } from "./join-token.ts"
 
 const joinPath = "/knarr/v1/join";
 export const joinGroup = "system:bootstrappers";
+/** Where a node that has joined asks for certificates again: for another address, or before they run out. */
+export const renewPath = "/knarr/v1/renew";
+const nodesGroup = "system:nodes";
+const nodeUserPrefix = "system:node:";
 
 export interface JoinRequest {
   nodeName: string;
@@ -27,6 +31,7 @@ export interface JoinAnswer {
   ca: string;
   node: KeyPair;
   kubeletServer: KeyPair;
+  networkPolicy: KeyPair;
   clusterCidr: string;
   podCidr: string;
   dnsAddress: string;
@@ -63,10 +68,19 @@ interface JoinServerOptions {
   client(): Client;
 }
 
-/** The path of the API server that machines join through. */
-export function joinExtension(options: JoinServerOptions): Extension {
+/** The paths of the API server that machines join through, and are members by. */
+export function joinExtensions(options: JoinServerOptions): Extension[] {
   const admitOne = joinServer(options);
-  return { path: joinPath, group: joinGroup, handle: (body) => admitOne(parseJoinRequest(body)) };
+  return [
+    { path: joinPath, group: joinGroup, handle: (body) => admitOne(parseJoinRequest(body)) },
+    {
+      path: renewPath,
+      group: nodesGroup,
+      // A node speaks for itself alone, whatever name it sends.
+      handle: (body, { username }) =>
+        admitOne(parseJoinRequest({ ...Object(body), nodeName: username.slice(nodeUserPrefix.length) })),
+    },
+  ];
 }
 
 /** Two nodes that come at once get different addresses: the Node object is created here, one by one. */
@@ -87,21 +101,23 @@ async function admit(
   const podCidr = await reserve(options, nodeName);
   const authority = await options.authority();
   const commonName = `system:node:${nodeName}`;
-  const [node, kubeletServer] = await Promise.all([
-    authority.issue({ commonName, organizations: ["system:nodes"], use: "client" }),
+  const [node, kubeletServer, networkPolicy] = await Promise.all([
+    authority.issue({ commonName, organizations: [nodesGroup], use: "client" }),
     authority.issue({
       commonName,
-      organizations: ["system:nodes"],
+      organizations: [nodesGroup],
       use: "server",
       dnsNames: [nodeName],
       addresses: [nodeAddress],
     }),
+    authority.issue({ commonName: "system:knarr-network-policy", use: "client" }),
   ]);
   return {
     clusterName: config.name,
     ca: authority.cert,
     node,
     kubeletServer,
+    networkPolicy,
     clusterCidr: config.clusterCidr,
     podCidr,
     dnsAddress: config.dnsAddress,

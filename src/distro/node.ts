@@ -4,7 +4,7 @@ import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
-import { startPodNetwork } from "#network";
+import { type Policies, startPodNetwork, startPolicies } from "#network";
 import { startProxy } from "#proxy";
 import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
@@ -50,10 +50,12 @@ export interface NodeOptions {
   world: World;
   config: ClusterConfig;
   paths: ClusterPaths;
-  credentials: NodeCredentials;
+  credentials: Pick<NodeCredentials, "ca" | "kubeletServer">;
   containerd: Containerd;
   client: Client;
   informers: Informers;
+  /** Those of somebody who may follow all pods; default: `informers`. */
+  policyInformers?: Informers;
   /** Cluster DNS answers on this node. */
   dns: boolean;
   labels?: Record<string, string>;
@@ -64,7 +66,12 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   const { world, config, informers } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
   try {
-    const parts = [startNodeKubelet(options), startNodeProxy(options)];
+    const policies = startNodePolicies(options);
+    const parts: Promise<Running>[] = [
+      policies,
+      startNodeKubelet(options, async (pod, addresses) => (await policies).admit(pod, addresses)),
+      startNodeProxy(options),
+    ];
     if (options.dns) parts.push(startNodeDns(world, config, informers));
     // Where one fails the others are still coming up: they have to be stopped too.
     const settled = await Promise.allSettled(parts);
@@ -77,7 +84,17 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   return { stop: () => stopAll(started) };
 }
 
-async function startNodeKubelet(options: NodeOptions): Promise<Running> {
+function startNodePolicies(options: NodeOptions): Promise<Policies> {
+  return startPolicies({
+    world: options.world,
+    informers: options.policyInformers ?? options.informers,
+    clusterName: options.config.name,
+    nodeName: options.config.nodeName,
+    clusterCidrs: [options.config.clusterCidr],
+  });
+}
+
+async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["admit"]): Promise<Running> {
   const { world, config, paths, credentials } = options;
   const settings = await kubeletSettings(world, paths);
   return startKubelet({
@@ -91,6 +108,7 @@ async function startNodeKubelet(options: NodeOptions): Promise<Running> {
     podCidr: config.podCidr,
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
+    admitToNetwork,
     localVolumesDir: paths.volumes,
     usualDataDir: usualKubeletDir,
     config: { ...settings, cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },

@@ -11,7 +11,7 @@ import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type Credentials, loadCredentials, loadStoredAuthority } from "./credentials.ts";
 import { startNodeIngress } from "./ingress.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
-import { joinExtension, joinGroup } from "./join.ts";
+import { joinExtensions, joinGroup } from "./join.ts";
 import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import { startClusterMetrics } from "./metrics.ts";
@@ -109,13 +109,11 @@ async function startStoredControlPlane(
     },
     ...compactionOf(process.env.KNARR_COMPACTION_INTERVAL),
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
-    extensions: [
-      joinExtension({
-        config,
-        authority: () => loadStoredAuthority(world, paths.tls),
-        client: () => controlPlane.clientOf("system:knarr", ["system:masters"]),
-      }),
-    ],
+    extensions: joinExtensions({
+      config,
+      authority: () => loadStoredAuthority(world, paths.tls),
+      client: () => controlPlane.clientOf("system:knarr", ["system:masters"]),
+    }),
   });
   started.push(controlPlane);
   return controlPlane;

@@ -5,7 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { nodes, pods, services } from "#api";
+import { type corev1, nodes, pods, services } from "#api";
 import { forComponent, messageOf, type World } from "#base";
 import { type Client, createEventRecorder, createInformers } from "#client";
 import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
@@ -56,6 +56,8 @@ export interface KubeletOptions {
   volumePlugins?: readonly VolumePlugin[];
   /** Where CSI drivers expect `dataDir`: `/var/lib/kubelet`. Absent: they have to be told. */
   usualDataDir?: string;
+  /** Waited for before a pod's containers start; it must not fail. */
+  admitToNetwork?(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;
   config?: Partial<KubeletConfig>;
 }
 
@@ -149,6 +151,7 @@ async function assemble(
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
     security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
     dns,
+    admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
     nodeAddresses,
     nodeMemoryBytes: machine.memoryBytes,

@@ -36,6 +36,8 @@ export interface PodContext {
   crashes: KeyedBackoff;
   security: SecuritySettings;
   dns(): Promise<DnsSettings>;
+  /** What the network has to know of a pod before its containers run. */
+  admitToNetwork(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;
   nodeName: string;
   nodeAddresses: readonly string[];
   nodeMemoryBytes: number;

@@ -302,6 +302,7 @@ async function startAll(
 ): Promise<number> {
   const state = await observe(context, pod.metadata.uid, memory);
   const podIps = podIpsOf(state);
+  await context.admitToNetwork(pod, podIps);
   let againMs = resyncMs;
   for (const name of actions.start) {
     if (where.signal.aborted) return 0;

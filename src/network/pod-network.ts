@@ -5,6 +5,7 @@ import { applyNftRules, deleteNftTable, nftTableName } from "#base";
 import type { PodNetwork } from "#contracts";
 import { cniConfig } from "./cni-config.ts";
 import { masqueradeRules } from "./masquerade.ts";
+import { removePolicies } from "./policy/start-policies.ts";
 
 export interface PodNetworkOptions {
   clusterName: string;
@@ -44,6 +45,7 @@ export async function removePodNetwork(
   options: Pick<PodNetworkOptions, "clusterName" | "confDir" | "stateDir">,
 ): Promise<void> {
   await deleteNftTable(nftTableName(options.clusterName, part));
+  await removePolicies(options.clusterName);
   await rm(options.stateDir, { recursive: true, force: true });
   await rm(options.confDir, { recursive: true, force: true });
 }

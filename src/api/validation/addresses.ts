@@ -54,7 +54,7 @@ function valueOfV6(canonical: string): bigint {
   return [...before, ...zeros, ...after].reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
 }
 
-function formatAddress(value: bigint, bits: 32 | 128): string {
+export function formatAddress(value: bigint, bits: 32 | 128): string {
   const width = bits === 32 ? 8n : 16n;
   const parts: bigint[] = [];
   for (let shift = BigInt(bits) - width; shift >= 0n; shift -= width)
@@ -77,6 +77,15 @@ function parseCidr(text: string): Cidr | undefined {
 function networkOf({ address, length }: Cidr): bigint {
   const free = BigInt(address.bits - length);
   return (address.value >> free) << free;
+}
+
+/** The addresses of a block as numbers; undefined when it is none. */
+export function cidrRange(text: string): { bits: 32 | 128; first: bigint; last: bigint } | undefined {
+  const cidr = parseCidr(text);
+  if (!cidr) return undefined;
+  const { bits } = cidr.address;
+  const first = networkOf(cidr);
+  return { bits, first, last: first + (1n << BigInt(bits - cidr.length)) - 1n };
 }
 
 function formatNetwork(cidr: Cidr): string {

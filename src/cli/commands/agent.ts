@@ -33,7 +33,7 @@ export async function agent(options: AgentOptions): Promise<void> {
     server: options.server,
     ...(options.token ? { token: options.token } : {}),
     nodeName: options.nodeName ?? machineName(),
-    nodeAddress: options.nodeAddress ?? machineAddress(),
+    nodeAddress: () => options.nodeAddress ?? machineAddress(),
     paths,
   });
   world.log.info("the node runs");

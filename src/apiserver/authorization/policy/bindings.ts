@@ -31,6 +31,7 @@ export const defaultBindings: readonly DefaultBinding[] = [
   { name: "system:kube-dns", subjects: [serviceAccountSubject("kube-dns")] },
   { name: "system:kube-scheduler", subjects: [user("system:kube-scheduler")] },
   { name: "system:knarr-ingress", subjects: [user("system:knarr-ingress")] },
+  { name: "system:knarr-network-policy", subjects: [user("system:knarr-network-policy")] },
   { name: "system:volume-scheduler", subjects: [user("system:kube-scheduler")] },
   { name: "system:node", subjects: [] },
   { name: "system:service-account-issuer-discovery", subjects: [group("system:serviceaccounts")] },

@@ -68,6 +68,15 @@ const proxier: DefaultRole = {
   ],
 };
 
+/** Knarr's own: who may reach whom is decided on every node by what all pods are. */
+const networkPolicy: DefaultRole = {
+  name: "system:knarr-network-policy",
+  rules: [
+    rule("", ["namespaces", "pods"], ["list", "watch"]),
+    rule("networking.k8s.io", ["networkpolicies"], ["list", "watch"]),
+  ],
+};
+
 /** Knarr's own: what it serves it may read, and it tells where. */
 const ingress: DefaultRole = {
   name: "system:knarr-ingress",
@@ -84,6 +93,7 @@ const ingress: DefaultRole = {
 
 export const componentRoles: readonly DefaultRole[] = [
   ingress,
+  networkPolicy,
   scheduler,
   controllerManager,
   proxier,
