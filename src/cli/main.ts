@@ -58,6 +58,7 @@ function addLifecycle(root: Command): void {
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
     .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
+    .option("--gateway-api", "with the definitions of the Gateway API; on a running cluster too")
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
   onCluster(root.command("down").description("stop a cluster; its objects stay for the next up"))

@@ -23,6 +23,7 @@ export {
 } from "./config.ts";
 export { type ClusterConnection, connectCluster } from "./connection.ts";
 export { listImages, loadImages, makeBusyboxImage, removeImages } from "./images.ts";
+export { installGatewayApi } from "./ingress.ts";
 export { endInstance, runningInstance } from "./instance.ts";
 export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";

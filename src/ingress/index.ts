@@ -1,5 +1,8 @@
+export { gatewayDefinitions } from "./gateway/definitions.ts";
+export { gatewayClasses } from "./gateway/types.ts";
 export { stopHaproxy } from "./haproxy/haproxy.ts";
 export {
+  gatewayController,
   type IngressOptions,
   type IngressRunning,
   ingressController,

@@ -14,7 +14,7 @@ export interface ServicePortRef {
 }
 
 /** The servers; or why there can be none. */
-export type ServersOrProblem = { servers: Server[] } | { problem: string };
+export type ServersOrProblem = { servers: Server[]; appProtocol?: string | undefined } | { problem: string };
 
 export function serversOf(
   source: ServiceSource,
@@ -36,7 +36,7 @@ export function serversOf(
   if (useClusterIp && spec.clusterIP && spec.clusterIP !== "None") {
     return { servers: [{ address: spec.clusterIP, port: port.port }] };
   }
-  return { servers: endpointsOf(source.slices(namespace, name), port.name) };
+  return { servers: endpointsOf(source.slices(namespace, name), port.name), appProtocol: port.appProtocol };
 }
 
 /** Ready ones; where there are none, those that still serve while they end. */

@@ -1,6 +1,6 @@
 /**
  * The ingress controller: watches what asks for routes and keeps HAProxy on this node doing it. HAProxy is started with
- * the first Ingress and ended with the last, so that a cluster without any pays nothing.
+ * the first Ingress or Gateway and ended with the last, so that a cluster without any pays nothing.
  * https://kubernetes.io/docs/concepts/services-networking/ingress-controllers/
  */
 import {
@@ -9,20 +9,24 @@ import {
   ingresses,
   isStatus,
   type KubernetesObject,
+  namespaces,
   type networkingv1,
-  type ResourceType,
   secrets,
   services,
 } from "#api";
 import { forComponent, messageOf, type World } from "#base";
 import { type Client, createEventRecorder, type Informer, type Informers } from "#client";
+import type { GatewaySource } from "./gateway/listeners.ts";
+import { GatewayStatus } from "./gateway/status.ts";
+import { GatewayWatch } from "./gateway/watch.ts";
 import { Haproxy, HaproxyError, stopHaproxy } from "./haproxy/haproxy.ts";
-import type { Ingress, IngressSource, Problem } from "./kubernetes/rules.ts";
-import type { Frontend, Routing } from "./model.ts";
-import { RoutingBuilder } from "./routing-builder.ts";
+import type { Ingress, Problem } from "./kubernetes/rules.ts";
+import type { Translation, Wanted } from "./translate.ts";
 
 /** `spec.controller` of the IngressClasses that are served here. */
 export const ingressController = "knarr.dev/ingress";
+/** `spec.controllerName` of the GatewayClasses. */
+export const gatewayController = "knarr.dev/gateway";
 const classAnnotation = "kubernetes.io/ingress.class";
 
 export interface IngressOptions {
@@ -67,11 +71,14 @@ class IngressController implements IngressRunning {
   readonly #recorder: ReturnType<typeof createEventRecorder>;
   readonly #classes: Informer<networkingv1.IngressClass>;
   readonly #ingresses: Informer<networkingv1.Ingress>;
-  readonly #source: IngressSource;
+  readonly #gateways: GatewayWatch;
+  readonly #gatewayStatus: GatewayStatus;
+  readonly #source: GatewaySource;
   readonly #off: (() => void)[] = [];
   /** Services that routes lead to, and Secrets they need: `namespace/name`. */
   #wanted = new Set<string>();
   #secretsFollowed = false;
+  #namespacesFollowed = false;
   #told = new Set<string>();
   #certificate: Promise<string> | undefined;
   #serving = true;
@@ -93,6 +100,9 @@ class IngressController implements IngressRunning {
     });
     this.#classes = informers.of(ingressClasses);
     this.#ingresses = informers.of(ingresses);
+    const shared = { client, world: this.#world, controllerName: gatewayController };
+    this.#gateways = new GatewayWatch({ ...shared, informers, touch: () => this.#touch() });
+    this.#gatewayStatus = new GatewayStatus({ ...shared, addresses: options.addresses });
     this.#source = this.#openSource();
   }
 
@@ -106,6 +116,7 @@ class IngressController implements IngressRunning {
     this.#follow(informers.of(endpointSlices), ({ metadata }) =>
       this.#wants(metadata.namespace, metadata.labels?.["kubernetes.io/service-name"]),
     );
+    await this.#gateways.start();
     this.#touch();
     await this.#running;
   }
@@ -118,12 +129,13 @@ class IngressController implements IngressRunning {
     this.#stopped = true;
     this.#stopping.abort();
     for (const off of this.#off) off();
+    this.#gateways.stop();
     await this.#running;
     this.#haproxy.release();
     await this.#recorder.stop();
   }
 
-  #openSource(): IngressSource {
+  #openSource(): GatewaySource {
     const { informers } = this.#options;
     const serviceCache = informers.of(services);
     const sliceCache = informers.of(endpointSlices);
@@ -141,6 +153,7 @@ class IngressController implements IngressRunning {
         this.#wanted.add(`secret ${namespace}/${name}`);
         return this.#followSecrets().get(namespace, name);
       },
+      namespaceLabels: (name) => this.#followNamespaces().get(undefined, name)?.metadata.labels,
     };
   }
 
@@ -150,6 +163,16 @@ class IngressController implements IngressRunning {
     if (!this.#secretsFollowed) {
       this.#secretsFollowed = true;
       this.#follow(cache, ({ metadata }) => this.#wants(`secret ${metadata.namespace}`, metadata.name));
+    }
+    return cache;
+  }
+
+  /** Only listeners that select namespaces look at them. */
+  #followNamespaces() {
+    const cache = this.#options.informers.of(namespaces);
+    if (!this.#namespacesFollowed) {
+      this.#namespacesFollowed = true;
+      this.#follow(cache, () => true);
     }
     return cache;
   }
@@ -194,45 +217,53 @@ class IngressController implements IngressRunning {
   }
 
   async #sync(): Promise<void> {
-    const mine = this.#mine();
-    if (mine.length === 0) return this.#end();
+    const wanted = { ingresses: this.#mine(), gateways: this.#gateways.objects() };
+    for (const object of this.#gateways.classes()) await this.#gatewayStatus.publishClass(object);
+    if (wanted.ingresses.length + wanted.gateways.gateways.length === 0) {
+      await this.#publishRoutes(wanted, []);
+      return this.#end();
+    }
     this.#serving = true;
-    const { routing, problems } = await this.#translate(mine);
+    const translation = await this.#translate(wanted);
     try {
-      await this.#haproxy.apply(routing);
+      await this.#haproxy.apply(translation.routing);
     } catch (error) {
       if (!(error instanceof HaproxyError)) throw error;
-      this.#tell(mine.map((about) => ({ about, message: error.message })));
+      this.#tell(wanted.ingresses.map((about) => ({ about, message: error.message })));
+      for (const each of translation.gateways) await this.#gatewayStatus.publishGateway(each, error.message);
       throw error;
     }
-    this.#tell(problems);
-    await this.#publish(mine);
+    this.#tell(translation.problems);
+    await this.#publish(wanted.ingresses);
+    for (const each of translation.gateways) await this.#gatewayStatus.publishGateway(each);
+    await this.#publishRoutes(wanted, translation.routes);
   }
 
-  async #translate(mine: readonly Ingress[]): Promise<{ routing: Routing; problems: Problem[] }> {
-    // Loaded with the first Ingress: most clusters never see one.
-    const { addIngresses } = await import("./kubernetes/rules.ts");
-    const hadSecrets = this.#secretsFollowed;
-    this.#wanted = new Set();
-    const builder = new RoutingBuilder();
-    const { problems, defaultBackend } = addIngresses(builder, this.#source, mine);
-    if (this.#secretsFollowed && !hadSecrets) {
-      await this.#options.informers.of(secrets).waitForSync();
-      return this.#translate(mine);
-    }
-    return { routing: await this.#routing(builder, defaultBackend), problems };
-  }
-
-  async #routing(builder: RoutingBuilder, defaultBackend: string | undefined): Promise<Routing> {
-    this.#certificate ??= this.#options.ownCertificate();
+  async #translate(wanted: Wanted): Promise<Translation> {
+    const { translate, nodePort } = await import("./translate.ts");
+    const { addresses, httpPort, httpsPort, ownCertificate } = this.#options;
+    this.#certificate ??= ownCertificate();
     const own = { name: "own", pem: await this.#certificate, hosts: [] };
-    const sites = builder.sites();
-    const { httpPort, httpsPort } = this.#options;
-    const frontends: Frontend[] = [
-      { port: httpPort, tls: false, sites, certificates: [] },
-      { port: httpsPort, tls: true, sites, certificates: [own, ...builder.certificates()] },
-    ];
-    return { frontends, backends: builder.backends, ...(defaultBackend ? { defaultBackend } : {}) };
+    const ports = wanted.gateways.gateways.flatMap(({ spec }) =>
+      spec.listeners.map(({ port }) => nodePort(port, this.#options)),
+    );
+    const taken = await this.#haproxy.takenPorts(ports);
+    if (taken.size > 0) this.#retryLater();
+    const [hadSecrets, hadNamespaces] = [this.#secretsFollowed, this.#namespacesFollowed];
+    this.#wanted = new Set();
+    const translation = translate(this.#source, wanted, { addresses, httpPort, httpsPort, taken, own });
+    if (this.#secretsFollowed === hadSecrets && this.#namespacesFollowed === hadNamespaces)
+      return translation;
+    await Promise.all([
+      this.#secretsFollowed && this.#options.informers.of(secrets).waitForSync(),
+      this.#namespacesFollowed && this.#options.informers.of(namespaces).waitForSync(),
+    ]);
+    return this.#translate(wanted);
+  }
+
+  async #publishRoutes({ gateways }: Wanted, verdicts: Translation["routes"]): Promise<void> {
+    const byRoute = new Map(verdicts.map((verdict) => [verdict.route, verdict]));
+    for (const route of gateways.routes) await this.#gatewayStatus.publishRoute(route, byRoute.get(route));
   }
 
   /** Those whose class is of this controller. */
@@ -277,14 +308,15 @@ class IngressController implements IngressRunning {
         now.every(({ ip, hostname }, i) => ip === wanted[i]!.ip && !hostname)
       )
         continue;
-      await this.#patchStatus(ingresses, ingress, { loadBalancer: { ingress: wanted } });
+      await this.#publishAddresses(ingress, wanted);
     }
   }
 
-  async #patchStatus(type: ResourceType, { metadata }: KubernetesObject, status: unknown): Promise<void> {
+  async #publishAddresses({ metadata }: Ingress, addresses: { ip: string }[]): Promise<void> {
     const ref = { namespace: metadata.namespace, name: metadata.name };
+    const status = { loadBalancer: { ingress: addresses } };
     try {
-      await this.#options.client.patch(type, ref, "merge", { status }, { subresource: "status" });
+      await this.#options.client.patch(ingresses, ref, "merge", { status }, { subresource: "status" });
     } catch (error) {
       if (!isStatus(error, "NotFound")) throw error;
     }

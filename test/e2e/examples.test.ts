@@ -1,6 +1,12 @@
 /** Every application in `examples/`, applied with kubectl and used as its users would. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { eventually, example, get, newestKubectl, nodeAddress } from "./harness.ts";
+import { knarr } from "./knarr.ts";
+import { clusterWeb, ok } from "./web.ts";
 
 const kubectl = newestKubectl();
 
@@ -146,5 +152,53 @@ describe("shop.yaml: three tiers in a namespace", () => {
   test("the namespace takes everything with it", async () => {
     await kubectl.ok(["delete", "namespace", "shop", "--timeout=120s"]);
     expect((await kubectl.try(["get", "namespace", "shop"])).stderr).toContain('namespaces "shop" not found');
+  });
+});
+
+describe("ingress.yaml: a page with a name and a certificate", () => {
+  const folder = mkdtempSync(join(tmpdir(), "knarr-notes-"));
+  beforeAll(async () => {
+    const [cert, key] = [join(folder, "tls.crt"), join(folder, "tls.key")];
+    const made = spawnSync("openssl", [
+      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=notes.example.com"],
+      ...["-addext", "subjectAltName=DNS:notes.example.com", "-keyout", key, "-out", cert],
+    ]);
+    expect(made.status).toBe(0);
+    await kubectl.ok(["create", "secret", "tls", "notes", `--cert=${cert}`, `--key=${key}`]);
+  });
+  lifecycle("ingress.yaml");
+  afterAll(async () => {
+    rmSync(folder, { recursive: true, force: true });
+    await kubectl.ok(["delete", "secret", "notes"]);
+  });
+
+  test("is served over TLS, and its former name leads there", async () => {
+    const web = await clusterWeb();
+    expect((await web.answer("https://notes.example.com/", ok)).body).toBe("take note\n");
+    const former = await web.ask("http://www.notes.example.com/");
+    expect([former.status, former.headers.location]).toEqual([301, "https://notes.example.com/"]);
+    const plain = await web.ask("http://notes.example.com/");
+    expect(plain.status).toBe(308);
+  });
+});
+
+describe("gateway.yaml: two versions behind a Gateway", () => {
+  beforeAll(() =>
+    knarr(["up", "--gateway-api", "--name", inject("clusterName")], {
+      env: { ...process.env, KUBECONFIG: inject("kubeconfig") },
+    }),
+  );
+  lifecycle("gateway.yaml");
+
+  test("shares requests by weight, and heeds a header", async () => {
+    const web = await clusterWeb();
+    const url = "http://page.example.com/";
+    const second = { headers: { "x-version": "2" } };
+    expect((await web.answer(url, ok, second)).body).toBe("the second version\n");
+    await web.answer(url, ({ body }) => body === "the first version\n");
+    const seen = await Promise.all(Array.from({ length: 60 }, () => web.ask(url)));
+    const first = seen.filter(({ body }) => body === "the first version\n").length;
+    expect(first).toBeGreaterThan(30);
+    expect(first).toBeLessThan(60);
   });
 });

@@ -1,15 +1,13 @@
 /** Ingresses on a real HAProxy: routes, TLS, and the annotations of ingress-nginx that people use. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
-import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { eventually, newestKubectl } from "./harness.ts";
-import { knarr } from "./knarr.ts";
+import { clusterWeb, ok, type Web, webServer } from "./web.ts";
 
 const kubectl = newestKubectl();
 const namespace = "ingress";
@@ -17,94 +15,9 @@ const k = (...args: string[]) => kubectl.ok(["-n", namespace, ...args]);
 const apply = (input: string) => kubectl.ok(["-n", namespace, "apply", "-f", "-"], { input });
 const folder = mkdtempSync(join(tmpdir(), "knarr-ingress-"));
 
-interface Answer {
-  status: number;
-  headers: IncomingHttpHeaders;
-  body: string;
-}
-
-interface Question {
-  headers?: Record<string, string>;
-  method?: string;
-  body?: string;
-}
-
-let http: URL;
-let https: URL;
-
-/** What the server behind `host` answers; over TLS for `https://`. */
-function ask(url: string, { headers = {}, method = "GET", body }: Question = {}): Promise<Answer> {
-  const wanted = new URL(url);
-  const tls = wanted.protocol === "https:";
-  const at = tls ? https : http;
-  const options: RequestOptions & { servername: string; rejectUnauthorized: boolean } = {
-    host: at.hostname,
-    port: at.port || (tls ? 443 : 80),
-    path: wanted.pathname + wanted.search,
-    method,
-    headers: { host: wanted.host, connection: "close", ...headers },
-    servername: wanted.hostname,
-    rejectUnauthorized: false,
-    timeout: 5_000,
-  };
-  return new Promise((resolve, reject) => {
-    const asked = (tls ? httpsRequest : httpRequest)(options, (response) => {
-      let text = "";
-      response.on("data", (chunk) => (text += chunk));
-      response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
-      );
-    });
-    asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
-    asked.on("error", reject);
-    asked.end(body);
-  });
-}
-
-/** The answer, once it is as `isIt` wants it. */
-function answer(url: string, isIt: (answer: Answer) => boolean, question?: Question): Promise<Answer> {
-  return eventually(`the answer of ${url}`, async () => {
-    const seen = await ask(url, question);
-    if (isIt(seen)) return seen;
-    throw new Error(`${seen.status} ${JSON.stringify(seen.headers)} ${seen.body.slice(0, 200)}`);
-  });
-}
-
-const ok = ({ status }: Answer) => status === 200;
-
-/** Answers its name and what it was asked, for every path below /cgi-bin/. */
-const server = (name: string, replicas = 1) => `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: ${name}}
-spec:
-  replicas: ${replicas}
-  selector: {matchLabels: {app: ${name}}}
-  template:
-    metadata: {labels: {app: ${name}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: c
-          image: busybox:1.36
-          command:
-            - sh
-            - -c
-            - |
-              mkdir -p /www/cgi-bin /www/app
-              printf '#!/bin/sh\\necho Content-Type: text/plain\\necho\\necho server=${name} pod=$(hostname)\\nenv | grep -E "^(HTTP_|REQUEST_|PATH_INFO)"\\n' > /www/cgi-bin/show
-              chmod +x /www/cgi-bin/show
-              echo ${name} > /www/index.html
-              echo ${name} app > /www/app/index.html
-              exec httpd -f -p 8080 -h /www
-          ports: [{name: web, containerPort: 8080}]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: ${name}}
-spec: {selector: {app: ${name}}, ports: [{name: http, port: 80, targetPort: web}]}
-`;
+let web: Web;
+const ask: Web["ask"] = (...args) => web.ask(...args);
+const answer: Web["answer"] = (...args) => web.answer(...args);
 
 interface Wish {
   host: string;
@@ -154,25 +67,23 @@ function makeCertificate(name: string): { cert: string; key: string } {
 /** The name on the certificate that is shown for a name. */
 function shownName(servername: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const port = Number(https.port || 443);
-    const socket = connectTls({ host: https.hostname, port, servername, rejectUnauthorized: false }, () => {
-      const { subject } = socket.getPeerCertificate();
-      socket.destroy();
-      resolve(String(subject.CN));
-    });
+    const port = Number(web.https.port || 443);
+    const socket = connectTls(
+      { host: web.https.hostname, port, servername, rejectUnauthorized: false },
+      () => {
+        const { subject } = socket.getPeerCertificate();
+        socket.destroy();
+        resolve(String(subject.CN));
+      },
+    );
     socket.on("error", reject);
   });
 }
 
 beforeAll(async () => {
-  const status = JSON.parse(await knarr(["status", "-o", "json"])) as {
-    clusters: { name: string; ingress: { http: string; https: string } }[];
-  };
-  const { ingress: at } = status.clusters.find(({ name }) => name === inject("clusterName"))!;
-  http = new URL(at.http);
-  https = new URL(at.https);
+  web = await clusterWeb();
   await kubectl.ok(["create", "namespace", namespace]);
-  await apply(`${server("one", 2)}---${server("two")}`);
+  await apply(`${webServer("one", 2)}---${webServer("two")}`);
   await k("rollout", "status", "deployment/one", "--timeout=60s");
   await k("rollout", "status", "deployment/two", "--timeout=60s");
 });
@@ -202,7 +113,7 @@ test("hosts, wildcards and paths lead to services; the Ingress says where", asyn
   expect(shown.body).toContain("REQUEST_URI=/cgi-bin/show?a=b\n");
   expect((await ask("http://plain.example.com/x/../cgi-bin/%73how")).body).toContain("server=two");
   expect(await k("get", "ingress", "plain")).toMatch(
-    new RegExp(`plain\\s+knarr\\s+plain.example.com\\s+${http.hostname}\\s+80`),
+    new RegExp(`plain\\s+knarr\\s+plain.example.com\\s+${web.http.hostname}\\s+80`),
   );
 });
 
@@ -212,7 +123,7 @@ test("TLS shows the certificate of the name, redirects, and changes it while run
   await k("create", "secret", "tls", "tls", `--cert=${cert}`, `--key=${key}`);
   await apply(ingress("tls", { host, tls: "tls" }));
   const redirected = await answer(`http://${host}/a?b=c`, ({ status }) => status === 308);
-  const port = https.port ? `:${https.port}` : "";
+  const port = web.https.port ? `:${web.https.port}` : "";
   expect(redirected.headers.location).toBe(`https://${host}${port}/a?b=c`);
   expect((await answer(`https://${host}/`, ok)).body).toBe("one\n");
   expect(await shownName(host)).toBe(host);
@@ -241,7 +152,10 @@ test("TLS shows the certificate of the name, redirects, and changes it while run
 });
 
 test("HTTP/2 is spoken over TLS", async () => {
-  const session = connectHttp2(https.href, { servername: "plain.example.com", rejectUnauthorized: false });
+  const session = connectHttp2(web.https.href, {
+    servername: "plain.example.com",
+    rejectUnauthorized: false,
+  });
   const stream = session.request({ ":path": "/", ":authority": "plain.example.com" });
   const status = await new Promise((resolve, reject) => {
     stream.on("response", (headers) => resolve(headers[":status"]));

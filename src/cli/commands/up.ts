@@ -13,6 +13,7 @@ import {
   clusterDomain,
   connectCluster,
   contextName,
+  installGatewayApi,
   installPackages,
   missingExtras,
   pathsOf,
@@ -26,6 +27,7 @@ import { mergeIntoUserKubeconfig } from "../user-kubeconfig.ts";
 
 interface UpOptions extends ClusterRequest {
   install: boolean;
+  gatewayApi?: boolean;
 }
 
 const apiPatienceMs = 60_000;
@@ -40,6 +42,7 @@ export async function up(options: UpOptions): Promise<void> {
   if (known && runningInstance(paths.pid)) {
     await mergeIntoUserKubeconfig(paths);
     print(`the cluster ${bold(known.name)} runs already`);
+    if (options.gatewayApi) await addGatewayApi(known, paths);
     return printNextSteps(known);
   }
   const startMs = clock.monotonic();
@@ -59,12 +62,23 @@ export async function up(options: UpOptions): Promise<void> {
   } finally {
     await connection.close();
   }
+  if (options.gatewayApi) await addGatewayApi(config, paths);
   const file = await mergeIntoUserKubeconfig(paths);
   const seconds = ((clock.monotonic() - startMs) / 1000).toFixed(1);
   print(
     `\n${bold(config.name)} is ready in ${seconds} s. ${dim(`Context ${contextName(config.name)} is current in ${file}`)}`,
   );
   printNextSteps(config);
+}
+
+/** It stays: definitions are objects of the cluster. */
+async function addGatewayApi(config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+  const { client, close } = await connectCluster(config, paths);
+  try {
+    await step(clock, "adding the Gateway API", "Gateway API", () => installGatewayApi(client, clock));
+  } finally {
+    await close();
+  }
 }
 
 function nodesLabel(config: ClusterConfig): string {

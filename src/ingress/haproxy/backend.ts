@@ -53,10 +53,14 @@ function balancing({
     lines.push(`cookie ${affinity.cookie} insert indirect nocache httponly dynamic${secure}${attributes}`);
     lines.push("dynamic-cookie-key knarr");
   }
-  if (connectTimeout !== undefined) lines.push(`timeout connect ${connectTimeout}s`);
+  if (connectTimeout !== undefined) lines.push(`timeout connect ${milliseconds(connectTimeout)}`);
   if (serverTimeout !== undefined)
-    lines.push(`timeout server ${serverTimeout}s`, `timeout tunnel ${serverTimeout}s`);
+    lines.push(...["server", "tunnel"].map((of) => `timeout ${of} ${milliseconds(serverTimeout)}`));
   return lines;
+}
+
+function milliseconds(seconds: number): string {
+  return `${Math.max(1, Math.round(seconds * 1000))}ms`;
 }
 
 function redirects({ tlsRedirect, appRoot, redirect }: BackendOptions, httpsPort: number): string[] {
@@ -74,10 +78,17 @@ function redirects({ tlsRedirect, appRoot, redirect }: BackendOptions, httpsPort
 function redirectTo({ code, location, scheme, host, port, path }: Redirect): string[] {
   if (location !== undefined) return [`http-request redirect location ${quoteFormat(location)} code ${code}`];
   const name = host ? host.replaceAll("%", "%%") : "%[req.hdr(host),host_only]";
+  const to = (at: string) => quote(`${scheme ?? "%[var(txn.scheme)]"}://${name}${at}%[pathq]`);
+  const lines = path ? [rewrite(path)] : [];
   // Without a port of its own a new scheme means its well-known one; else the port asked for stays.
-  const kept = scheme ? "" : "%[var(txn.port)]";
-  const to = `${scheme ?? "%[var(txn.scheme)]"}://${name}${port ? `:${port}` : kept}%[pathq]`;
-  return [...(path ? [rewrite(path)] : []), `http-request redirect location ${quote(to)} code ${code}`];
+  if (!port)
+    return [...lines, `http-request redirect location ${to(scheme ? "" : "%[var(txn.port)]")} code ${code}`];
+  const wellKnown = port === 443 ? "https" : port === 80 ? "http" : undefined;
+  if (wellKnown && (scheme ?? wellKnown) === wellKnown) {
+    const when = scheme ? "" : ` if { var(txn.scheme) -m str ${wellKnown} }`;
+    lines.push(`http-request redirect location ${to("")} code ${code}${when}`);
+  }
+  return [...lines, `http-request redirect location ${to(`:${port}`)} code ${code}`];
 }
 
 function access(id: string, { allow, deny, basicAuth }: BackendOptions): string[] {
@@ -126,7 +137,9 @@ function cors(options: Cors): string[] {
   const preflight: [string, string][] = [
     ...allowed,
     ["Access-Control-Allow-Methods", quoteFormat(options.methods)],
-    ["Access-Control-Allow-Headers", quoteFormat(options.headers)],
+    ...(options.headers
+      ? [["Access-Control-Allow-Headers", quoteFormat(options.headers)] as [string, string]]
+      : []),
     ["Access-Control-Max-Age", String(options.maxAge)],
   ];
   const shown = preflight.map(([name, value]) => ` hdr ${name} ${value}`).join("");

@@ -158,7 +158,8 @@ const protocolWords: Record<string, string> = {
 };
 
 function serverLines(backend: Backend, slots: Slots): string[] {
-  if (backend.servers.length === 0 && backend.options.answer) return [];
+  const { answer, redirect } = backend.options;
+  if (backend.servers.length === 0 && (answer || redirect)) return [];
   const words = protocolWords[backend.options.protocol ?? "HTTP"];
   return slots.map((server, i) => {
     // An address that nobody listens on; the slot is in maintenance until it gets a real one.

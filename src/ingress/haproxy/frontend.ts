@@ -163,7 +163,7 @@ function pathCondition({ type, value }: PathMatch): string {
 
 const fetches = {
   header: (name: string) => `req.fhdr(${name})`,
-  query: (name: string) => `urlp(${name})`,
+  query: (name: string) => `urlp(${name}),url_dec(1)`,
   cookie: (name: string) => `req.cook(${name})`,
   method: () => "method",
 } as const;
@@ -171,5 +171,7 @@ const fetches = {
 function condition({ of, name, match, value }: Condition): string {
   const what = fetches[of](name);
   const not = match === "Not" ? "!" : "";
+  // An empty word is none at all.
+  if (value === "") return `${not}{ ${what} -m len 0 }`;
   return `${not}{ ${what} -m ${match === "Regex" ? "reg" : "str"} -- ${quote(value)} }`;
 }

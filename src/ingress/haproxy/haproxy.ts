@@ -3,7 +3,7 @@
  * that takes the listening sockets over for the others. No connection is refused in between.
  * https://docs.haproxy.org/2.6/management.html#4
  */
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import {
@@ -18,7 +18,7 @@ import {
   stopDaemon,
   type World,
 } from "#base";
-import type { Frontend, Routing } from "../model.ts";
+import type { Routing } from "../model.ts";
 import { changesBetween, type RuntimeChanges } from "./changes.ts";
 import { type HaproxyConfig, haproxyConfig, mapText } from "./config.ts";
 import { RuntimeApi } from "./runtime-api.ts";
@@ -74,6 +74,9 @@ export class Haproxy {
     const next = haproxyConfig(routing, { dir: this.#options.dir, adminSocket: this.#paths.socket }, before);
     const changes = before && changesBetween(before, next);
     if (changes && isNothing(changes)) return "nothing";
+    // A worker that cannot listen would end the one that does.
+    const bound = await this.#boundPorts();
+    for (const { port } of routing.frontends) if (!bound.has(port)) await checkPort(port);
     // The files are always what runs: a worker that has to be started anew does the same.
     await this.#write(next);
     if (changes && (await this.#tell(changes))) {
@@ -81,7 +84,7 @@ export class Haproxy {
       return "runtime";
     }
     try {
-      await this.#newWorker(routing.frontends);
+      await this.#newWorker();
     } catch (error) {
       // What runs stays, and so do its files: the next attempt begins from there.
       if (before) await this.#write(before);
@@ -89,6 +92,24 @@ export class Haproxy {
     }
     this.#current = next;
     return "worker";
+  }
+
+  /** Those of `ports` that another program listens on. */
+  async takenPorts(ports: Iterable<number>): Promise<Set<number>> {
+    const mine = await this.#boundPorts();
+    const taken = new Set<number>();
+    for (const port of new Set(ports)) {
+      if (mine.has(port)) continue;
+      await checkPort(port).catch(() => taken.add(port));
+    }
+    return taken;
+  }
+
+  /** What a running HAProxy listens on, as its file says. */
+  async #boundPorts(): Promise<Set<number>> {
+    if (!findDaemon(this.#paths.pidFile)) return new Set();
+    const text = await readFile(this.#paths.config, "utf8").catch(() => "");
+    return new Set([...text.matchAll(/^bind :(\d+)/gm)].map(([, port]) => Number(port)));
   }
 
   /** Leaves HAProxy running. */
@@ -131,13 +152,13 @@ export class Haproxy {
     }
   }
 
-  async #newWorker(frontends: readonly Frontend[]): Promise<void> {
+  async #newWorker(): Promise<void> {
     const program = findProgram("haproxy");
     if (!program) throw new HaproxyError("haproxy is not installed on this node: apt-get install haproxy");
     if (Buffer.byteLength(this.#paths.socket) > socketPathMax) {
       throw new HaproxyError(`${this.#paths.socket} is too long for a socket: use a shorter --data-dir`);
     }
-    const check = await run(program, ["-c", "-q", "-f", this.#paths.config]);
+    const check = await run(program, ["-c", "-f", this.#paths.config]);
     if (check.code !== 0) throw new HaproxyError(`HAProxy refuses its configuration: ${tail(check.stderr)}`);
     const running = findDaemon(this.#paths.pidFile);
     if (running && this.#daemon) {
@@ -145,7 +166,6 @@ export class Haproxy {
       process.kill(this.#daemon.pid, "SIGUSR2");
       return this.#untilWorker((pid) => pid !== former);
     }
-    if (!running) for (const { port } of frontends) await checkPort(port);
     await this.#start(program);
   }
 

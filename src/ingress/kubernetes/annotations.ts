@@ -286,7 +286,7 @@ const setters: Record<string, Setter> = {
   },
   "auth-type": (wishes, value, all) => {
     if (value !== "basic") throw new Problem('must be "basic"');
-    const realm = all.get("auth-realm") ?? "Authentication Required";
+    const realm = all.get("auth-realm") || "Authentication Required";
     if (!isPrintable(realm)) throw new Problem("wants a printable realm");
     const secret = all.get("auth-secret");
     if (!secret) throw new Problem(`needs ${prefix}auth-secret`);

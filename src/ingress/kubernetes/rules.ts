@@ -6,7 +6,7 @@ import type { corev1, networkingv1 } from "#api";
 import { readCertificate } from "../certificate.ts";
 import { isMappable } from "../haproxy/config.ts";
 import type { BackendOptions, Condition, PathMatch, Route } from "../model.ts";
-import type { RoutingBuilder } from "../routing-builder.ts";
+import type { RoutingBuilder, Sites } from "../routing-builder.ts";
 import { type ServiceSource, serversOf } from "../services.ts";
 import { type Canary, readAnnotations, type Wishes } from "./annotations.ts";
 import { isPattern } from "./patterns.ts";
@@ -24,9 +24,10 @@ export interface Problem {
   message: string;
 }
 
-/** Adds the routes of all `ingresses`; answers the backend of unmatched requests, if one of them has it. */
+/** Adds the routes of all `ingresses` to `sites`; answers the backend of unmatched requests, if one of them has it. */
 export function addIngresses(
   builder: RoutingBuilder,
+  sites: Sites,
   source: IngressSource,
   ingresses: readonly Ingress[],
 ): { problems: Problem[]; defaultBackend?: string } {
@@ -36,7 +37,7 @@ export function addIngresses(
     .toSorted(byAge)
     .map((ingress) => ({ ingress, wishes: readAnnotations(ingress.metadata.annotations) }));
   for (const { ingress, wishes: wish } of wishes) {
-    const translation = new IngressTranslation(builder, source, ingress, wish);
+    const translation = new IngressTranslation(builder, sites, source, ingress, wish);
     if (!wish.canary) translation.addRules();
     defaultBackend ??= translation.defaultBackend();
     translation.addCertificates();
@@ -45,7 +46,7 @@ export function addIngresses(
   // Canaries change routes that must be there.
   for (const { ingress, wishes: wish } of wishes) {
     if (!wish.canary) continue;
-    const translation = new IngressTranslation(builder, source, ingress, { ...wish, problems: [] });
+    const translation = new IngressTranslation(builder, sites, source, ingress, { ...wish, problems: [] });
     translation.addCanaries(wish.canary);
     problems.push(...translation.problems.map((message) => ({ about: ingress, message })));
   }
@@ -60,6 +61,7 @@ function byAge({ metadata: a }: Ingress, { metadata: b }: Ingress): number {
 class IngressTranslation {
   readonly problems: string[];
   readonly #builder: RoutingBuilder;
+  readonly #sites: Sites;
   readonly #source: IngressSource;
   readonly #ingress: Ingress;
   readonly #wishes: Wishes & { closed: boolean };
@@ -68,11 +70,13 @@ class IngressTranslation {
 
   constructor(
     builder: RoutingBuilder,
+    sites: Sites,
     source: IngressSource,
     ingress: Ingress,
     wishes: Wishes & { closed: boolean },
   ) {
     this.#builder = builder;
+    this.#sites = sites;
     this.#source = source;
     this.#ingress = ingress;
     this.#wishes = wishes;
@@ -84,7 +88,7 @@ class IngressTranslation {
   addRules(): void {
     for (const { host, path, backend } of this.#paths()) {
       const to = this.#backend(backend, this.#optionsFor(host, path));
-      const routes = this.#builder.routes(host);
+      const routes = this.#sites.routes(host);
       if (routes.some((route) => samePath(route.path, path))) {
         this.problems.push(`${host || "*"}${path.value} is served for an older Ingress already`);
         continue;
@@ -113,13 +117,13 @@ class IngressTranslation {
       }
       const read = readCertificate(secret);
       if ("problem" in read) this.problems.push(read.problem);
-      else this.#builder.certificate(`${this.#namespace}_${secretName}`, read.pem, hosts ?? []);
+      else this.#sites.certificate(`${this.#namespace}_${secretName}`, read.pem, hosts ?? []);
     }
   }
 
   addCanaries(canary: Canary): void {
     for (const { host, path, backend } of this.#paths()) {
-      const routes = this.#builder.routes(host);
+      const routes = this.#sites.routes(host);
       const at = routes.findIndex((route) => samePath(route.path, path) && route.conditions.length === 0);
       const main = routes[at]?.targets[0];
       if (!main || routes[at]!.targets.length > 1) {

@@ -77,11 +77,16 @@ const networkPolicy: DefaultRole = {
   ],
 };
 
-/** Knarr's own: what it serves it may read, and it tells where. */
+/** Knarr's own: the Gateway API's objects, and where they and Ingresses are served. */
 const ingress: DefaultRole = {
   name: "system:knarr-ingress",
   rules: [
     events,
+    rule(
+      "gateway.networking.k8s.io",
+      ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants"],
+      ["list", "watch"],
+    ),
     rule("networking.k8s.io", ["ingresses/status"], ["patch"]),
     rule(
       "gateway.networking.k8s.io",
