@@ -173,5 +173,7 @@ function condition({ of, name, match, value }: Condition): string {
   const not = match === "Not" ? "!" : "";
   // An empty word is none at all.
   if (value === "") return `${not}{ ${what} -m len 0 }`;
+  // This word ends a condition, quoted or not.
+  if (value === "}") return `${not}{ ${what} -m reg -- ${match === "Regex" ? "[}]" : "^[}]$"} }`;
   return `${not}{ ${what} -m ${match === "Regex" ? "reg" : "str"} -- ${quote(value)} }`;
 }
