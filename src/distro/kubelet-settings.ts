@@ -4,15 +4,28 @@ import { codeOf, messageOf, UserError, type World } from "#base";
 import { type KubeletConfig, readKubeletConfiguration } from "#kubelet";
 import type { ClusterPaths } from "./config.ts";
 
+/**
+ * A node is often somebody's own machine, whose disk is fuller than a server's: pods are evicted later than upstream's
+ * kubelet would, as in k3s.
+ */
+const lateEviction = {
+  "memory.available": "100Mi",
+  "nodefs.available": "5%",
+  "nodefs.inodesFree": "5%",
+  "imagefs.available": "5%",
+  "imagefs.inodesFree": "5%",
+};
+
 /** Without a file there are the defaults; pods of `static-pods` run in any case. Throws `UserError`. */
 export async function kubeletSettings(world: World, paths: ClusterPaths): Promise<Partial<KubeletConfig>> {
   await mkdir(paths.staticPods, { recursive: true, mode: 0o700 });
   const content = await readOptional(paths.kubeletConfig);
-  if (content === undefined) return { staticPodPath: paths.staticPods };
+  const defaults = { staticPodPath: paths.staticPods, evictionHard: lateEviction };
+  if (content === undefined) return defaults;
   const { config, unused } = readKubeletConfiguration(content, paths.kubeletConfig);
   if (unused.length > 0)
     world.log.warn({ file: paths.kubeletConfig, fields: unused }, "these settings change nothing here");
-  return { staticPodPath: paths.staticPods, ...config };
+  return { ...defaults, ...config };
 }
 
 /** Takes a file of the user's over for good. Throws `UserError` where it cannot be used. */

@@ -109,6 +109,7 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
     admitToNetwork,
+    sandboxImage: options.containerd.sandboxImage,
     localVolumesDir: paths.volumes,
     usualDataDir: usualKubeletDir,
     config: { ...settings, cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },

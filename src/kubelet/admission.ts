@@ -2,7 +2,17 @@
  * Whether this node takes a pod it was given: whoever binds pods may be wrong, or not have asked the scheduler at all.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename
  */
-import { type corev1, isTolerated, podAmounts, quantityMilliValue, quantityValue, requiredNodes } from "#api";
+import {
+  type corev1,
+  isTolerated,
+  podAmounts,
+  qosClassOf,
+  quantityMilliValue,
+  quantityValue,
+  requiredNodes,
+} from "#api";
+import { isCritical } from "./eviction/ranking.ts";
+import type { PressureKind } from "./eviction/signals.ts";
 
 type Pod = Readonly<corev1.Pod>;
 
@@ -18,12 +28,31 @@ export interface AdmissionState {
   /** Undefined while the node is not known: then the scheduler's word on its labels and taints is taken. */
   readonly node: Readonly<corev1.Node> | undefined;
   readonly allocatable: Readonly<Record<string, string>>;
+  /** What the node is short of. */
+  readonly pressures?: ReadonlySet<PressureKind>;
 }
 
-/** Its first reason, as upstream: resources, then the node's labels, ports and taints. */
+/** Its first reason, as upstream: pressure, resources, then the node's labels, ports and taints. */
 export function refusalOf(pod: Pod, state: AdmissionState): Refusal | undefined {
-  const refusal = lacking(pod, state) ?? failedPredicate(pod, state);
+  const refusal = underPressure(pod, state) ?? lacking(pod, state) ?? failedPredicate(pod, state);
   return refusal && { ...refusal, message: `Pod was rejected: ${refusal.message}` };
+}
+
+const conditionOf: Record<PressureKind, string> = {
+  memory: "MemoryPressure",
+  disk: "DiskPressure",
+  pid: "PIDPressure",
+};
+const memoryTaint = { key: "node.kubernetes.io/memory-pressure", effect: "NoSchedule" } as const;
+
+/** A node that is short of memory still takes what it has promised memory to. */
+function underPressure(pod: Pod, { pressures }: AdmissionState): Refusal | undefined {
+  if (!pressures || pressures.size === 0 || isCritical(pod)) return undefined;
+  const onlyMemory = pressures.size === 1 && pressures.has("memory");
+  if (onlyMemory && (qosClassOf(pod.spec) !== "BestEffort" || isTolerated(pod, memoryTaint)))
+    return undefined;
+  const names = [...pressures].map((kind) => conditionOf[kind]);
+  return { reason: "Evicted", message: `The node had condition: [${names.join(" ")}]. ` };
 }
 
 function lacking(pod: Pod, { others, allocatable }: AdmissionState): Refusal | undefined {

@@ -102,13 +102,15 @@ export function createCgroups(): Cgroups {
   async function ensureV1(path: string, figures: PodCgroup): Promise<void> {
     const cpu = hierarchies.controllerDir("cpu");
     const memory = hierarchies.controllerDir("memory");
-    for (const dir of [cpu, memory]) if (dir) await mkdir(join(dir, path), { recursive: true });
+    const pids = figures.pidsLimit > 0 ? hierarchies.controllerDir("pids") : undefined;
+    for (const dir of [cpu, memory, pids]) if (dir) await mkdir(join(dir, path), { recursive: true });
     if (cpu) {
       await set(join(cpu, path, "cpu.shares"), figures.cpuShares);
       await set(join(cpu, path, "cpu.cfs_period_us"), figures.cpuPeriodUs);
       await set(join(cpu, path, "cpu.cfs_quota_us"), figures.cpuQuotaUs || -1);
     }
     if (memory) await set(join(memory, path, "memory.limit_in_bytes"), figures.memoryLimitBytes || -1);
+    if (pids) await set(join(pids, path, "pids.max"), figures.pidsLimit);
   }
 
   async function ensureV2(path: string, figures: PodCgroup): Promise<void> {
@@ -117,6 +119,7 @@ export function createCgroups(): Cgroups {
     await set(join(dir, "cpu.weight"), sharesToWeight(figures.cpuShares));
     await set(join(dir, "cpu.max"), `${figures.cpuQuotaUs || "max"} ${figures.cpuPeriodUs}`);
     await set(join(dir, "memory.max"), figures.memoryLimitBytes || "max");
+    if (figures.pidsLimit > 0) await set(join(dir, "pids.max"), figures.pidsLimit);
   }
 
   return {

@@ -2,12 +2,16 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "#base";
+import type { ImageCollector } from "./image-gc.ts";
 import { type LogLimits, rotateLog } from "./logs/rotation.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { PodWorkers } from "./pod-workers.ts";
+import { keepQosTree, type NodeShare, qosTree } from "./qos-tree.ts";
 
 const orphansPeriodMs = 60_000;
 const logsPeriodMs = 10_000;
+const qosPeriodMs = 2_000;
+const imagesPeriodMs = 5 * 60_000;
 
 /** Uids may be anything the API gave; never a path. */
 const isUid = (name: string) => /^[A-Za-z0-9-]+$/.test(name);
@@ -44,6 +48,8 @@ export async function keepHouse(
   context: PodContext,
   workers: PodWorkers,
   limits: LogLimits,
+  images: ImageCollector,
+  share: NodeShare,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log } = context.world;
@@ -54,8 +60,22 @@ export async function keepHouse(
       await work().catch((error: unknown) => log.warn({ error: messageOf(error) }, what));
     }
   };
+  let kept = "";
+  const keepTree = async () => {
+    const active = workers.list().filter(({ metadata }) => workers.isActive(metadata.uid));
+    const tree = qosTree(context.cgroupRoot, share, active);
+    const wanted = JSON.stringify([...tree]);
+    if (wanted === kept) return;
+    await keepQosTree(context.cgroups, tree);
+    kept = wanted;
+  };
+  await keepTree().catch((error: unknown) =>
+    log.warn({ error: messageOf(error) }, "the groups of pods could not be made"),
+  );
   await Promise.all([
     every(orphansPeriodMs, "remains of pods could not be removed", () => removeOrphans(context, workers)),
+    every(qosPeriodMs, "the groups of pods could not be brought up to date", keepTree),
+    every(imagesPeriodMs, "images could not be looked through", () => images.collect()),
     every(logsPeriodMs, "logs could not be rotated", () => rotateLogs(context, limits)),
   ]);
 }

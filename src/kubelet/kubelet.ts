@@ -8,15 +8,23 @@ import { join } from "node:path";
 import { type corev1, nodes, pods, services } from "#api";
 import { forComponent, messageOf, type World } from "#base";
 import { type Client, createEventRecorder, createInformers } from "#client";
-import type { ContainerRuntime, RuntimeVersion, VolumePlugin } from "#contracts";
+import {
+  type ContainerRuntime,
+  normalizeReference,
+  type RuntimeVersion,
+  type VolumePlugin,
+} from "#contracts";
 import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
+import { createEvictionManager } from "./eviction/manager.ts";
+import type { PressureKind } from "./eviction/signals.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
+import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
-import { allocatableOf, type Machine, readMachine } from "./node-info.ts";
-import { type NodeReporter, startNodeReporter } from "./node-status.ts";
+import { allocatableOf, type Machine, nodeShareOf, readMachine } from "./node-info.ts";
+import { type NodeReporter, nodeReference, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
 import { startPluginWatcher } from "./plugins/watcher.ts";
 import { containerReference, kubeletPaths, type PodContext, readText } from "./pod-context.ts";
@@ -25,7 +33,7 @@ import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
-import { createNodeStats } from "./stats/node-stats.ts";
+import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
@@ -48,6 +56,8 @@ export interface KubeletOptions {
   logDir?: string;
   /** Folders that serve as PersistentVolumes lie below. Default: `local-volumes` under `dataDir`. */
   localVolumesDir?: string;
+  /** Used by every pod though no container tells so: it stays. */
+  sandboxImage?: string;
   /** Absent: no server; logs and exec are not offered. */
   server?: Omit<
     KubeletServerOptions,
@@ -82,13 +92,19 @@ async function nodeResolvConf(path: string): Promise<string> {
   return /^nameserver\s+127\.0\.0\.53/m.test(text) ? (await readText(behind)) || text : text;
 }
 
+interface Late {
+  pod(uid: string): void;
+  node(): void;
+  pressures(): ReadonlySet<PressureKind>;
+}
+
 interface Parts {
   context: PodContext;
   machine: Machine;
   version: RuntimeVersion;
   volumes: NodeVolumes;
-  /** Set once the workers and the reporter exist: probes and volumes wake them. */
-  wake: { pod: (uid: string) => void; node: () => void };
+  /** Set once the parts exist: probes and volumes wake workers and reporter, eviction knows what the node is short of. */
+  wake: Late;
 }
 
 async function assemble(
@@ -104,8 +120,8 @@ async function assemble(
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
-  const allocatable = () => allocatableOf(machine, config.maxPods);
-  const wake: Parts["wake"] = { pod: () => {}, node: () => {} };
+  const allocatable = () => allocatableOf(machine, config);
+  const wake: Late = { pod: () => {}, node: () => {}, pressures: () => new Set() };
   const probes = createProbeManager({
     runtime,
     world,
@@ -156,8 +172,10 @@ async function assemble(
     nodeAddresses,
     nodeMemoryBytes: machine.memoryBytes,
     allocatable,
+    pressures: () => wake.pressures(),
     paths,
     cgroupRoot: config.cgroupRoot,
+    podPidsLimit: Math.max(0, config.podPidsLimit),
   };
   return { context, machine, version, volumes, wake };
 }
@@ -181,12 +199,47 @@ function reportNode(
     labels: config.nodeLabels,
     podCidrs: listOf(options.podCidr),
     machine,
-    maxPods: config.maxPods,
+    config,
+    pressures: context.pressures,
     port,
-    dataDir: options.dataDir,
     sinceRelistMs: workers.sinceRelistMs,
     volumesInUse: parts.volumes.volumesInUse,
   });
+}
+
+/** What keeps the node from running out of what it has. */
+function guardNode(
+  options: KubeletOptions,
+  config: KubeletConfig,
+  { context, wake }: Parts,
+  workers: PodWorkers,
+  stats: NodeStats,
+  reporter: NodeReporter,
+) {
+  const warn = (reason: string, message: string) =>
+    context.recorder.record(nodeReference(options.nodeName), "Warning", reason, message);
+  const usedBeside = () =>
+    [
+      ...(options.sandboxImage ? [options.sandboxImage] : []),
+      ...workers
+        .list()
+        .flatMap(({ spec }) => (spec.volumes ?? []).map(({ image }) => image?.reference ?? "")),
+    ].map((name) => (name ? normalizeReference(name) : ""));
+  const diskPath = options.dataDir;
+  const images = createImageCollector({ context, policy: config, diskPath, usedBeside, warn });
+  const changed = reporter.refresh;
+  const eviction = createEvictionManager({
+    context,
+    workers,
+    stats,
+    images,
+    config,
+    diskPath,
+    warn,
+    changed,
+  });
+  wake.pressures = eviction.pressures;
+  return { images, eviction };
 }
 
 /** The runtime's own record follows its events by a moment. */
@@ -282,6 +335,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const port = server?.port ?? 0;
   const reporter = reportNode(options, config, parts, workers, port);
   parts.wake.node = reporter.refresh;
+  const guards = guardNode(options, config, parts, workers, stats, reporter);
   const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
   const house = Promise.all([
     podInformer
@@ -290,7 +344,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       .catch((error: unknown) =>
         world.log.warn({ error: messageOf(error) }, "remains of pods could not be removed"),
       ),
-    keepHouse(context, workers, limits, ending.signal),
+    keepHouse(context, workers, limits, guards.images, nodeShareOf(parts.machine, config), ending.signal),
+    guards.eviction.run(ending.signal),
     followEvents(context, workers, ending.signal),
     followPlugins(parts, options, reporter, ending.signal).catch((error: unknown) =>
       world.log.warn({ error: messageOf(error) }, "plugins are not looked for"),

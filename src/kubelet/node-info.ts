@@ -1,14 +1,19 @@
 /** What this machine is and has. */
-import { readFile, statfs } from "node:fs/promises";
+import { readdir, readFile, statfs } from "node:fs/promises";
 import { arch, availableParallelism, hostname, release } from "node:os";
-import type { corev1 } from "#api";
+import { join } from "node:path";
+import { binaryQuantity, type corev1, quantityMilliValue, quantityValue } from "#api";
 import type { RuntimeVersion } from "#contracts";
+import type { KubeletConfig } from "./config/settings.ts";
+import { amountOf } from "./eviction/signals.ts";
 
 export interface Machine {
   cpus: number;
   memoryBytes: number;
   storageBytes: number;
   inodes: number;
+  /** Bytes in huge pages, by the size of the page. */
+  hugePages: ReadonlyMap<number, number>;
   hostname: string;
   info: corev1.NodeSystemInfo;
 }
@@ -19,6 +24,16 @@ const goArchitectures: Record<string, string> = { x64: "amd64", ia32: "386" };
 
 async function text(path: string): Promise<string> {
   return (await readFile(path, "utf8").catch(() => "")).trim();
+}
+
+async function readHugePages(): Promise<Map<number, number>> {
+  const root = "/sys/kernel/mm/hugepages";
+  const pages = new Map<number, number>();
+  for (const name of await readdir(root).catch(() => [])) {
+    const size = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1]) * 1024;
+    if (size > 0) pages.set(size, size * (Number(await text(join(root, name, "nr_hugepages"))) || 0));
+  }
+  return pages;
 }
 
 /** `PRETTY_NAME` of `/etc/os-release`. */
@@ -44,6 +59,7 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
     memoryBytes: memoryTotalOf(meminfo),
     storageBytes: disk.blocks * disk.bsize,
     inodes: disk.files,
+    hugePages: await readHugePages(),
     hostname: hostname().toLowerCase(),
     info: {
       architecture: goArchitectures[arch()] ?? arch(),
@@ -60,48 +76,75 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
   };
 }
 
-/** What is kept back from pods: upstream's hard eviction thresholds. */
-const memoryReserveBytes = 100 * 1024 * 1024;
-const storageReserveShare = 0.1;
-
 export function capacityOf(machine: Machine, maxPods: number): Record<string, string> {
   return {
     cpu: String(machine.cpus),
     "ephemeral-storage": `${Math.floor(machine.storageBytes / 1024)}Ki`,
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
     pods: String(maxPods),
+    ...hugePagesOf(machine),
   };
 }
 
-export function allocatableOf(machine: Machine, maxPods: number): Record<string, string> {
+/** Sizes of huge pages as they are named: `2Mi`, and the bytes that lie in them. */
+export function hugePagesOf(machine: Machine): Record<string, string> {
+  return Object.fromEntries(
+    [...machine.hugePages].map(([size, bytes]) => [
+      `hugepages-${binaryQuantity(size)}`,
+      binaryQuantity(bytes),
+    ]),
+  );
+}
+
+/** The processors of a list such as `0-1,4`. Throws an `Error` for what is none. */
+export function parseCpuList(text: string): number[] {
+  const cpus = new Set<number>();
+  for (const part of text.split(",").filter(Boolean)) {
+    const [, from, to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim()) ?? [];
+    if (from === undefined || Number(to) < Number(from)) throw new Error(`is no list of processors: ${part}`);
+    for (let cpu = Number(from); cpu <= Number(to); cpu++) cpus.add(cpu);
+  }
+  return [...cpus].sort((a, b) => a - b);
+}
+
+type Reservations = Pick<
+  KubeletConfig,
+  "maxPods" | "kubeReserved" | "systemReserved" | "reservedCpus" | "evictionHard"
+>;
+
+/** What pods may not ask for: what is kept for the system, and what would lead to evictions. */
+export function allocatableOf(machine: Machine, config: Reservations): Record<string, string> {
+  const reserved = (name: string, of: (amount: string | undefined) => number) =>
+    of(config.kubeReserved[name]) + of(config.systemReserved[name]);
+  const kept = (signal: string, capacity: number) => amountOf(config.evictionHard[signal] ?? "0", capacity);
+  const reservedMilli = config.reservedCpus
+    ? parseCpuList(config.reservedCpus).length * 1000
+    : reserved("cpu", quantityMilliValue);
+  const milli = Math.max(0, machine.cpus * 1000 - reservedMilli);
+  const inPages = [...machine.hugePages.values()].reduce((sum, bytes) => sum + bytes, 0);
+  const memory =
+    machine.memoryBytes -
+    inPages -
+    reserved("memory", quantityValue) -
+    kept("memory.available", machine.memoryBytes);
+  const storage =
+    machine.storageBytes -
+    reserved("ephemeral-storage", quantityValue) -
+    kept("nodefs.available", machine.storageBytes);
   return {
-    ...capacityOf(machine, maxPods),
-    "ephemeral-storage": String(Math.floor(machine.storageBytes * (1 - storageReserveShare))),
-    memory: `${Math.floor((machine.memoryBytes - memoryReserveBytes) / 1024)}Ki`,
+    ...capacityOf(machine, config.maxPods),
+    cpu: milli % 1000 === 0 ? String(milli / 1000) : `${milli}m`,
+    "ephemeral-storage": String(Math.max(0, Math.floor(storage))),
+    memory: `${Math.max(0, Math.floor(memory / 1024))}Ki`,
   };
 }
 
-export interface Pressure {
-  memory: boolean;
-  disk: boolean;
-  pid: boolean;
-}
-
-/** Upstream's hard thresholds: memory.available<100Mi, nodefs.available<10%, nodefs.inodesFree<5%. */
-export async function readPressure(dataDir: string): Promise<Pressure> {
-  const [meminfo, disk, threads] = await Promise.all([
-    text("/proc/meminfo"),
-    statfs(dataDir),
-    text("/proc/sys/kernel/threads-max"),
-  ]);
-  const loadavg = await text("/proc/loadavg");
-  const running = Number(loadavg.split(" ")[3]?.split("/")[1] ?? 0);
-  const available =
-    Number(/^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? Number.POSITIVE_INFINITY) * 1024;
-  return {
-    memory: available < memoryReserveBytes,
-    disk:
-      disk.bavail < disk.blocks * storageReserveShare || (disk.files > 0 && disk.ffree < disk.files * 0.05),
-    pid: running > Number(threads || Number.POSITIVE_INFINITY) * 0.95,
-  };
+/** What all pods may have together: unlike what they may ask for, up to where evictions begin. */
+export function nodeShareOf(
+  machine: Machine,
+  config: Reservations & Pick<KubeletConfig, "enforceNodeAllocatable">,
+) {
+  const { cpu, memory } = allocatableOf(machine, { ...config, evictionHard: {} });
+  const isLimited = config.enforceNodeAllocatable.includes("pods");
+  return { milliCpu: quantityMilliValue(cpu), memoryBytes: isLimited ? quantityValue(memory) : 0 };
 }

@@ -1,15 +1,17 @@
 import { expect, test } from "vitest";
 import type { Image } from "#contracts";
+import { defaultConfig } from "./config/settings.ts";
+import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
 import { nodeConditions, nodeImages } from "./node-status.ts";
 import { isNews } from "./pod-worker.ts";
 import { isSharedMount } from "./shared-mounts.ts";
 import { makePod } from "./testing/pods.ts";
 
-const calm = { memory: false, disk: false, pid: false };
+const calm = new Set<PressureKind>();
 
 test("conditions say what is wrong, and keep their times while nothing changes", () => {
-  const first = nodeConditions({ pressure: calm, runtimeMessage: "no network" }, [], 0);
+  const first = nodeConditions({ pressures: calm, runtimeMessage: "no network" }, [], 0);
   expect(first.map((c) => [c.type, c.status])).toEqual([
     ["MemoryPressure", "False"],
     ["DiskPressure", "False"],
@@ -18,7 +20,7 @@ test("conditions say what is wrong, and keep their times while nothing changes",
   ]);
   expect(first[3]).toMatchObject({ reason: "KubeletNotReady", message: "no network" });
   const second = nodeConditions(
-    { pressure: { ...calm, memory: true }, runtimeMessage: undefined },
+    { pressures: new Set<PressureKind>(["memory"]), runtimeMessage: undefined },
     first,
     60_000,
   );
@@ -49,10 +51,17 @@ test("the machine's own words are read", () => {
   expect(osImageOf('NAME="x"\nPRETTY_NAME="Debian GNU/Linux 12"\n')).toBe("Debian GNU/Linux 12");
   expect(osImageOf("")).toBe("Linux");
   expect(memoryTotalOf("MemTotal:       1024 kB\nMemFree: 1 kB\n")).toBe(1024 * 1024);
-  const machine = { cpus: 2, memoryBytes: 2 ** 30, storageBytes: 1e9, inodes: 1, hostname: "n" } as Machine;
+  const machine = {
+    cpus: 2,
+    memoryBytes: 2 ** 30,
+    storageBytes: 1e9,
+    inodes: 1,
+    hostname: "n",
+    hugePages: new Map([[2 ** 21, 2 ** 22]]),
+  } as unknown as Machine;
   expect(capacityOf(machine, 110)).toMatchObject({ cpu: "2", memory: "1048576Ki", pods: "110" });
-  expect(allocatableOf(machine, 110)).toMatchObject({
-    memory: `${924 * 1024}Ki`,
+  expect(allocatableOf(machine, defaultConfig)).toMatchObject({
+    memory: `${920 * 1024}Ki`,
     "ephemeral-storage": "900000000",
   });
 });

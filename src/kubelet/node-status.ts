@@ -7,7 +7,9 @@ import { type corev1, formatMicroTime, formatTime, isStatus, leases, nodes } fro
 import { messageOf, type World } from "#base";
 import type { Client, EventRecorder } from "#client";
 import type { ContainerRuntime, Image } from "#contracts";
-import { allocatableOf, capacityOf, type Machine, type Pressure, readPressure } from "./node-info.ts";
+import type { KubeletConfig } from "./config/settings.ts";
+import type { PressureKind } from "./eviction/signals.ts";
+import { allocatableOf, capacityOf, type Machine } from "./node-info.ts";
 import { canonical } from "./status-manager.ts";
 
 export interface NodeOptions {
@@ -21,9 +23,10 @@ export interface NodeOptions {
   labels: Readonly<Record<string, string>>;
   podCidrs: readonly string[];
   machine: Machine;
-  maxPods: number;
+  config: KubeletConfig;
+  /** What the node is short of. */
+  pressures(): ReadonlySet<PressureKind>;
   port: number;
-  dataDir: string;
   /** Milliseconds since the runtime last listed its pods. */
   sinceRelistMs(): number;
   /** Attachable volumes that must not be detached yet. */
@@ -38,19 +41,17 @@ export interface NodeReporter {
   stop(): Promise<void>;
 }
 
-const statusPeriodMs = 10_000;
 /** Until the node is Ready its status is looked at often. */
 const startingPeriodMs = 250;
-const heartbeatMs = 5 * 60_000;
-const leaseSeconds = 40;
-const leasePeriodMs = 10_000;
+/** As upstream: a quarter of what the lease is good for. */
+const leaseShare = 0.25;
 const relistLateMs = 3 * 60_000;
 const imagesMax = 50;
 
 type Condition = corev1.NodeCondition;
 
 export interface Health {
-  pressure: Pressure;
+  pressures: ReadonlySet<PressureKind>;
   runtimeMessage: string | undefined;
 }
 
@@ -60,7 +61,7 @@ export function nodeConditions(
   old: readonly Readonly<Condition>[],
   nowMs: number,
 ): Condition[] {
-  const { pressure, runtimeMessage } = health;
+  const { pressures, runtimeMessage } = health;
   const now = formatTime(nowMs);
   const make = (type: string, status: boolean, reason: string, message: string): Condition => {
     const text = status ? "True" : "False";
@@ -69,7 +70,7 @@ export function nodeConditions(
     return { lastHeartbeatTime: now, lastTransitionTime: since ?? now, message, reason, status: text, type };
   };
   return [
-    pressure.memory
+    pressures.has("memory")
       ? make(
           "MemoryPressure",
           true,
@@ -82,10 +83,10 @@ export function nodeConditions(
           "KubeletHasSufficientMemory",
           "kubelet has sufficient memory available",
         ),
-    pressure.disk
+    pressures.has("disk")
       ? make("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure")
       : make("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    pressure.pid
+    pressures.has("pid")
       ? make("PIDPressure", true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available")
       : make("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     runtimeMessage === undefined
@@ -122,8 +123,8 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
       ...options.nodeAddresses.map((address) => ({ type: "InternalIP", address })),
       { type: "Hostname", address: options.hostname },
     ],
-    allocatable: allocatableOf(options.machine, options.maxPods),
-    capacity: capacityOf(options.machine, options.maxPods),
+    allocatable: allocatableOf(options.machine, options.config),
+    capacity: capacityOf(options.machine, options.config.maxPods),
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
     ...(volumesInUse.length > 0 ? { volumesInUse } : {}),
@@ -131,7 +132,6 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
 }
 
 async function healthOf(options: NodeOptions): Promise<Health> {
-  const pressure = await readPressure(options.dataDir);
   const conditions = await options.runtime
     .status()
     .catch((error: unknown) => [
@@ -148,7 +148,10 @@ async function healthOf(options: NodeOptions): Promise<Health> {
   }
   if (options.sinceRelistMs() > relistLateMs)
     problems.push("PLEG is not healthy: the runtime does not list its pods");
-  return { pressure, runtimeMessage: problems.length > 0 ? problems.join(", ") : undefined };
+  return {
+    pressures: options.pressures(),
+    runtimeMessage: problems.length > 0 ? problems.join(", ") : undefined,
+  };
 }
 
 async function register(options: NodeOptions): Promise<corev1.Node> {
@@ -188,7 +191,7 @@ function changes(before: Readonly<corev1.NodeStatus>, next: corev1.NodeStatus): 
 }
 
 export function startNodeReporter(options: NodeOptions): NodeReporter {
-  const { client, world, nodeName, recorder } = options;
+  const { client, world, nodeName, recorder, config } = options;
   const ending = new AbortController();
   const registered = Promise.withResolvers<void>();
   let node: corev1.Node | undefined;
@@ -213,7 +216,10 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
     };
     const wasReady = old.find((c) => c.type === "Ready")?.status === "True";
     ready = health.runtimeMessage === undefined;
-    if (changes(node.status ?? {}, status) || world.clock.monotonic() - writtenMs > heartbeatMs) {
+    if (
+      changes(node.status ?? {}, status) ||
+      world.clock.monotonic() - writtenMs > config.nodeStatusReportMs
+    ) {
       node = await client.patch(
         nodes,
         { name: nodeName },
@@ -242,7 +248,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       });
       hurry = new AbortController();
       await world.clock.sleep(
-        ready ? statusPeriodMs : startingPeriodMs,
+        ready ? config.nodeStatusMs : startingPeriodMs,
         AbortSignal.any([hurry.signal, ending.signal]),
       );
     }
@@ -262,7 +268,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
 }
 
 /** Events about nodes carry the name as uid, as upstream's. */
-function nodeReference(name: string): corev1.ObjectReference {
+export function nodeReference(name: string): corev1.ObjectReference {
   return { apiVersion: "v1", kind: "Node", name, uid: name };
 }
 
@@ -278,7 +284,7 @@ async function renewLease(
     const uid = nodeUid();
     const spec = {
       holderIdentity: nodeName,
-      leaseDurationSeconds: leaseSeconds,
+      leaseDurationSeconds: options.config.nodeLeaseSeconds,
       renewTime: formatMicroTime(world.clock.now()),
     };
     const ownerReferences = uid ? [{ apiVersion: "v1", kind: "Node", name: nodeName, uid }] : [];
@@ -301,6 +307,6 @@ async function renewLease(
             return false;
           })
       : false;
-    await world.clock.sleep(renewed ? leasePeriodMs : 1000, signal);
+    await world.clock.sleep(renewed ? options.config.nodeLeaseSeconds * 1000 * leaseShare : 1000, signal);
   }
 }

@@ -8,6 +8,7 @@ import type { ContainerRuntime } from "#contracts";
 import type { KeyedBackoff } from "./backoff.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { logDirectoryName } from "./cri-config.ts";
+import type { PressureKind } from "./eviction/signals.ts";
 import type { ImagePuller } from "./image-puller.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { containerField } from "./pod-containers.ts";
@@ -42,8 +43,12 @@ export interface PodContext {
   nodeAddresses: readonly string[];
   nodeMemoryBytes: number;
   allocatable(): Readonly<Record<string, string>>;
+  /** What the node is short of. */
+  pressures(): ReadonlySet<PressureKind>;
   paths: KubeletPaths;
   cgroupRoot: string;
+  /** Of each pod; 0 is without a limit. */
+  podPidsLimit: number;
 }
 
 export interface KubeletPaths {

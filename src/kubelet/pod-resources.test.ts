@@ -45,6 +45,7 @@ test("a pod's group lies by its class, limited only when every container is", ()
     cpuQuotaUs: 50_000,
     cpuPeriodUs: 100_000,
     memoryLimitBytes: 64 * 2 ** 20,
+    pidsLimit: 0,
   });
   const mixed = makePod({ containers: [...guaranteed.spec.containers, makeContainer("free")] });
   expect(podCgroup(mixed)).toMatchObject({ cpuQuotaUs: 0, memoryLimitBytes: 0 });

@@ -64,6 +64,8 @@ export interface PodCgroup {
   cpuQuotaUs: number;
   cpuPeriodUs: number;
   memoryLimitBytes: number;
+  /** Processes and threads; 0 is without a limit. */
+  pidsLimit: number;
 }
 
 /** What all containers of a pod may take together: the larger of an init container and the sum of the others. */
@@ -82,7 +84,7 @@ function podSum(pod: Readonly<corev1.Pod>, amountOf: (c: Readonly<corev1.Contain
 }
 
 /** A limit holds for the pod only when every container has one. */
-export function podCgroup(pod: Readonly<corev1.Pod>): PodCgroup {
+export function podCgroup(pod: Readonly<corev1.Pod>, pidsLimit = 0): PodCgroup {
   const overall = pod.spec.resources;
   const limited = (name: "cpu" | "memory") =>
     overall?.limits?.[name] !== undefined ||
@@ -107,6 +109,7 @@ export function podCgroup(pod: Readonly<corev1.Pod>): PodCgroup {
     cpuQuotaUs: cpuQuota(cpu),
     cpuPeriodUs,
     memoryLimitBytes: memory,
+    pidsLimit,
   };
 }
 

@@ -14,6 +14,8 @@ export interface PodStatusInput extends StatusInput {
   nodeAddresses: readonly string[];
   /** Why the kubelet ended the pod: its phase is Failed, whatever the containers say. */
   failure?: { reason: string; message: string } | undefined;
+  /** What says that the kubelet ended it. */
+  disruption?: corev1.PodCondition | undefined;
   /** Of a resize that is not done. */
   resize?: readonly corev1.PodCondition[];
   /** The phase before: an ended pod stays ended. */
@@ -186,7 +188,7 @@ function readyCondition(
 }
 
 /** The conditions the kubelet owns; the others are left to whoever wrote them. */
-export const ownConditions = [
+const ownConditions = [
   "PodReadyToStartContainers",
   "Initialized",
   "Ready",
@@ -195,6 +197,15 @@ export const ownConditions = [
   "PodResizePending",
   "PodResizeInProgress",
 ];
+
+/** Others say too that a pod is disturbed; the kubelet's own word has its own reason. */
+export const disruptedByKubelet = { type: "DisruptionTarget", reason: "TerminationByKubelet" };
+
+export function isOwnCondition({ type, reason }: Readonly<Condition>): boolean {
+  return (
+    ownConditions.includes(type) || (type === disruptedByKubelet.type && reason === disruptedByKubelet.reason)
+  );
+}
 
 /** Keeps the time of the last transition where the status has not changed. */
 function stamped(
@@ -226,7 +237,9 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const phase = running && isFinal(reached) && !ended ? (old.phase ?? "Pending") : reached;
   const begun = mains.some((s) => s.state?.running || s.state?.terminated || s.lastState?.terminated);
   const containersReady = containersReadyCondition(pod, phase, inits, mains);
-  const others = (old.conditions ?? []).filter((c) => !ownConditions.includes(c.type));
+  const others = (old.conditions ?? []).filter(
+    ({ type }) => !ownConditions.includes(type) && type !== input.disruption?.type,
+  );
   const hasSandbox =
     readySandbox(state) !== undefined && (pod.spec.hostNetwork === true || podIpsOf(state).length > 0);
   const conditions = [
@@ -236,6 +249,7 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
     containersReady,
     condition("PodScheduled", true),
     ...(input.resize ?? []),
+    ...(input.disruption ? [input.disruption] : []),
   ].map((c) => stamped(c, old.conditions ?? [], pod.metadata.generation, nowMs));
   const ips = pod.spec.hostNetwork && (hasSandbox || old.podIP) ? [...input.nodeAddresses] : podIpsOf(state);
   // The addresses of a pod stay on its record after its sandbox has gone.

@@ -26,11 +26,21 @@ import {
   tellingOf,
 } from "./resize.ts";
 
+/** Why the kubelet ends a pod that may still run. */
+export interface Eviction {
+  reason: string;
+  message: string;
+  graceSeconds: number;
+  condition: corev1.PodCondition;
+}
+
 /** What the kubelet remembers of a pod between two steps. */
 export interface PodMemory {
   waiting: Map<string, WaitingReason>;
   terminationMessages: Map<string, string>;
   failure: { reason: string; message: string } | undefined;
+  /** Where the kubelet itself ends the pod: what its status says of it, and how long its containers have. */
+  eviction: Pick<Eviction, "condition" | "graceSeconds"> | undefined;
   resize: ResizeMemory;
   /** The other pods of the node that take part of it. */
   others(): readonly Readonly<corev1.Pod>[];
@@ -41,6 +51,7 @@ export function newMemory(others: PodMemory["others"] = () => []): PodMemory {
     waiting: new Map(),
     terminationMessages: new Map(),
     failure: undefined,
+    eviction: undefined,
     resize: newResizeMemory(),
     others,
   };
@@ -86,6 +97,7 @@ export function report(
     nowMs: context.world.clock.now(),
     nodeAddresses: context.nodeAddresses,
     failure: memory.failure,
+    disruption: memory.eviction?.condition,
     resize: resizeConditions(memory.resize),
     resources: memory.resize.actual,
     // Conditions of others come from the API; everything of ours from what was last reported.
@@ -175,7 +187,8 @@ async function finishPod(
   memory: PodMemory,
   signal: AbortSignal,
 ): Promise<number> {
-  await abortable(stopPod(context, { pod, state, graceSeconds: graceSecondsOf(pod), signal }), signal);
+  const graceSeconds = memory.eviction?.graceSeconds ?? graceSecondsOf(pod);
+  await abortable(stopPod(context, { pod, state, graceSeconds, signal }), signal);
   memory.waiting.clear();
   report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
   await context.volumes.cleanUp(pod.metadata.uid);
@@ -223,7 +236,7 @@ async function createSandbox(
     if (pod.spec.hostUsers === false)
       throw new Error("user namespaces are not supported by this node's runtime");
     await ensurePodFolders(context, pod);
-    await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod));
+    await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod, context.podPidsLimit));
     return await context.runtime.runPodSandbox(config);
   } catch (error) {
     const message = `Failed to create pod sandbox: ${messageOf(error)}`;

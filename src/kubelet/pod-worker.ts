@@ -10,9 +10,9 @@ import { abortable, InterruptedError } from "./abortable.ts";
 import type { Refusal } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
-import { isFinal, ownConditions } from "./pod-status.ts";
+import { isFinal, isOwnCondition } from "./pod-status.ts";
 import { graceSecondsOf, stopPod } from "./pod-stop.ts";
-import { newMemory, observe, type PodMemory, report, syncPod } from "./pod-sync.ts";
+import { type Eviction, newMemory, observe, type PodMemory, report, syncPod } from "./pod-sync.ts";
 import { canonical } from "./status-manager.ts";
 
 const failureMinMs = 1000;
@@ -23,7 +23,7 @@ const sleepMaxMs = 3_600_000;
 export function isNews(before: Readonly<corev1.Pod>, after: Readonly<corev1.Pod>): boolean {
   const essence = (pod: Readonly<corev1.Pod>) => {
     const { generation, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
-    const foreign = (pod.status?.conditions ?? []).filter((c) => !ownConditions.includes(c.type));
+    const foreign = (pod.status?.conditions ?? []).filter((c) => !isOwnCondition(c));
     return canonical([
       generation,
       labels,
@@ -105,6 +105,17 @@ export class PodWorker {
     this.wake();
   }
 
+  /** The pod fails, and what runs of it is stopped. False where there is nothing to end. */
+  evict(eviction: Eviction): boolean {
+    if (!this.isActive) return false;
+    const { reason, message, condition, graceSeconds } = eviction;
+    this.#memory.failure = { reason, message };
+    this.#memory.eviction = { condition, graceSeconds };
+    this.#step.abort();
+    this.wake();
+    return true;
+  }
+
   wake(): void {
     this.#dirty = true;
     this.#awake.resolve();
@@ -163,7 +174,8 @@ export class PodWorker {
     const { signal } = this.#step;
     let state = await observe(context, this.uid, this.#memory);
     report(context, pod, state, this.#memory, false);
-    await abortable(stopPod(context, { pod, state, graceSeconds: graceSecondsOf(pod), signal }), signal);
+    const graceSeconds = this.#memory.eviction?.graceSeconds ?? graceSecondsOf(pod);
+    await abortable(stopPod(context, { pod, state, graceSeconds, signal }), signal);
     state = await observe(context, this.uid, this.#memory);
     this.#memory.waiting.clear();
     report(context, pod, state, this.#memory, true);

@@ -6,6 +6,7 @@ import { type Refusal, refusalOf } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { RuntimePodSummary } from "./pod-state.ts";
 import { isFinal } from "./pod-status.ts";
+import type { Eviction } from "./pod-sync.ts";
 import { PodWorker } from "./pod-worker.ts";
 
 export interface PodWorkers {
@@ -13,6 +14,10 @@ export interface PodWorkers {
   /** The worker of a pod the API knows. */
   find(namespace: string, name: string): PodWorker | undefined;
   has(uid: string): boolean;
+  /** It takes part of the node: neither refused nor ended. */
+  isActive(uid: string): boolean;
+  /** Ends a pod that runs; false where there is nothing to end. */
+  evict(uid: string, eviction: Eviction): boolean;
   list(): Readonly<corev1.Pod>[];
   /** Milliseconds since the runtime last answered with all its pods. */
   sinceRelistMs(): number;
@@ -56,7 +61,12 @@ function admit(
   node: Readonly<corev1.Node> | undefined,
 ): Refusal | undefined {
   if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return undefined;
-  const refusal = refusalOf(pod, { others: others(), node, allocatable: context.allocatable() });
+  const refusal = refusalOf(pod, {
+    others: others(),
+    node,
+    allocatable: context.allocatable(),
+    pressures: context.pressures(),
+  });
   if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
   return refusal;
 }
@@ -125,6 +135,8 @@ export function startPodWorkers(
         (w) => w.pod.metadata.name === name && w.pod.metadata.namespace === namespace,
       ),
     has: (uid) => workers.has(uid),
+    isActive: (uid) => workers.get(uid)?.isActive ?? false,
+    evict: (uid, eviction) => workers.get(uid)?.evict(eviction) ?? false,
     list: () => [...workers.values()].map((w) => w.pod),
     sinceRelistMs: () => world.clock.monotonic() - relistedMs,
     relist,

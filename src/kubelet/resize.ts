@@ -189,7 +189,7 @@ export async function giveResources(
   memory: ResizeMemory,
 ): Promise<void> {
   const wanted = changes(context, pod, state, memory);
-  const figures = podCgroup(pod);
+  const figures = podCgroup(pod, context.podPidsLimit);
   const before = memory.group ?? figures;
   memory.group = before;
   forget(state, memory);
@@ -233,6 +233,7 @@ function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
     cpuQuotaUs: limit(a.cpuQuotaUs, b.cpuQuotaUs),
     cpuPeriodUs: a.cpuPeriodUs,
     memoryLimitBytes: limit(a.memoryLimitBytes, b.memoryLimitBytes),
+    pidsLimit: a.pidsLimit,
   };
 }
 

@@ -5,7 +5,7 @@
 import { type corev1, isStatus, pods, StatusError } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "#client";
-import { ownConditions } from "./pod-status.ts";
+import { isOwnCondition } from "./pod-status.ts";
 
 export interface StatusManager {
   /** Remembers what the pod's status is now and writes it when that is news. */
@@ -56,8 +56,7 @@ export function statusPatch(
           ? [{ $patch: "replace" }, ...(after[key] as unknown[])]
           : after[key];
   }
-  const own = (status: Readonly<corev1.PodStatus>) =>
-    (status.conditions ?? []).filter((c) => ownConditions.includes(c.type));
+  const own = (status: Readonly<corev1.PodStatus>) => (status.conditions ?? []).filter(isOwnCondition);
   const old = new Map(own(base).map((c) => [c.type, c]));
   const changed = own(next).filter((c) => canonical(old.get(c.type)) !== canonical(c));
   // Conditions are merged by type, field by field: what the old one said and the new one does not has to be ended.

@@ -99,6 +99,11 @@ function formatDecimal(nanos: bigint, asExponent: boolean): string {
   return step === 3 ? String(rest) : `${rest}e${(step - 3) * 3}`;
 }
 
+/** So many bytes, as memory and disks are counted: `100Mi`. */
+export function binaryQuantity(bytes: number): string {
+  return formatQuantity({ nanos: BigInt(Math.trunc(bytes)) * billion, format: "BinarySI" });
+}
+
 /** The canonical form of what a client sent; undefined when it is no quantity. */
 export function canonicalQuantity(input: string | number): string | undefined {
   // Most quantities are small whole numbers already in their final form.

@@ -6,6 +6,7 @@
 import { parse } from "yaml";
 import { quantityValue } from "#api";
 import { messageOf, UserError } from "#base";
+import { checkAmount, isSignal } from "../eviction/signals.ts";
 import { formatGoDuration, parseGoDuration } from "./durations.ts";
 import { defaultConfig, type KubeletConfig } from "./settings.ts";
 
@@ -88,6 +89,39 @@ const map: Codec<Readonly<Record<string, string>>> = {
   show: shown,
 };
 
+/** Amounts by eviction signal. */
+const bySignal: Codec<Readonly<Record<string, string>>> = {
+  read(value) {
+    const amounts = map.read(value);
+    for (const [signal, amount] of Object.entries(amounts)) {
+      checkSignal(signal);
+      try {
+        checkAmount(amount);
+      } catch (error) {
+        throw new Error(`${signal} ${messageOf(error)}`);
+      }
+    }
+    return amounts;
+  },
+  show: shown,
+};
+
+const durationsBySignal: Codec<Readonly<Record<string, number>>> = {
+  read: (value) =>
+    Object.fromEntries(
+      Object.entries(map.read(value)).map(([signal, text]) => {
+        checkSignal(signal);
+        return [signal, parseGoDuration(text)];
+      }),
+    ),
+  show: (value) =>
+    Object.fromEntries(Object.entries(value).map(([signal, ms]) => [signal, formatGoDuration(ms)])),
+};
+
+function checkSignal(signal: string): void {
+  if (!isSignal(signal)) throw new Error(`has an unsupported eviction signal ${signal}`);
+}
+
 function scalar(value: unknown): string {
   if (typeof value === "string") return value;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
@@ -151,12 +185,12 @@ const fields: Readonly<Record<string, Field>> = {
   cpuManagerPolicyOptions: field("cpuManagerPolicyOptions", map),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
   enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
-  evictionHard: field("evictionHard", map),
+  evictionHard: field("evictionHard", bySignal),
   evictionMaxPodGracePeriod: field("evictionMaxPodGracePeriodSeconds", whole(0)),
-  evictionMinimumReclaim: field("evictionMinimumReclaim", map),
+  evictionMinimumReclaim: field("evictionMinimumReclaim", bySignal),
   evictionPressureTransitionPeriod: field("evictionPressureTransitionMs", duration),
-  evictionSoft: field("evictionSoft", map),
-  evictionSoftGracePeriod: field("evictionSoftGracePeriod", map),
+  evictionSoft: field("evictionSoft", bySignal),
+  evictionSoftGracePeriod: field("evictionSoftGracePeriodMs", durationsBySignal),
   fileCheckFrequency: field("fileCheckMs", duration),
   imageGCHighThresholdPercent: field("imageGcHighPercent", percent),
   imageGCLowThresholdPercent: field("imageGcLowPercent", percent),
@@ -269,7 +303,7 @@ function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: str
       "give a longer shutdownGracePeriod",
     );
   for (const signal of Object.keys(config.evictionSoft))
-    if (config.evictionSoftGracePeriod[signal] === undefined)
+    if (config.evictionSoftGracePeriodMs[signal] === undefined)
       throw wrong(
         `grace period must be specified for the soft eviction threshold ${signal}`,
         `give evictionSoftGracePeriod: {${signal}: 1m}`,

@@ -42,7 +42,7 @@ export interface KubeletConfig {
   cpuCfsQuota: boolean;
   evictionHard: Amounts;
   evictionSoft: Amounts;
-  evictionSoftGracePeriod: Amounts;
+  evictionSoftGracePeriodMs: Readonly<Record<string, number>>;
   evictionMinimumReclaim: Amounts;
   evictionPressureTransitionMs: number;
   evictionMaxPodGracePeriodSeconds: number;
@@ -95,7 +95,7 @@ export const defaultConfig: KubeletConfig = {
     "imagefs.inodesFree": "5%",
   },
   evictionSoft: {},
-  evictionSoftGracePeriod: {},
+  evictionSoftGracePeriodMs: {},
   evictionMinimumReclaim: {},
   evictionPressureTransitionMs: 300_000,
   evictionMaxPodGracePeriodSeconds: 0,

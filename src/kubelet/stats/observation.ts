@@ -83,8 +83,10 @@ export interface Observer {
   look(pods: readonly Readonly<corev1.Pod>[], withDisks: boolean): Promise<NodeUsage>;
 }
 
-/** Upstream measures volumes once a minute too. */
-const folderAgeMaxMs = 60_000;
+/** A folder is measured again after this long, and after many times as long as measuring it takes. */
+const folderAgeMs = 9_000;
+const folderRestFactor = 50;
+const forgottenMs = 10 * 60_000;
 
 /** Kinds of volumes whose bytes are the pod's own, by the name of their folder. */
 const ephemeralKinds = new Set([
@@ -98,19 +100,22 @@ const ephemeralKinds = new Set([
 export function createObserver(context: PodContext, diskPath: string): Observer {
   const hierarchies = findHierarchies();
   const { clock } = context.world;
-  const measured = new Map<string, { atMs: number; usage: FolderUsage }>();
+  const measured = new Map<string, { atMs: number; goodMs: number; usage: FolderUsage }>();
 
   async function folderOf(path: string): Promise<FolderUsage> {
     const known = measured.get(path);
-    if (known && clock.monotonic() - known.atMs < folderAgeMaxMs) return known.usage;
+    const startMs = clock.monotonic();
+    if (known && startMs - known.atMs < known.goodMs) return known.usage;
     const usage = await folderUsage(path);
-    measured.set(path, { atMs: clock.monotonic(), usage });
+    const atMs = clock.monotonic();
+    const goodMs = Math.max(folderAgeMs, folderRestFactor * (atMs - startMs));
+    measured.set(path, { atMs, goodMs, usage });
     return usage;
   }
 
   function forgetOld(): void {
     for (const [path, { atMs }] of measured)
-      if (clock.monotonic() - atMs > 2 * folderAgeMaxMs) measured.delete(path);
+      if (clock.monotonic() - atMs > forgottenMs) measured.delete(path);
   }
 
   async function withDisksOf(usage: NodeUsage): Promise<NodeUsage> {
@@ -232,7 +237,7 @@ async function logUsage(dir: string): Promise<FolderUsage> {
   return usage;
 }
 
-async function disksOf(context: PodContext, diskPath: string): Promise<Disks> {
+export async function disksOf(context: Pick<PodContext, "runtime">, diskPath: string): Promise<Disks> {
   const node = await fileSystemUsage(diskPath);
   const [images] = await context.runtime.imageFsInfo().catch(() => []);
   const mountpoint = images?.fsId?.mountpoint ?? "";
