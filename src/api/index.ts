@@ -34,6 +34,7 @@ export {
   validateApproval,
 } from "./certificates/certificate-signing-request.ts";
 export { clusterTrustBundles, clusterTrustBundlesV1alpha1 } from "./certificates/cluster-trust-bundle.ts";
+export { pemBlocks } from "./certificates/pem.ts";
 export { podCertificateRequests } from "./certificates/pod-certificate-request.ts";
 export { leases } from "./coordination/lease.ts";
 export { bindings } from "./core/binding.ts";

@@ -124,6 +124,8 @@ export interface VolumeHost {
   setGroup(path: string, gid: number, onRootMismatch?: boolean): Promise<void>;
   /** Mounts what `source` is; throws with the words of `mount`. */
   mount(source: string, path: string, fsType: string, options: readonly string[]): Promise<void>;
+  /** Shows what is at `source`, which is not followed any further, at `path` too. */
+  bind(source: string, path: string): Promise<void>;
   /** Makes a file system on a device that holds nothing. */
   format(device: string, fsType: string): Promise<void>;
   hasProgram(name: string): boolean;

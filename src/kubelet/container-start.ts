@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { corev1 } from "#api";
 import { messageOf } from "#base";
 import type { EventKind } from "#client";
-import type { Image, PodSandboxConfig } from "#contracts";
+import { type Image, type PodSandboxConfig, VolumeError } from "#contracts";
 import { abortable } from "./abortable.ts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerConfig } from "./cri-config.ts";
@@ -204,7 +204,10 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
     id = await create(context, input, image);
   } catch (error) {
     say("Warning", "Failed", `Error: ${messageOf(error)}`);
-    const config = error instanceof ContainerConfigError || error instanceof FieldPathError;
+    const config =
+      error instanceof ContainerConfigError ||
+      error instanceof FieldPathError ||
+      error instanceof VolumeError;
     if (error instanceof StartError) throw error;
     throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
   }

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
+import { messageOf } from "#base";
 import { type Device, type Mount, VolumeError } from "#contracts";
 import { expand } from "./environment.ts";
 import { terminationMessagePathAnnotation, terminationMessagePolicyAnnotation } from "./labels.ts";
@@ -11,7 +12,6 @@ import { type PodContext, readText } from "./pod-context.ts";
 import { hostsFile } from "./pod-network-config.ts";
 import type { ObservedContainer } from "./pod-state.ts";
 import { isSharedMount } from "./shared-mounts.ts";
-import { resolveSubPath } from "./sub-path.ts";
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
@@ -51,6 +51,15 @@ async function propagationOf(
     : propagations.None;
 }
 
+/**
+ * None of the runtimes that Knarr brings has it. https://kubernetes.io/docs/concepts/storage/volumes/#recursive-read-only-mounts
+ */
+function refuseRecursive({ name, recursiveReadOnly }: Readonly<corev1.VolumeMount>): void {
+  if (recursiveReadOnly !== "Enabled") return;
+  const words = `volume ${JSON.stringify(name)} requested recursive read-only mode, but it is not supported by the runtime`;
+  throw new VolumeError(`failed to resolve recursive read-only mode: ${words}`);
+}
+
 /** What is written from the API is the kubelet's alone to change: whoever could write there could lead it astray. */
 function isReadOnly(pod: Readonly<corev1.Pod>, volumeName: string): boolean {
   const volume = pod.spec.volumes?.find((v) => v.name === volumeName);
@@ -58,26 +67,32 @@ function isReadOnly(pod: Readonly<corev1.Pod>, volumeName: string): boolean {
   return Boolean(volume?.persistentVolumeClaim?.readOnly || volume?.csi?.readOnly || volume?.nfs?.readOnly);
 }
 
+function missing(volume: string, container: Readonly<corev1.Container>): VolumeError {
+  const [name, of] = [volume, container.name].map((each) => JSON.stringify(each));
+  return new VolumeError(`cannot find volume ${name} to mount into container ${of}`);
+}
+
 /** https://kubernetes.io/docs/concepts/storage/persistent-volumes/#raw-block-volume-support */
 export function containerDevices(
   pod: Readonly<corev1.Pod>,
-  { volumeDevices = [] }: Readonly<corev1.Container>,
+  container: Readonly<corev1.Container>,
   volumes: ReadonlyMap<string, string>,
 ): Device[] {
-  return volumeDevices.map(({ name, devicePath }) => {
+  return (container.volumeDevices ?? []).map(({ name, devicePath }) => {
     const hostPath = volumes.get(name);
-    if (!hostPath) throw new VolumeError(`volume "${name}" is not mounted`);
+    if (!hostPath) throw missing(name, container);
     return { containerPath: devicePath, hostPath, permissions: isReadOnly(pod, name) ? "r" : "mrw" };
   });
 }
 
-async function volumeMounts(input: MountInput): Promise<Mount[]> {
+async function volumeMounts(context: PodContext, input: MountInput): Promise<Mount[]> {
   const mounts: Mount[] = [];
-  for (const mount of input.container.volumeMounts ?? []) {
+  for (const [index, mount] of (input.container.volumeMounts ?? []).entries()) {
     const volumePath = input.volumes.get(mount.name);
-    if (!volumePath) throw new VolumeError(`volume "${mount.name}" is not mounted`);
+    if (!volumePath) throw missing(mount.name, input.container);
+    refuseRecursive(mount);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, input.environment) : (mount.subPath ?? "");
-    const hostPath = subPath ? await resolveSubPath(volumePath, subPath) : volumePath;
+    const hostPath = subPath ? await partOf(context, input, index, volumePath, subPath) : volumePath;
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
       hostPath,
@@ -86,6 +101,26 @@ async function volumeMounts(input: MountInput): Promise<Mount[]> {
     });
   }
   return mounts;
+}
+
+/** What is wrong with the part is the owner's of the volume to know: the event says upstream's words and no more. */
+async function partOf(
+  context: PodContext,
+  { pod, container }: MountInput,
+  index: number,
+  volumePath: string,
+  subPath: string,
+): Promise<string> {
+  const { name } = container.volumeMounts![index]!;
+  const place = { podUid: pod.metadata.uid, volume: name, container: container.name, index };
+  try {
+    return await context.volumes.subPath(place, volumePath, subPath);
+  } catch (error) {
+    if (error instanceof VolumeError && /SubPath/.test(error.message)) throw error;
+    context.world.log.warn({ ...place, subPath, error: messageOf(error) }, "a subPath is not to be had");
+    const words = `failed to prepare subPath for volumeMount ${JSON.stringify(name)} of container ${JSON.stringify(container.name)}`;
+    throw new VolumeError(words);
+  }
 }
 
 async function hostsMount(context: PodContext, input: MountInput): Promise<Mount> {
@@ -109,7 +144,7 @@ async function terminationMount(context: PodContext, input: MountInput): Promise
 }
 
 export async function containerMounts(context: PodContext, input: MountInput): Promise<Mount[]> {
-  const mounts = await volumeMounts(input);
+  const mounts = await volumeMounts(context, input);
   if (!mounts.some((m) => m.containerPath === "/etc/hosts")) mounts.push(await hostsMount(context, input));
   if (input.container.terminationMessagePath !== "") mounts.push(await terminationMount(context, input));
   return mounts;

@@ -191,6 +191,8 @@ export function machineVolumeHost(random: Random): VolumeHost {
       const flags = options.length > 0 ? ["-o", options.join(",")] : [];
       await runOk("mount", ["-t", fsType, ...flags, "--", source, path], { timeoutMs: mountTimeoutMs });
     },
+    // Not made canonical: the name is of something that is held open, and has to stay that.
+    bind: async (source, path) => void (await runOk("mount", ["-c", "--bind", source, path])),
     format: formatDevice,
     hasProgram: (name) => findProgram(name) !== undefined,
     usage: usageAt,

@@ -5,14 +5,25 @@ import { configMaps, type corev1, secrets } from "#api";
 import { messageOf, type World } from "#base";
 import { liveObjectsOf, type MountOptions, mountOne, type ObjectVersion } from "./mount-one.ts";
 import { createObjectWatches, keyOfRef } from "./object-watches.ts";
+import { mountSubPath, removeSubPaths } from "./sub-paths.ts";
 
 export interface VolumeManager {
   /** Mounts every volume of the pod; answers the path of each. Cheap when nothing is due. Throws `VolumeError`. */
   ensure(pod: Readonly<corev1.Pod>): Promise<ReadonlyMap<string, string>>;
+  /** Mounts a part of a volume for one mount of a container; answers where. Throws `VolumeError`. */
+  subPath(place: SubPathPlace, volumePath: string, subPath: string): Promise<string>;
   /** Unmounts and removes all volumes of a pod, also after a restart. True when nothing is left. */
   cleanUp(podUid: string): Promise<boolean>;
   /** Volumes stay as they are; nothing is watched any more. */
   stop(): void;
+}
+
+export interface SubPathPlace {
+  podUid: string;
+  volume: string;
+  container: string;
+  /** Of the mount among the container's. */
+  index: number;
 }
 
 export interface VolumeManagerOptions extends MountOptions {
@@ -23,6 +34,9 @@ export interface VolumeManagerOptions extends MountOptions {
 
 /** Upstream's sync period: changes of ConfigMaps and Secrets that no watch has told of arrive within it. */
 const refreshMs = 60_000;
+
+/** Upstream's name for the folder below a pod's. */
+const subPathsDir = "volume-subpaths";
 
 interface Mounted {
   paths: Map<string, string>;
@@ -91,10 +105,20 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       mounted.set(uid, { ...fresh, metadata, refreshAtMs: nowMs + refreshMs });
       return fresh.paths;
     },
+    subPath({ podUid, volume, container, index }, volumePath, subPath) {
+      const target = join(options.podDir(podUid), subPathsDir, volume, container, String(index));
+      return mountSubPath(volumePath, subPath, target, options.host);
+    },
     async cleanUp(podUid) {
       mounted.delete(podUid);
       watches.forget(podUid);
       options.tokens.forget(podUid);
+      try {
+        await removeSubPaths(join(options.podDir(podUid), subPathsDir), options.host);
+      } catch (error) {
+        world.log.warn({ podUid, error: messageOf(error) }, "parts of volumes could not be unmounted");
+        return false;
+      }
       return unmountAll(options, join(options.podDir(podUid), "volumes"));
     },
     stop: watches.stop,

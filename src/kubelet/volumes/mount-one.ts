@@ -17,6 +17,7 @@ import type { MountedRef } from "./object-watches.ts";
 import { behindClaim } from "./persistent-volume-claim.ts";
 import { pluginFor, refusalOf } from "./registry.ts";
 import type { TokenSource } from "./tokens.ts";
+import { trustBundleOf } from "./trust-bundles.ts";
 
 export interface MountOptions {
   plugins: readonly VolumePlugin[];
@@ -66,12 +67,13 @@ function versionIn(sources: VolumeSources, { kind, name }: MountedRef): string {
 async function gather(options: MountOptions, pod: Readonly<corev1.Pod>, needs: VolumeNeeds) {
   const namespace = pod.metadata.namespace ?? "";
   const names = (list: readonly { name: string }[]) => list.map((n) => n.name);
-  const [configMaps, secrets, tokens] = await Promise.all([
+  const [configMaps, secrets, tokens, trustBundles] = await Promise.all([
     options.objects.configMaps(namespace, names(needs.configMaps)),
     options.objects.secrets(namespace, names(needs.secrets)),
     Promise.all(needs.tokens.map((t) => options.tokens.tokenFor(pod, t.audience, t.expirationSeconds))),
+    Promise.all((needs.trustBundles ?? []).map((bundle) => trustBundleOf(options.client, bundle))),
   ]);
-  return { configMaps, secrets, tokens };
+  return { configMaps, secrets, tokens, trustBundles };
 }
 
 export async function mountOne(

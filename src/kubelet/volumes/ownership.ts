@@ -1,27 +1,10 @@
 /**
- * Gives what lies in a volume to the pod's group. The volume may hold links that somebody changes meanwhile: every name
- * is opened without following it, below a folder that is held open, and what is changed is what was opened.
+ * Gives what lies in a volume to the pod's group, and nothing that its links lead to, whoever changes them meanwhile.
  * https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#set-the-security-context-for-a-pod
  */
-import { constants } from "node:fs";
-import { chmod, chown, type FileHandle, open, readdir, stat } from "node:fs/promises";
+import { chmod, chown, readdir, stat } from "node:fs/promises";
 import { codeOf } from "#base";
-
-/** Linux's O_PATH, which Node has no name for: a place in the tree, whatever is there, without opening that. */
-const pathOnly = 0o10000000 | constants.O_NOFOLLOW;
-
-/** The name by which this process can reach what it holds open, wherever that is now. */
-export const heldPath = (file: FileHandle) => `/proc/self/fd/${file.fd}`;
-
-/** Holds on to what is at `path` while `work` is done, without following a link in its last part. */
-export async function holding<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
-  const file = await open(path, pathOnly);
-  try {
-    return await work(file);
-  } finally {
-    await file.close();
-  }
-}
+import { heldPath, holding } from "./held.ts";
 
 const forFolder = 0o2070;
 const forFile = 0o060;

@@ -39,7 +39,9 @@ export const projectedVolume = defineVolumePlugin({
   live: true,
   needs(volume) {
     const needs: VolumeNeeds = { configMaps: [], secrets: [], tokens: [] };
-    for (const { configMap, secret, serviceAccountToken: token } of volume.projected!.sources ?? []) {
+    const { sources = [] } = volume.projected!;
+    needs.trustBundles = sources.flatMap(({ clusterTrustBundle }) => clusterTrustBundle ?? []);
+    for (const { configMap, secret, serviceAccountToken: token } of sources) {
       if (configMap)
         needs.configMaps.push({ name: configMap.name ?? "", optional: configMap.optional ?? false });
       if (secret) needs.secrets.push({ name: secret.name ?? "", optional: secret.optional ?? false });
@@ -54,6 +56,7 @@ export const projectedVolume = defineVolumePlugin({
     const { sources: parts = [], defaultMode: mode = defaultFileMode } = volume.projected!;
     const files: VolumeFile[] = [];
     let tokens = 0;
+    let bundles = 0;
     for (const {
       configMap,
       secret,
@@ -78,9 +81,12 @@ export const projectedVolume = defineVolumePlugin({
         const path = checkPath(serviceAccountToken.path);
         files.push({ path, content: token, ...tokenAccess(context.pod, mode) });
       }
-      if (clusterTrustBundle || podCertificate) {
-        throw new VolumeError("projected trust bundles and pod certificates are not supported by this node");
+      if (clusterTrustBundle) {
+        const content = Buffer.from(sources.trustBundles?.[bundles++] ?? "");
+        const path = checkPath(clusterTrustBundle.path);
+        files.push({ path, content, ...tokenAccess(context.pod, mode) });
       }
+      if (podCertificate) throw new VolumeError("projected pod certificates are not supported by this node");
     }
     // A later source replaces an earlier one's file.
     return { kind: "files", medium: "memory", files: [...new Map(files.map((f) => [f.path, f])).values()] };

@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { lstat, mkdir, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -22,12 +23,14 @@ import {
   type VolumeHost,
   type VolumeSources,
 } from "#contracts";
-import { resolveSubPath } from "../sub-path.ts";
 import { makeContainer, makePod } from "../testing/pods.ts";
 import { volumeContract } from "./contract.suite.ts";
 import { checkPath } from "./files.ts";
+import { heldPath } from "./held.ts";
 import { machineVolumeHost } from "./host.ts";
+import { giveToGroup } from "./ownership.ts";
 import { pluginFor, refusalOf, volumePlugins } from "./registry.ts";
+import { holdingSubPath } from "./sub-paths.ts";
 
 const root = mkdtempSync(join(tmpdir(), "knarr-volumes-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -222,14 +225,59 @@ test("a sub-path is made, and never leads out of its volume", async () => {
   symlinkSync("/etc", join(dir, "out"));
   symlinkSync("in", join(dir, "alias"));
   writeFileSync(join(dir, "file"), "");
-  expect(await resolveSubPath(dir, "new/deep")).toBe(join(dir, "new/deep"));
+  const resolve = (subPath: string) => holdingSubPath(dir, subPath, (file) => readlink(heldPath(file)));
+  expect(await resolve("new/deep")).toBe(join(dir, "new/deep"));
   chmodSync(dir, 0o2777);
-  expect(statSync(await resolveSubPath(dir, "open")).mode & 0o7777).toBe(0o2777);
-  expect(await resolveSubPath(dir, "alias")).toBe(join(dir, "in"));
-  expect(await resolveSubPath(dir, "file")).toBe(join(dir, "file"));
+  expect(statSync(await resolve("open")).mode & 0o7777).toBe(0o2777);
+  expect(await resolve("alias")).toBe(join(dir, "in"));
+  expect(await resolve("alias/new")).toBe(join(dir, "in/new"));
+  expect(await resolve("file")).toBe(join(dir, "file"));
+  expect(await resolve("./")).toBe(dir);
   for (const bad of ["../x", "out", "out/passwd", "/etc", "in/../../x", "file/x"]) {
-    await expect(resolveSubPath(dir, bad)).rejects.toThrow(VolumeError);
+    await expect(resolve(bad)).rejects.toThrow(VolumeError);
   }
+});
+
+test("a sub-path never leads out of its volume while somebody swaps its folder for a link", async () => {
+  const dir = mkdtempSync(join(root, "race-"));
+  const outside = mkdtempSync(join(root, "outside-"));
+  let isOver = false;
+  const swapping = (async () => {
+    for (let i = 0; !isOver; i++) {
+      await rm(join(dir, "a"), { recursive: true, force: true }).catch(() => {});
+      await (i % 2 ? symlink(outside, join(dir, "a")) : mkdir(join(dir, "a"))).catch(() => {});
+      for (let pause = 0; pause < i % 20; pause++) await lstat(dir);
+    }
+  })();
+  let inside = 0;
+  for (let i = 0; i < 300; i++) {
+    const found = await holdingSubPath(dir, "a/b", (file) => readlink(heldPath(file))).catch((error) => {
+      expect(error).toBeInstanceOf(VolumeError);
+    });
+    if (!found) continue;
+    inside++;
+    expect(found).toMatch(new RegExp(`^${dir}/a/b`));
+  }
+  isOver = true;
+  await swapping;
+  expect(readdirSync(outside)).toEqual([]);
+  expect(inside).toBeGreaterThan(0);
+});
+
+test("a group is given what is in a volume, and nothing that its links lead to", async () => {
+  const dir = mkdtempSync(join(root, "group-"));
+  const outside = mkdtempSync(join(root, "outside-"));
+  const { gid } = userInfo();
+  writeFileSync(join(dir, "file"), "", { mode: 0o600 });
+  chmodSync(outside, 0o700);
+  symlinkSync(outside, join(dir, "link"));
+  await giveToGroup(dir, gid);
+  expect(statSync(dir).mode & 0o7777).toBe(0o2770);
+  expect(statSync(join(dir, "file")).mode & 0o777).toBe(0o660);
+  expect(statSync(outside).mode & 0o7777).toBe(0o700);
+  chmodSync(join(dir, "file"), 0o600);
+  await giveToGroup(dir, gid, true);
+  expect(statSync(join(dir, "file")).mode & 0o777).toBe(0o600);
 });
 
 test("a link that leads out of a volume of files is replaced, and nothing it leads to is touched", async () => {
