@@ -4,6 +4,7 @@ import { messageOf, type World } from "#base";
 import { type Client, type EventRecorder, joinKey } from "#client";
 import type { SchedulerCache } from "./cache.ts";
 import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
+import type { Extender } from "./extenders/extender.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
 import type { QueuedPod, SchedulingQueue } from "./queue.ts";
@@ -19,6 +20,7 @@ export interface BinderOptions {
   events: EventRecorder;
   profile: SchedulerProfile;
   host: BindHost;
+  extenders: readonly Extender[];
   signal: AbortSignal;
 }
 
@@ -52,8 +54,8 @@ export class Binder {
   }
 
   async bind(queued: QueuedPod, info: PodInfo, nodeName: string): Promise<void> {
-    const { client, world, cache, queue, events, host } = this.#options;
-    const { namespace, name, uid } = info.pod.metadata;
+    const { world, cache, queue, events, host } = this.#options;
+    const { namespace, name } = info.pod.metadata;
     try {
       for (const plugin of this.#plugins) {
         const node = plugin.preBind && cache.node(nodeName);
@@ -67,18 +69,41 @@ export class Binder {
       return;
     }
     try {
-      await client.post(pods, info.pod.metadata, "binding", {
-        apiVersion: "v1",
-        kind: "Binding",
-        metadata: { namespace, name, uid },
-        target: { apiVersion: "v1", kind: "Node", name: nodeName },
-      });
+      if (!(await this.#bindByExtender(info, nodeName))) await this.#bindByApi(info, nodeName);
       queue.done(queued.key);
       const message = `Successfully assigned ${joinKey(namespace, name)} to ${nodeName}`;
       events.record(info.pod, "Normal", "Scheduled", message);
     } catch (error) {
       world.log.debug({ pod: queued.key, error: messageOf(error) }, "the assignment failed");
       await this.#learnOutcome(queued, info);
+    }
+  }
+
+  async #bindByApi({ pod }: PodInfo, nodeName: string): Promise<void> {
+    const { namespace, name, uid } = pod.metadata;
+    await this.#options.client.post(pods, pod.metadata, "binding", {
+      apiVersion: "v1",
+      kind: "Binding",
+      metadata: { namespace, name, uid },
+      target: { apiVersion: "v1", kind: "Node", name: nodeName },
+    });
+  }
+
+  /** False: there is none for this pod, or it could not be asked and is not needed. */
+  async #bindByExtender({ pod, key }: PodInfo, nodeName: string): Promise<boolean> {
+    const { extenders, world } = this.#options;
+    const extender = extenders.find((each) => each.has("bind") && each.concerns(pod));
+    if (!extender) return false;
+    try {
+      await extender.bind(pod, nodeName);
+      return true;
+    } catch (error) {
+      if (!extender.settings.ignorable) throw error;
+      world.log.warn(
+        { pod: key, error: messageOf(error) },
+        "an extender did not bind the pod; the scheduler does",
+      );
+      return false;
     }
   }
 

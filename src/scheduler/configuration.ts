@@ -4,6 +4,12 @@
  */
 import { UserError } from "#base";
 import {
+  type ExtenderConfiguration,
+  type ExtenderSettings,
+  extenderSettings,
+  ignoredResources,
+} from "./extenders/extender-configuration.ts";
+import {
   defaultPlugins,
   defaultProfile,
   type PluginArgs,
@@ -31,6 +37,7 @@ export interface KubeSchedulerConfiguration {
   apiVersion: string;
   kind: string;
   profiles?: readonly ProfileConfiguration[];
+  extenders?: readonly ExtenderConfiguration[];
 }
 
 const version = "kubescheduler.config.k8s.io/v1";
@@ -45,22 +52,27 @@ const weightMax = 100;
 export function profilesOf(configuration: KubeSchedulerConfiguration): SchedulerProfile[] {
   if (configuration.apiVersion !== version || configuration.kind !== kind)
     throw wrong(`it is ${configuration.apiVersion} ${configuration.kind}`, `write ${version} ${kind}`);
-  const profiles = (configuration.profiles ?? [{}]).map(profileOf);
+  const ignored = ignoredResources(configuration.extenders ?? []);
+  const profiles = (configuration.profiles ?? [{}]).map((profile) => profileOf(profile, ignored));
   const names = profiles.map(({ schedulerName }) => schedulerName);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice) throw wrong(`two profiles are named ${twice}`, "give each schedulerName once");
   return profiles;
 }
 
+/** The programs that are asked beside the plugins. Throws `UserError`. */
+export function extendersOf({ extenders = [] }: KubeSchedulerConfiguration): ExtenderSettings[] {
+  return extenderSettings(extenders);
+}
+
 function wrong(problem: string, mend: string): UserError {
   return new UserError(`the scheduler's configuration cannot be used: ${problem}`, mend);
 }
 
-function profileOf({
-  schedulerName,
-  plugins = {},
-  pluginConfig = [],
-}: ProfileConfiguration): SchedulerProfile {
+function profileOf(
+  { schedulerName, plugins = {}, pluginConfig = [] }: ProfileConfiguration,
+  ignoredByScheduler: ReadonlySet<string>,
+): SchedulerProfile {
   const known = new Set(defaultPlugins().map(({ plugin }) => plugin.name));
   const unknown = Object.keys(plugins).find((point) => !points.has(point));
   if (unknown) throw wrong(`plugins.${unknown} is no point that can be set`, `use ${[...points].join(", ")}`);
@@ -69,6 +81,7 @@ function profileOf({
       throw wrong(`there is no plugin ${name}`, `use ${[...known].join(", ")}`);
   }
   const args = Object.fromEntries(pluginConfig.map((each) => [each.name, each.args])) as PluginArgs;
+  args.NodeResourcesFit = { ...args.NodeResourcesFit, ignoredByScheduler };
   const entries = defaultPlugins(args).flatMap((entry) => chosen(entry, plugins));
   return { schedulerName: schedulerName ?? defaultProfile.schedulerName, plugins: entries };
 }

@@ -31,6 +31,14 @@ export interface NoNode {
 
 export type CycleResult = { kind: "node"; name: string } | NoNode;
 
+/** Nodes that will do as far as plugins go. */
+export interface Considered {
+  kind: "some";
+  feasible: NodeInfo[];
+  /** Of the others that were looked at, by the node's place. */
+  verdicts: Map<number, Verdict>;
+}
+
 /** Below so many nodes all are looked at. */
 const sampleMin = 100;
 /** Shapes of pods that come more often than this get a table, at once where there are few nodes. */
@@ -79,12 +87,7 @@ export class SchedulingCycle {
   /** `within`: only these nodes are looked at. */
   schedule(info: PodInfo, within?: (node: NodeInfo) => boolean): CycleResult {
     const { nodes } = this.#cache;
-    if (nodes.length === 0) {
-      const rejectedBy = new Set(this.#profile.plugins.map(({ plugin }) => plugin.name));
-      const message = "no nodes available to schedule pods";
-      return { kind: "none", message, rejectedBy, resolvable: 0, isResolvable: () => false };
-    }
-    const refused = this.#refusal(info);
+    const refused = nodes.length === 0 ? this.#noNodes() : this.#refusal(info);
     if (refused) return refused;
     const nominated = this.#cache.node(this.#cache.nominationOf(info.key) ?? "");
     if (nominated && (within?.(nominated) ?? true) && !this.judge(info)(nominated))
@@ -92,6 +95,12 @@ export class SchedulingCycle {
     if (within) return this.#fromSample(info, nodes.filter(within));
     const table = this.#tableOf(info);
     return table ? this.#fromTable(info, table) : this.#fromSample(info, nodes);
+  }
+
+  #noNodes(): NoNode {
+    const rejectedBy = new Set(this.#profile.plugins.map(({ plugin }) => plugin.name));
+    const message = "no nodes available to schedule pods";
+    return { kind: "none", message, rejectedBy, resolvable: 0, isResolvable: () => false };
   }
 
   /** What rules out every node at once. */
@@ -186,7 +195,38 @@ export class SchedulingCycle {
     return noNode(tallies, verdictAt, this.#cache.nodes.length);
   }
 
+  /** The nodes that will do, for whoever has more to say of them. */
+  consider(info: PodInfo): Considered | NoNode {
+    const { nodes } = this.#cache;
+    const refused = nodes.length === 0 ? this.#noNodes() : this.#refusal(info);
+    if (refused) return refused;
+    const sample = this.#sample(info, nodes);
+    return sample.feasible.length === 0 ? this.failure(sample.verdicts) : { kind: "some", ...sample };
+  }
+
+  /** Why those that were looked at will not do. */
+  failure(verdicts: ReadonlyMap<number, Verdict>, total = this.#cache.nodes.length): NoNode {
+    const tallies = [...verdicts.values()].map((verdict) => ({ ...verdict, nodes: 1 }));
+    return noNode(tallies, ({ slot }) => verdicts.get(slot), total);
+  }
+
+  /** The best of them; `more` is added to what plugins say, by name. */
+  choose(info: PodInfo, feasible: readonly NodeInfo[], more?: ReadonlyMap<string, number>): string {
+    if (feasible.length === 1) return feasible[0]!.name;
+    const sums = feasible.map(({ name }) => more?.get(name) ?? 0);
+    const every = () => true;
+    const scorers = scorersOf(info, { nodes: feasible }, this.#cache, this.#profile, this.#world, every);
+    addScores(sums, info, feasible, scorers);
+    return best(feasible, sums, this.#random);
+  }
+
   #fromSample(info: PodInfo, nodes: readonly NodeInfo[]): CycleResult {
+    const { feasible, verdicts } = this.#sample(info, nodes);
+    if (feasible.length === 0) return this.failure(verdicts, nodes.length);
+    return { kind: "node", name: this.choose(info, feasible) };
+  }
+
+  #sample(info: PodInfo, nodes: readonly NodeInfo[]): Omit<Considered, "kind"> {
     const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
     const wanted = feasibleWanted(nodes.length);
     const feasible: NodeInfo[] = [];
@@ -201,16 +241,7 @@ export class SchedulingCycle {
       else feasible.push(node);
     }
     this.#next = (start + tried) % nodes.length;
-    if (feasible.length === 0) {
-      const tallies = [...verdicts.values()].map((verdict) => ({ ...verdict, nodes: 1 }));
-      return noNode(tallies, ({ slot }) => verdicts.get(slot), nodes.length);
-    }
-    if (feasible.length === 1) return { kind: "node", name: feasible[0]!.name };
-    const sums = new Array<number>(feasible.length).fill(0);
-    const every = () => true;
-    const scorers = scorersOf(info, { nodes: feasible }, this.#cache, this.#profile, this.#world, every);
-    addScores(sums, info, feasible, scorers);
-    return { kind: "node", name: best(feasible, sums, this.#random) };
+    return { feasible, verdicts };
   }
 }
 

@@ -1,5 +1,5 @@
 export type { Snapshot } from "./cache.ts";
-export { type KubeSchedulerConfiguration, profilesOf } from "./configuration.ts";
+export { extendersOf, type KubeSchedulerConfiguration, profilesOf } from "./configuration.ts";
 export { defineSchedulerPlugin, type Rejection, type SchedulerPlugin } from "./define-plugin.ts";
 export type { NodeInfo } from "./node-info.ts";
 export type { PodInfo } from "./pod-info.ts";

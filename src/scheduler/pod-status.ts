@@ -19,10 +19,24 @@ export class PodStatusWriter {
   }
 
   /** `nominated`: the node where room is made, or "" for none; undefined leaves it as it is. */
-  async unschedulable(pod: Pod, message: string, nominated: string | undefined): Promise<void> {
+  unschedulable(pod: Pod, message: string, nominated: string | undefined): Promise<void> {
+    return this.#notScheduled(pod, "Unschedulable", message, nominated);
+  }
+
+  /** Something went wrong before it was known. */
+  failed(pod: Pod, message: string): Promise<void> {
+    return this.#notScheduled(pod, "SchedulerError", message, undefined);
+  }
+
+  async #notScheduled(
+    pod: Pod,
+    reason: string,
+    message: string,
+    nominated: string | undefined,
+  ): Promise<void> {
     const { events, world } = this.#options;
     events.record(pod, "Warning", "FailedScheduling", message);
-    const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message };
+    const condition = { type: "PodScheduled", status: "False", reason, message };
     const conditions = withCondition(pod, condition, world.clock.now());
     const sameNode = nominated === undefined || (pod.status?.nominatedNodeName ?? "") === nominated;
     if (!conditions && sameNode) return;

@@ -6,7 +6,7 @@
 import type { SchedulerCache } from "./cache.ts";
 import { KeyedHeap } from "./heap.ts";
 import type { NodeInfo } from "./node-info.ts";
-import type { PodInfo } from "./pod-info.ts";
+import { type PodInfo, priorityOf } from "./pod-info.ts";
 
 export interface Candidate {
   readonly nodeName: string;
@@ -99,6 +99,31 @@ export class PreemptionCandidates {
     if (count > 0) this.#reasons.set(reason, count);
     else this.#reasons.delete(reason);
   }
+}
+
+export function candidateOf(nodeName: string, going: readonly PodInfo[], violations: number): Candidate {
+  const victims = [...going].sort(byImportance);
+  return { nodeName, victims, violations, harm: harmOf(victims, violations) };
+}
+
+/** Without a start it has not begun: the youngest. */
+function startOf({ pod }: PodInfo): number {
+  return Date.parse(pod.status?.startTime ?? "") || Number.MAX_SAFE_INTEGER;
+}
+
+export function byImportance(a: PodInfo, b: PodInfo): number {
+  return priorityOf(b.pod) - priorityOf(a.pod) || startOf(a) - startOf(b);
+}
+
+/** Victims may have negative priorities: fewer of them must still be better. */
+const priorityShift = 2 ** 31;
+
+function harmOf(victims: readonly PodInfo[], violations: number): readonly number[] {
+  const top = priorityOf(victims[0]!.pod);
+  const sum = victims.reduce((total, { pod }) => total + priorityOf(pod) + priorityShift, 0);
+  // The most important of the victims should have run for the shortest time.
+  const earliest = Math.min(...victims.filter(({ pod }) => priorityOf(pod) === top).map(startOf));
+  return [violations, top, sum, victims.length, -earliest];
 }
 
 export function harmsLess({ harm }: Candidate, other: Candidate): boolean {

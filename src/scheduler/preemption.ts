@@ -10,7 +10,14 @@ import { fitError, type NoNode, type SchedulingCycle } from "./cycle.ts";
 import type { Rejection } from "./define-plugin.ts";
 import type { NodeInfo } from "./node-info.ts";
 import { isPreempted, type PodInfo, priorityOf } from "./pod-info.ts";
-import { type Candidate, harmsLess, PreemptionCandidates, type Verdict } from "./preemption-candidates.ts";
+import {
+  byImportance,
+  type Candidate,
+  candidateOf,
+  harmsLess,
+  PreemptionCandidates,
+  type Verdict,
+} from "./preemption-candidates.ts";
 
 export type Budget = Readonly<policyv1.PodDisruptionBudget>;
 
@@ -68,6 +75,19 @@ export class Preemptor {
     return { kind: "no", message, keepsNomination: false };
   }
 
+  /** As `preempt`, where others choose among the candidates first. */
+  async preemptAmong(
+    info: PodInfo,
+    failure: NoNode,
+    narrow: (candidates: readonly Candidate[]) => Promise<readonly Candidate[]>,
+  ): Promise<PreemptionResult> {
+    const plain = this.preempt(info, failure);
+    if (plain.kind === "no") return plain;
+    const left = await narrow(this.#scan(info, failure).found);
+    if (left.length > 0) return { kind: "preempt", choice: pick(left) };
+    return { kind: "no", message: "preemption: no candidate node for preemption", keepsNomination: false };
+  }
+
   #ineligible({ pod, key }: PodInfo, failure: NoNode): string | undefined {
     if (pod.spec.preemptionPolicy === "Never") return "not eligible due to preemptionPolicy=Never.";
     const { cache } = this.#options;
@@ -83,20 +103,23 @@ export class Preemptor {
   #search(info: PodInfo, failure: NoNode): Search {
     const { cache, cycle, random } = this.#options;
     if (failure.resolvable === 0) return { choice: undefined, reasons: new Map() };
-    const wanted = Math.max(candidatesMin, Math.floor((failure.resolvable * candidatesPercent) / 100));
-    const offset = random.int(cache.nodes.length);
-    if (cycle.looksBeyond(info)) return this.#scan(info, failure, wanted, offset);
+    if (cycle.looksBeyond(info)) {
+      const { found, reasons } = this.#scan(info, failure);
+      return { choice: found.length > 0 ? pick(found) : undefined, reasons };
+    }
     const judge = cycle.judge(info);
     const known = this.#candidatesFor(info);
-    const choice = known.find(wanted, offset, (node) =>
+    const choice = known.find(candidatesWanted(failure), random.int(cache.nodes.length), (node) =>
       failure.isResolvable(node) ? this.#dryRun(info, node, judge) : { reasons: [] },
     );
     return { choice, reasons: known.reasons() };
   }
 
-  /** What other nodes say of each of them is remembered nowhere. */
-  #scan(info: PodInfo, failure: NoNode, wanted: number, offset: number): Search {
+  /** Each node anew: what other nodes say of it is remembered nowhere. */
+  #scan(info: PodInfo, failure: NoNode): { found: Candidate[]; reasons: Map<string, number> } {
     const { nodes } = this.#options.cache;
+    const offset = this.#options.random.int(nodes.length);
+    const wanted = candidatesWanted(failure);
     const reasons = new Map<string, number>();
     const found: Candidate[] = [];
     let harmless = 0;
@@ -111,7 +134,7 @@ export class Preemptor {
         for (const reason of verdict.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
       }
     }
-    return { choice: found.length > 0 ? pick(found) : undefined, reasons };
+    return { found, reasons };
   }
 
   #candidatesFor({ shape }: PodInfo): PreemptionCandidates {
@@ -143,6 +166,10 @@ export class Preemptor {
       rejection: () => judge(copy),
     });
   }
+}
+
+function candidatesWanted({ resolvable }: NoNode): number {
+  return Math.max(candidatesMin, Math.floor((resolvable * candidatesPercent) / 100));
 }
 
 interface Search {
@@ -180,17 +207,7 @@ function victimsOn(
   for (const info of violating) if (!staysOrGoes(info)) violations++;
   for (const info of others) staysOrGoes(info);
   if (victims.length === 0) return { reasons: [noVictims] };
-  victims.sort(byImportance);
-  return { candidate: { nodeName, victims, violations, harm: harmOf(victims, violations) } };
-}
-
-/** Without a start it has not begun: the youngest. */
-function startOf({ pod }: PodInfo): number {
-  return Date.parse(pod.status?.startTime ?? "") || Number.MAX_SAFE_INTEGER;
-}
-
-function byImportance(a: PodInfo, b: PodInfo): number {
-  return priorityOf(b.pod) - priorityOf(a.pod) || startOf(a) - startOf(b);
+  return { candidate: candidateOf(nodeName, victims, violations) };
 }
 
 /** Whose going would break a budget. Those that the budget counts as gone already do not break it again. */
@@ -216,17 +233,6 @@ function covers({ metadata, spec, status }: Budget, { pod, shape }: PodInfo): bo
   const wishes = Object.keys(selector.matchLabels ?? {}).length + (selector.matchExpressions?.length ?? 0);
   if (wishes === 0 || Object.keys(shape.labels).length === 0) return false;
   return selectorMatches(selector, shape.labels) && status?.disruptedPods?.[pod.metadata.name] === undefined;
-}
-
-/** Victims may have negative priorities: fewer of them must still be better. */
-const priorityShift = 2 ** 31;
-
-function harmOf(victims: readonly PodInfo[], violations: number): readonly number[] {
-  const top = priorityOf(victims[0]!.pod);
-  const sum = victims.reduce((total, { pod }) => total + priorityOf(pod) + priorityShift, 0);
-  // The most important of the victims should have run for the shortest time.
-  const earliest = Math.min(...victims.filter(({ pod }) => priorityOf(pod) === top).map(startOf));
-  return [violations, top, sum, victims.length, -earliest];
 }
 
 /** The candidate that does the least harm; of several the first, which is any of them. */

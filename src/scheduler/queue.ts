@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "#base";
 import type { ClusterEvent, SchedulerPlugin, SchedulingWorld } from "./define-plugin.ts";
+import { byExtender } from "./extenders/by-extender.ts";
 import { KeyedHeap } from "./heap.ts";
 import { isPreempted, type Pod } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
@@ -54,7 +55,10 @@ export class SchedulingQueue {
   constructor(clock: Clock, profiles: readonly SchedulerProfile[], world: SchedulingWorld) {
     this.#clock = clock;
     this.#world = world;
-    const plugins = profiles.flatMap((profile) => profile.plugins.map(({ plugin }) => plugin));
+    const plugins = [
+      ...profiles.flatMap((profile) => profile.plugins.map(({ plugin }) => plugin)),
+      byExtender,
+    ];
     this.#plugins = new Map(plugins.map((plugin) => [plugin.name, plugin]));
     this.#gates = plugins.filter((plugin) => plugin.gate);
     const sort = plugins.find((plugin) => plugin.compare);

@@ -2,7 +2,7 @@
 import type { World } from "#base";
 import type { SchedulingQueue } from "./queue.ts";
 
-type Outcome = "scheduled" | "unschedulable";
+export type Outcome = "scheduled" | "unschedulable" | "error";
 
 /** How often the sizes of the queue are told. */
 const pendingMs = 5_000;

@@ -14,16 +14,19 @@ import { Binder } from "./binder.ts";
 import { SchedulerCache } from "./cache.ts";
 import { type NoNode, SchedulingCycle } from "./cycle.ts";
 import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
+import { ExtendedCycle } from "./extenders/extended-cycle.ts";
+import { Extender } from "./extenders/extender.ts";
+import type { ExtenderSettings } from "./extenders/extender-configuration.ts";
 import { groupKeyOf } from "./groups/group-lookups.ts";
 import { GroupScheduler } from "./groups/group-scheduler.ts";
 import { type Lookups, lookupsOf } from "./lookups.ts";
 import { gangScheduling } from "./plugins/gang-scheduling.ts";
 import { type Pod, type PodInfo, podInfoOf, priorityOf } from "./pod-info.ts";
 import { PodStatusWriter } from "./pod-status.ts";
-import { type Preemption, Preemptor } from "./preemption.ts";
+import { type Preemption, type PreemptionResult, Preemptor } from "./preemption.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 import { type QueuedPod, SchedulingQueue } from "./queue.ts";
-import { SchedulerMetrics } from "./scheduler-metrics.ts";
+import { type Outcome, SchedulerMetrics } from "./scheduler-metrics.ts";
 
 export interface SchedulerOptions {
   client: Client;
@@ -32,6 +35,8 @@ export interface SchedulerOptions {
   informers?: Informers;
   /** Each serves the pods that ask for it by `schedulerName`. */
   profiles?: readonly SchedulerProfile[];
+  /** Asked beside the plugins of every profile. */
+  extenders?: readonly ExtenderSettings[];
 }
 
 export interface RunningScheduler {
@@ -46,7 +51,9 @@ const cyclesPerTurn = 64;
 export async function startScheduler(options: SchedulerOptions): Promise<RunningScheduler> {
   const world = forComponent(options.world, "scheduler");
   const informers = options.informers ?? createInformers(options.client, world);
-  const scheduler = new Scheduler(options.client, world, informers, options.profiles ?? [defaultProfile]);
+  const extenders = (options.extenders ?? []).map((settings) => new Extender(settings));
+  const profiles = options.profiles ?? [defaultProfile];
+  const scheduler = new Scheduler(options.client, world, informers, profiles, extenders);
   const stop = new AbortController();
   if (!options.informers) informers.start(stop.signal);
   const loop = scheduler.run();
@@ -55,6 +62,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
       stop.abort();
       scheduler.stop();
       await loop;
+      for (const extender of extenders) extender.close();
     },
   };
 }
@@ -69,12 +77,14 @@ interface Desk {
   events: EventRecorder;
   binder: Binder;
   status: PodStatusWriter;
+  extended: ExtendedCycle;
   /** Undefined: groups mean nothing to the profile. */
   groups: GroupScheduler | undefined;
 }
 
 class Scheduler {
   readonly #world: World;
+  readonly #extenders: readonly Extender[];
   readonly #desks = new Map<string, Desk>();
   readonly #cache = new SchedulerCache();
   readonly #queue: SchedulingQueue;
@@ -87,8 +97,15 @@ class Scheduler {
   readonly #unsubscribe: (() => void)[];
   readonly #metrics: SchedulerMetrics;
 
-  constructor(client: Client, world: World, informers: Informers, profiles: readonly SchedulerProfile[]) {
+  constructor(
+    client: Client,
+    world: World,
+    informers: Informers,
+    profiles: readonly SchedulerProfile[],
+    extenders: readonly Extender[],
+  ) {
     this.#world = world;
+    this.#extenders = extenders;
     this.#lookups = lookupsOf(informers);
     this.#queue = new SchedulingQueue(world.clock, profiles, this.#lookups);
     this.#metrics = new SchedulerMetrics(world, this.#queue);
@@ -113,14 +130,14 @@ class Scheduler {
   }
 
   #deskOf(client: Client, profile: SchedulerProfile, budgets: Informer<policyv1.PodDisruptionBudget>): Desk {
-    const [world, cache, queue] = [this.#world, this.#cache, this.#queue];
+    const [world, cache, queue, extenders] = [this.#world, this.#cache, this.#queue, this.#extenders];
     const { random } = world;
     const { signal } = this.#end;
     const host: BindHost = { ...this.#lookups, client, world, signal };
     const events = createEventRecorder({ client, world, component: profile.schedulerName });
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
     const preemptor = new Preemptor({ cache, cycle, random, budgets: () => budgets.list() });
-    const binder = new Binder({ client, world, cache, queue, events, profile, host, signal });
+    const binder = new Binder({ client, world, cache, queue, events, profile, host, extenders, signal });
     const status = new PodStatusWriter({ client, world, events });
     const { schedulerName: name } = profile;
     const plugins = profile.plugins.map(({ plugin }) => plugin);
@@ -133,6 +150,7 @@ class Scheduler {
     return {
       ...{ name, cycle, host, plugins, preemptor, events, binder, status },
       groups: plugins.includes(gangScheduling) ? groups : undefined,
+      extended: new ExtendedCycle({ cache, cycle, preemptor, extenders, world }),
     };
   }
 
@@ -141,7 +159,8 @@ class Scheduler {
     await Promise.race([synced, this.#stopped.promise]);
     let cycles = 0;
     for (let queued = await this.#queue.take(); queued; queued = await this.#queue.take()) {
-      this.#tryOne(queued);
+      const trying = this.#tryOne(queued);
+      if (trying) await trying;
       while (this.#work.size >= writesMax) await Promise.race(this.#work);
       if (++cycles % cyclesPerTurn === 0) await this.#world.clock.sleep(0);
     }
@@ -220,7 +239,8 @@ class Scheduler {
     return this.#desks.get(pod.spec.schedulerName ?? defaultProfile.schedulerName);
   }
 
-  #tryOne(queued: QueuedPod): void {
+  /** A promise where others must be asked. */
+  #tryOne(queued: QueuedPod): Promise<void> | undefined {
     const { clock } = this.#world;
     const startedMs = clock.monotonic();
     const pod = this.#pods.byKey(queued.key);
@@ -228,22 +248,55 @@ class Scheduler {
     // Assigned or gone while it waited: an assignment whose answer was lost is one.
     if (!desk || pod.spec.nodeName || pod.metadata.deletionTimestamp) {
       this.#queue.done(queued.key);
-      return;
+      return undefined;
     }
     queued.pod = pod;
     if (desk.groups && groupKeyOf(pod) !== undefined) {
       this.#tryGroup(desk, desk.groups, queued);
-      return;
+      return undefined;
     }
     const info = podInfoOf(pod);
+    if (desk.extended.concerns(pod)) return this.#tryExtended(desk, queued, info);
     const result = desk.cycle.schedule(info);
     const outcome = result.kind === "node" ? "scheduled" : "unschedulable";
     this.#metrics.attempted(outcome, desk.name, (clock.monotonic() - startedMs) / 1000);
-    if (result.kind === "node") {
-      this.#assign(desk, queued, info, result.name);
-    } else {
-      this.#makeRoom(desk, queued, info, result);
+    if (result.kind === "node") this.#assign(desk, queued, info, result.name);
+    else this.#makeRoom(desk, queued, info, result, desk.preemptor.preempt(info, result));
+    return undefined;
+  }
+
+  /** While extenders are asked the cluster goes on: what they say must still hold afterwards. */
+  async #tryExtended(desk: Desk, queued: QueuedPod, info: PodInfo): Promise<void> {
+    const { clock } = this.#world;
+    const startedMs = clock.monotonic();
+    const attempted = (outcome: Outcome) =>
+      this.#metrics.attempted(outcome, desk.name, (clock.monotonic() - startedMs) / 1000);
+    try {
+      const result = await desk.extended.schedule(info);
+      const preemption = result.kind === "none" ? await desk.extended.preempt(info, result) : undefined;
+      const now = this.#pods.byKey(queued.key);
+      if (
+        now?.metadata.uid !== info.pod.metadata.uid ||
+        now.spec.nodeName ||
+        now.metadata.deletionTimestamp
+      ) {
+        this.#queue.done(queued.key);
+        return;
+      }
+      attempted(preemption ? "unschedulable" : "scheduled");
+      if (result.kind === "none") this.#makeRoom(desk, queued, info, result, preemption!);
+      else if (this.#stillFits(desk, info, result.name)) this.#assign(desk, queued, info, result.name);
+      else this.#queue.retry(queued);
+    } catch (error) {
+      attempted("error");
+      this.#queue.retry(queued);
+      this.#track(desk.status.failed(info.pod, messageOf(error)));
     }
+  }
+
+  #stillFits({ cycle }: Desk, info: PodInfo, nodeName: string): boolean {
+    const node = this.#cache.node(nodeName);
+    return node !== undefined && !cycle.judge(info)(node);
   }
 
   #tryGroup(desk: Desk, groups: GroupScheduler, queued: QueuedPod): void {
@@ -284,11 +337,10 @@ class Scheduler {
   }
 
   /** No node will do as things are: perhaps one does without some less important pods. */
-  #makeRoom(desk: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode): void {
-    const { preemptor, status } = desk;
+  #makeRoom(desk: Desk, queued: QueuedPod, info: PodInfo, failure: NoNode, result: PreemptionResult): void {
+    const { status } = desk;
     const { pod } = info;
     const said = this.#aftermath(desk, info);
-    const result = preemptor.preempt(info, failure);
     this.#metrics.preempted();
     if (result.kind === "no") {
       const nominated = result.keepsNomination ? this.#cache.nominationOf(info.key) : undefined;

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { UserError } from "#base";
-import { formatGoDuration, parseGoDuration } from "./durations.ts";
+import { formatGoDuration, parseGoDuration, UserError } from "#base";
 import { kubeletConfigurationOf, readKubeletConfiguration } from "./file.ts";
 import { defaultConfig } from "./settings.ts";
 

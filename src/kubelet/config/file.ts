@@ -5,9 +5,8 @@
  */
 import { parse } from "yaml";
 import { quantityValue } from "#api";
-import { messageOf, UserError } from "#base";
+import { formatGoDuration, messageOf, parseGoDuration, UserError } from "#base";
 import { checkAmount, isSignal } from "../eviction/signals.ts";
-import { formatGoDuration, parseGoDuration } from "./durations.ts";
 import { defaultConfig, type KubeletConfig } from "./settings.ts";
 
 interface Codec<T> {

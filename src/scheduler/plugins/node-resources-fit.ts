@@ -31,7 +31,11 @@ function fits({ request }: PodInfo, { allocatable, requested, pods }: NodeInfo):
   return request.ephemeralStorage === 0 && request.others.size === 0;
 }
 
-function shortages({ request }: PodInfo, { allocatable, requested, pods }: NodeInfo): Rejection | undefined {
+function shortages(
+  { request }: PodInfo,
+  { allocatable, requested, pods }: NodeInfo,
+  isIgnored: (resource: string) => boolean,
+): Rejection | undefined {
   const reasons: string[] = [];
   let never = false;
   const check = (name: string, wanted: number, used: number, all: number) => {
@@ -49,7 +53,8 @@ function shortages({ request }: PodInfo, { allocatable, requested, pods }: NodeI
     allocatable.ephemeralStorage,
   );
   for (const [name, wanted] of request.others) {
-    check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
+    if (!isIgnored(name))
+      check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
   }
   return reasons.length === 0 ? undefined : shortageOf(reasons, never);
 }
@@ -70,6 +75,11 @@ function shortageOf(reasons: readonly string[], never: boolean): Rejection {
 
 /** Asked of a plugin by `pluginConfig`. */
 export interface FitArgs {
+  ignoredResources?: readonly string[];
+  /** Of the form `example.com`: all resources of that domain. */
+  ignoredResourceGroups?: readonly string[];
+  /** Those that extenders count. */
+  ignoredByScheduler?: ReadonlySet<string>;
   scoringStrategy?: {
     type?: "LeastAllocated" | "MostAllocated" | "RequestedToCapacityRatio";
     resources?: readonly { name: string; weight?: number }[];
@@ -131,6 +141,9 @@ function scoreOf(liking: Liking, resources: readonly Weighed[], isRatio: boolean
 
 export function nodeResourcesFit(args: FitArgs = {}) {
   const { type, resources = [{ name: "cpu" }, { name: "memory" }] } = args.scoringStrategy ?? {};
+  const ignored = new Set([...(args.ignoredResources ?? []), ...(args.ignoredByScheduler ?? [])]);
+  const groups = new Set(args.ignoredResourceGroups);
+  const isIgnored = (name: string) => ignored.has(name) || groups.has(name.split("/")[0]!);
   const weighed = resources.map(({ name, weight = 1 }) => ({ name, weight }));
   return defineSchedulerPlugin<true>({
     name: "NodeResourcesFit",
@@ -142,7 +155,7 @@ export function nodeResourcesFit(args: FitArgs = {}) {
       { on: "PodChanged" },
     ],
     prepare: () => true,
-    filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node)),
+    filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node, isIgnored)),
     prepareScore: () => true,
     score: scoreOf(likingOf(args), weighed, type === "RequestedToCapacityRatio"),
   });
