@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { nodes, pods } from "#api";
+import { type corev1, nodes, pods } from "#api";
 import { createWorld, runOk, silentLogger } from "#base";
 import { createClient, createInformers, FakeApi } from "#client";
 import { extendersOf, profilesOf } from "../configuration.ts";
@@ -13,8 +13,13 @@ import { nodeOf, type PodOptions, podOf } from "../scheduler.fixture.ts";
 import { startScheduler } from "../start-scheduler.ts";
 import { type ExtenderConfiguration, extenderSettings } from "./extender-configuration.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: as the wire has it
-type Body = any;
+/** All that a request may bring. */
+interface Body {
+  Pod: corev1.Pod;
+  Nodes: { items: corev1.Node[] };
+  NodeNames: string[];
+  NodeNameToMetaVictims: Record<string, unknown>;
+}
 type Answers = Record<string, (body: Body) => unknown>;
 
 /** A real server; `requests` are the verbs it was asked, with what was sent. */
@@ -77,7 +82,7 @@ async function setUp(extenders: readonly ExtenderConfiguration[]) {
 
 test("it filters and scores, by whole nodes or by name, in whatever case it answers", async () => {
   const whole = await extender({
-    filter: ({ Nodes }) => ({ nodes: { items: Nodes.items.filter((n: Body) => n.metadata.name !== "a") } }),
+    filter: ({ Nodes }) => ({ nodes: { items: Nodes.items.filter((n) => n.metadata.name !== "a") } }),
   });
   const byName = await extender({
     filter: ({ NodeNames }) => ({ NodeNames, failednodes: null }),
