@@ -26,6 +26,7 @@ import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
 import { ttlController } from "./node/ttl.ts";
 import { podGarbageCollector } from "./pod-garbage-collector.ts";
+import { podGroupProtectionController } from "./pod-group-protection.ts";
 import { replicaSetController } from "./replicas/replica-set.ts";
 import { replicationController } from "./replicas/replication-controller.ts";
 import { resourceClaimController } from "./resource-claims.ts";
@@ -67,6 +68,7 @@ export const controllers: readonly Controller[] = [
   localPathController,
   attachDetachController,
   resourceClaimController,
+  podGroupProtectionController,
   deviceTaintEvictionController,
   serviceCidrController,
   loadBalancerController,

@@ -6,6 +6,7 @@ import {
   formatTime,
   nodes,
   persistentVolumeClaims,
+  podGroups,
   pods,
   resourceQuotas,
   secrets,
@@ -19,6 +20,7 @@ import { admissionPolicyStatusController } from "./admission-policy-status.ts";
 import { testWorld } from "./kit/world.fixture.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
 import { ttlController, ttlFor } from "./node/ttl.ts";
+import { podGroupProtectionController } from "./pod-group-protection.ts";
 import { resourceQuotaController } from "./resource-quota.ts";
 import { serviceAccountTokenController } from "./service-account-token.ts";
 import { storageVersionMigrationController } from "./storage-version-migration.ts";
@@ -207,5 +209,34 @@ test("a ServiceCIDR is ready, and stays while a Service has an address that no o
   await world.client.delete(services, { namespace: "default", name: "web" });
   await world.settle(20_000);
   await expect(world.client.get(serviceCidrs, ref)).rejects.toThrow("not found");
+  await world.end();
+});
+
+test("a PodGroup stays until the last of its pods has ended", async () => {
+  const world = await worldWith(podGroupProtectionController.name);
+  const ref = { namespace: "default", name: "g" };
+  await world.create(podGroups, { metadata: ref, spec: { schedulingPolicy: { basic: {} } } });
+  const finalizers = async () => (await world.client.get(podGroups, ref)).metadata.finalizers;
+  await world.settle();
+  expect(await finalizers()).toBeUndefined();
+  const spec = { schedulingGroup: { podGroupName: "g" }, containers: [{ name: "c", image: "x" }] };
+  for (const name of ["p1", "p2"])
+    await world.create(pods, { metadata: { namespace: "default", name }, spec });
+  await world.settle();
+  expect(await finalizers()).toEqual(["scheduling.k8s.io/podgroup-protection"]);
+  await world.client.delete(podGroups, ref);
+  await world.client.delete(pods, { namespace: "default", name: "p1" });
+  await world.settle();
+  expect(await finalizers()).toHaveLength(1);
+  const status = { phase: "Succeeded" };
+  await world.client.patch(
+    pods,
+    { namespace: "default", name: "p2" },
+    "merge",
+    { status },
+    { subresource: "status" },
+  );
+  await world.settle();
+  expect((await world.client.list(podGroups)).items).toEqual([]);
   await world.end();
 });

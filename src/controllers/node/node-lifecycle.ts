@@ -16,12 +16,17 @@ import {
   source,
 } from "../kit/define-controller.ts";
 import { isFinished, isReady } from "../kit/pods.ts";
+import { Zones, zoneOf } from "./zones.ts";
 
 type Node = Readonly<corev1.Node>;
 
 const leaseNamespace = "kube-node-lease";
 /** So long may a node be silent. */
 const graceMs = 40_000;
+/** How often a node is looked at that waits for its turn. */
+const monitorMs = 5_000;
+/** No node is named so. */
+const zonesKey = "zones/";
 
 const unreachable = "node.kubernetes.io/unreachable";
 const notReady = "node.kubernetes.io/not-ready";
@@ -46,8 +51,8 @@ export interface NodeState {
   node: Node;
   pods: readonly Readonly<corev1.Pod>[];
   seenMs: number;
-  /** Some node of the cluster is fine: if none is, the fault is likely ours, and nobody is evicted. */
-  someHealthy: boolean;
+  /** When its pods may be driven away at the earliest; undefined: they stay, for no node of the cluster is fine. */
+  turnMs: number | undefined;
 }
 
 export interface NodePlan {
@@ -56,6 +61,8 @@ export interface NodePlan {
   /** Pods that must no longer count as ready. */
   unready: readonly Readonly<corev1.Pod>[];
   becameUnready: boolean;
+  /** Its pods are driven away now: the next node of its zone has to wait. */
+  takesTurn: boolean;
   afterMs: number;
 }
 
@@ -91,11 +98,21 @@ function observe(context: ControllerContext, key: string): NodeState | undefined
   }
   const lease = informers.of(leases).get(leaseNamespace, key);
   const seenMs = lastSign(context, key, node, lease);
-  const someHealthy = informers
-    .of(nodes)
-    .list()
-    .some((each) => isHealthy(context, each));
-  return { node, pods: podsOnNode(informers.of(pods), key), seenMs, someHealthy };
+  const turnMs = isHealthy(context, node) ? 0 : turnOf(context, node);
+  return { node, pods: podsOnNode(informers.of(pods), key), seenMs, turnMs };
+}
+
+function zonesOf({ memory }: ControllerContext): Zones {
+  const zones = (memory.get(zonesKey) as Zones | undefined) ?? new Zones();
+  memory.set(zonesKey, zones);
+  return zones;
+}
+
+function turnOf(context: ControllerContext, node: Node): number | undefined {
+  const zones = zonesOf(context);
+  const all = () => context.informers.of(nodes).list();
+  zones.look(all, (each) => isHealthy(context, each), context.world.clock.now());
+  return zones.allDisrupted ? undefined : zones.nextMs(zoneOf(node));
 }
 
 function lastSign(
@@ -122,22 +139,35 @@ function isHealthy(context: ControllerContext, node: Node): boolean {
 }
 
 export function decideNode(
-  { node, pods: here, seenMs, someHealthy }: Readonly<NodeState>,
+  { node, pods: here, seenMs, turnMs }: Readonly<NodeState>,
   nowMs: number,
 ): NodePlan {
   const silent = nowMs - seenMs >= graceMs;
   const conditions = silent ? unknownConditions(node, nowMs) : [...(node.status?.conditions ?? [])];
   const ready = conditionOf(conditions, "Ready")?.status ?? "Unknown";
   const before = conditionOf(node.status?.conditions, "Ready")?.status;
-  const taints = taintsFor(node, conditions, ready, someHealthy, nowMs);
+  const isDriven = node.spec?.taints?.some(drives) ?? false;
+  // While the cluster is out of reach as a whole, those that were driven away before may stay too.
+  const drivesNow = ready !== "True" && turnMs !== undefined && (isDriven || turnMs <= nowMs);
+  const taints = taintsFor(node, conditions, ready, drivesNow, nowMs);
+  const waits = ready !== "True" && !drivesNow;
+  const lookMs = waits
+    ? Math.min(monitorMs, Math.max(0, (turnMs ?? Number.POSITIVE_INFINITY) - nowMs))
+    : graceMs;
   const changed = conditions.some((each) => conditionOf(node.status?.conditions, each.type) !== each);
   return {
     conditions: changed ? conditions : undefined,
     taints: sameTaints(node.spec?.taints ?? [], taints) ? undefined : taints,
     unready: ready === "True" ? [] : here.filter((pod) => isReady(pod) && !isFinished(pod)),
     becameUnready: before === "True" && ready !== "True",
-    afterMs: silent ? graceMs : seenMs + graceMs - nowMs,
+    takesTurn: drivesNow && !isDriven,
+    afterMs: Math.min(lookMs, silent ? graceMs : seenMs + graceMs - nowMs),
   };
+}
+
+/** Pods that do not tolerate it must go, because the node is ill. */
+function drives({ key, effect }: Readonly<corev1.Taint>): boolean {
+  return effect === "NoExecute" && (key === unreachable || key === notReady);
 }
 
 /** Nobody knows any more what the agent said last. */
@@ -166,7 +196,7 @@ function taintsFor(
   node: Node,
   conditions: readonly corev1.NodeCondition[],
   ready: string,
-  someHealthy: boolean,
+  drivesNow: boolean,
   nowMs: number,
 ): corev1.Taint[] {
   const current = node.spec?.taints ?? [];
@@ -179,8 +209,7 @@ function taintsFor(
   if (ready !== "True") {
     const key = ready === "Unknown" ? unreachable : notReady;
     want(key, "NoSchedule");
-    const standing = current.some((taint) => taint.key === key && taint.effect === "NoExecute");
-    if (someHealthy || standing) want(key, "NoExecute");
+    if (drivesNow) want(key, "NoExecute");
   }
   for (const [type, key] of Object.entries(taintOfCondition)) {
     if (conditionOf(conditions, type)?.status === "True") want(key, "NoSchedule");
@@ -201,6 +230,7 @@ async function act(
   { node }: Readonly<NodeState>,
 ): Promise<Outcome> {
   const { client, events, world } = context;
+  if (plan.takesTurn) zonesOf(context).taken(zoneOf(node), world.clock.now());
   const { name, resourceVersion } = node.metadata;
   let version = resourceVersion;
   if (plan.conditions) {

@@ -1,13 +1,14 @@
 import { expect, test } from "vitest";
-import { formatMicroTime, leases, nodes, pods } from "#api";
+import { type corev1, formatMicroTime, leases, nodes, pods } from "#api";
 import { type TestWorld, testWorld } from "../kit/world.fixture.ts";
+import { evictionRate, healthOf } from "./zones.ts";
 
 const names = ["node-controller", "taint-eviction-controller", "pod-garbage-collector-controller"];
 
-async function addNode(world: TestWorld, name: string): Promise<void> {
+async function addNode(world: TestWorld, name: string, labels: Record<string, string> = {}): Promise<void> {
   const time = "2026-01-01T00:00:00Z";
   await world.create(nodes, {
-    metadata: { name },
+    metadata: { name, labels },
     spec: {},
     status: {
       conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: time, lastTransitionTime: time }],
@@ -158,4 +159,57 @@ test("pods of nodes that are gone are marked failed and removed", async () => {
   expect(await world.podsOf()).toEqual([]);
   expect(world.api.writes).toContain("PATCH pods/status");
   await running.stop();
+});
+
+const ready = { status: { conditions: [{ type: "Ready", status: "True" }] } };
+
+const drivenFrom = async (world: TestWorld) => {
+  const { items } = await world.client.list(nodes);
+  const isDriven = (taint: corev1.Taint) => taint.effect === "NoExecute";
+  return items.filter(({ spec }) => spec?.taints?.some(isDriven)).map(({ metadata }) => metadata.name);
+};
+
+test("ill nodes of a zone are left one after the other; each zone has its own turn", async () => {
+  const world = testWorld();
+  const zoned = (zone: string) => ({ "topology.kubernetes.io/zone": zone });
+  for (const name of ["a1", "a2", "a3", "a4", "a5", "a6"]) await addNode(world, name, zoned("a"));
+  for (const name of ["b1", "b2"]) await addNode(world, name, zoned("b"));
+  const running = await world.run("node-controller");
+  await beat(world, ["a4", "a5", "a6", "b2"], 40_000);
+  const first = await drivenFrom(world);
+  expect(first.filter((name) => name.startsWith("a"))).toHaveLength(1);
+  expect(first).toContain("b1");
+  await beat(world, ["a4", "a5", "a6", "b2"], 10_000);
+  expect(await drivenFrom(world)).toHaveLength(3);
+  await beat(world, ["a4", "a5", "a6", "b2"], 20_000);
+  expect(await drivenFrom(world)).toEqual(["a1", "a2", "a3", "b1"]);
+  await running.stop();
+});
+
+test("when most of a small zone is gone its pods stay, and when all nodes are those that were driven may too", async () => {
+  const world = testWorld();
+  for (const name of ["a", "b", "c", "d"]) await addNode(world, name);
+  const running = await world.run("node-controller");
+  await beat(world, ["a", "b", "c"], 60_000);
+  expect(await drivenFrom(world)).toEqual(["d"]);
+  await beat(world, ["a"], 120_000);
+  expect(await drivenFrom(world)).toEqual(["d"]);
+  await beat(world, [], 60_000);
+  expect(await drivenFrom(world)).toEqual([]);
+  for (const name of ["a", "b"])
+    await world.client.patch(nodes, { name }, "merge", ready, { subresource: "status" });
+  await beat(world, ["a", "b"], 60_000);
+  expect(await drivenFrom(world)).toEqual(["c", "d"]);
+  await running.stop();
+});
+
+test("how fast nodes are left, as the documentation has it", () => {
+  expect([healthOf(1, 2), healthOf(2, 3), healthOf(3, 3), healthOf(0, 1)]).toEqual([
+    "normal",
+    "partly disrupted",
+    "normal",
+    "disrupted",
+  ]);
+  expect([50, 51].map((size) => evictionRate("partly disrupted", size))).toEqual([0, 0.01]);
+  expect(evictionRate("disrupted", 3)).toBe(0.1);
 });
