@@ -33,6 +33,8 @@ import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
+import { isStatic } from "./static/manifest.ts";
+import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { imageVolume } from "./volumes/image.ts";
@@ -112,6 +114,7 @@ async function assemble(
   config: KubeletConfig,
   world: World,
   informers: ReturnType<typeof createInformers>,
+  statics: StaticPods,
 ): Promise<Parts> {
   const { client, runtime, nodeName } = options;
   const nodeAddresses = listOf(options.nodeAddress);
@@ -160,7 +163,7 @@ async function assemble(
     volumes: volumes.manager,
     objects,
     probes,
-    statuses: createStatusManager(client, world),
+    statuses: createStatusManager(client, world, (pod) => (isStatic(pod) ? statics.mirrorFor(pod) : pod)),
     cgroups: createCgroups(),
     recorder,
     services: informers.of(services),
@@ -308,14 +311,24 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
   const ending = new AbortController();
   const informers = createInformers(options.client, world);
-  const parts = await assemble(options, config, world, informers);
+  const nodeInformer = informers.of(nodes, { fieldSelector: `metadata.name=${options.nodeName}` });
+  const node = () => nodeInformer.byKey(options.nodeName);
+  const statics = createStaticPods({
+    path: config.staticPodPath,
+    checkMs: config.fileCheckMs,
+    nodeName: options.nodeName,
+    client: options.client,
+    world,
+    node,
+  });
+  const parts = await assemble(options, config, world, informers, statics);
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
-  const nodeInformer = informers.of(nodes, { fieldSelector: `metadata.name=${options.nodeName}` });
   informers.start(ending.signal);
-  const node = () => nodeInformer.byKey(options.nodeName);
-  const workers = startPodWorkers(context, world, podInformer, node);
+  await statics.load();
+  const workers = startPodWorkers(context, world, podInformer, node, statics);
   parts.wake.pod = workers.wake;
+  statics.start(workers);
   const { cpus } = parts.machine;
   const stats = createNodeStats({ context, pods: workers.list, diskPath: options.dataDir, cpus });
   let server: KubeletServer | undefined;
@@ -328,6 +341,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     server = options.server && (await startKubeletServer({ ...options.server, ...serving }));
   } catch (error) {
     ending.abort();
+    await statics.stop();
     await workers.stop();
     parts.volumes.stop();
     throw error;
@@ -358,6 +372,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     async stop() {
       ending.abort();
       await server?.stop();
+      await statics.stop();
       await workers.stop();
       parts.volumes.stop();
       await Promise.all([reporter.stop(), house, context.statuses.stop()]);

@@ -8,12 +8,13 @@ import type { RuntimePodSummary } from "./pod-state.ts";
 import { isFinal } from "./pod-status.ts";
 import type { Eviction } from "./pod-sync.ts";
 import { PodWorker } from "./pod-worker.ts";
+import { fullNameOf, isMirror } from "./static/manifest.ts";
+import type { StaticPods, StaticRunner } from "./static/static-pods.ts";
 
-export interface PodWorkers {
+export interface PodWorkers extends StaticRunner {
   wake(uid: string): void;
   /** The worker of a pod the API knows. */
   find(namespace: string, name: string): PodWorker | undefined;
-  has(uid: string): boolean;
   /** It takes part of the node: neither refused nor ended. */
   isActive(uid: string): boolean;
   /** Ends a pod that runs; false where there is nothing to end. */
@@ -76,6 +77,7 @@ export function startPodWorkers(
   world: World,
   informer: Informer<corev1.Pod>,
   node: () => Readonly<corev1.Node> | undefined,
+  mirrors: Pick<StaticPods, "seen">,
 ): PodWorkers {
   const workers = new Map<string, PodWorker>();
   const ending = new AbortController();
@@ -84,8 +86,10 @@ export function startPodWorkers(
 
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
+    // By name: a static pod is not its mirror's neighbour.
+    const name = fullNameOf(pod);
     const others = () =>
-      informer.list().filter((other) => other.metadata.uid !== uid && isOn(other, workers));
+      informer.list().filter((other) => fullNameOf(other) !== name && isOn(other, workers));
     const refusal = inApi ? admit(context, pod, others, node()) : undefined;
     const worker = new PodWorker(context, pod, inApi, refusal, others, () => workers.delete(uid));
     workers.set(uid, worker);
@@ -93,7 +97,8 @@ export function startPodWorkers(
 
   function onPod(pod: Readonly<corev1.Pod>): void {
     const worker = workers.get(pod.metadata.uid);
-    if (worker) worker.update(pod);
+    if (isMirror(pod)) mirrors.seen(fullNameOf(pod), pod);
+    else if (worker) worker.update(pod);
     else begin(pod, true);
   }
 
@@ -124,12 +129,16 @@ export function startPodWorkers(
   const quiet = informer.on({
     add: onPod,
     update: onPod,
-    delete: (pod) => workers.get(pod.metadata.uid)?.removed(),
+    delete: (pod) =>
+      isMirror(pod) ? mirrors.seen(fullNameOf(pod), undefined) : workers.get(pod.metadata.uid)?.removed(),
   });
   const looping = loop();
 
   return {
     wake: (uid) => workers.get(uid)?.wake(),
+    begin: (pod) => begin(pod, true),
+    end: (uid) => workers.get(uid)?.removed(),
+    mirrored: (uid, mirror) => context.statuses.reconcile(mirror, uid),
     find: (namespace, name) =>
       [...workers.values()].find(
         (w) => w.pod.metadata.name === name && w.pod.metadata.namespace === namespace,

@@ -10,8 +10,8 @@ import { isOwnCondition } from "./pod-status.ts";
 export interface StatusManager {
   /** Remembers what the pod's status is now and writes it when that is news. */
   set(pod: Readonly<corev1.Pod>, status: corev1.PodStatus): void;
-  /** Writes the status again where the API's copy has come to say something else. */
-  reconcile(pod: Readonly<corev1.Pod>): void;
+  /** `uid`: of the pod that `pod` is a mirror of. Writes the status again where the API's copy has come to say something else. */
+  reconcile(pod: Readonly<corev1.Pod>, uid?: string): void;
   /** The newest status, written or not. */
   get(uid: string): corev1.PodStatus | undefined;
   /** Resolves when the newest status is written, the pod is gone, or the manager stops. */
@@ -88,11 +88,15 @@ export function canonical(value: unknown): string {
   return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonical(v)}`).join(",")}}`;
 }
 
-async function write(client: Client, entry: Entry, signal: AbortSignal): Promise<void> {
+/** What stands for a pod in the API: itself, or its mirror; undefined while there is none. */
+type TargetOf = (pod: Readonly<corev1.Pod>) => Readonly<corev1.Pod> | undefined;
+
+async function write(client: Client, entry: Entry, targetOf: TargetOf, signal: AbortSignal): Promise<void> {
   const { pod, status, version } = entry;
   const patch = statusPatch(entry.base, status);
-  const { namespace, name, uid } = pod.metadata;
-  if (patch) {
+  const target = targetOf(pod);
+  if (patch && target) {
+    const { namespace, name, uid } = target.metadata;
     const answer = await client.patch(
       pods,
       { namespace, name },
@@ -106,7 +110,11 @@ async function write(client: Client, entry: Entry, signal: AbortSignal): Promise
   entry.writtenVersion = version;
 }
 
-export function createStatusManager(client: Client, world: World): StatusManager {
+export function createStatusManager(
+  client: Client,
+  world: World,
+  targetOf: TargetOf = (pod) => pod,
+): StatusManager {
   const entries = new Map<string, Entry>();
   const ending = new AbortController();
 
@@ -114,7 +122,7 @@ export function createStatusManager(client: Client, world: World): StatusManager
     const isKnown = () => entries.get(entry.pod.metadata.uid) === entry;
     while (entry.writtenVersion < entry.version && isKnown() && !ending.signal.aborted) {
       try {
-        await write(client, entry, ending.signal);
+        await write(client, entry, targetOf, ending.signal);
       } catch (error) {
         if (ending.signal.aborted) return;
         // The pod is gone: nobody waits for this status any more. Were it another of this name, the worker would know.
@@ -160,8 +168,8 @@ export function createStatusManager(client: Client, world: World): StatusManager
       entries.set(uid, entry);
       kick(entry);
     },
-    reconcile(pod) {
-      const entry = entries.get(pod.metadata.uid);
+    reconcile(pod, uid = pod.metadata.uid) {
+      const entry = entries.get(uid);
       if (!entry || entry.running || !(Number(pod.metadata.resourceVersion) > entry.revision)) return;
       entry.base = pod.status ?? {};
       entry.revision = Number(pod.metadata.resourceVersion);

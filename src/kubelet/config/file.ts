@@ -259,7 +259,7 @@ export function readKubeletConfiguration(content: string, file: string): ReadCon
     throw wrong("the file is too large", `give at most ${fileMaxBytes} bytes`);
   let whole: Record<string, unknown>;
   try {
-    whole = objectOf(parse(content, { maxAliasCount: 100 }));
+    whole = objectOf(parse(content, { maxAliasCount: 100, logLevel: "error" }));
   } catch (error) {
     throw wrong(messageOf(error), `write a ${kind} as YAML or JSON`);
   }

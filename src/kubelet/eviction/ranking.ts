@@ -4,16 +4,15 @@
  */
 import { binaryQuantity, type corev1, podAmounts, quantityValue } from "#api";
 import { containerNamed } from "../pod-containers.ts";
+import { isMirror, isStatic } from "../static/manifest.ts";
 import type { NodeUsage, PodUsage } from "../stats/observation.ts";
 import { amountOf, type Observations, resourceOf, type Signal, type Threshold } from "./signals.ts";
 
 const systemCritical = 2_000_000_000;
-const sourceAnnotation = "kubernetes.io/config.source";
 
 /** What the node cannot do without: evicting it would mend nothing. */
-export function isCritical({ metadata, spec }: Readonly<corev1.Pod>): boolean {
-  const source = metadata.annotations?.[sourceAnnotation];
-  return (source !== undefined && source !== "api") || (spec.priority ?? 0) >= systemCritical;
+export function isCritical(pod: Readonly<corev1.Pod>): boolean {
+  return isStatic(pod) || isMirror(pod) || (pod.spec.priority ?? 0) >= systemCritical;
 }
 
 const sum = (parts: readonly (number | undefined)[]) =>
