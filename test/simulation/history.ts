@@ -48,7 +48,13 @@ export interface HistoryOptions {
   check?(history: History, request: TransportRequest): Promise<void>;
 }
 
-const nodeNames = ["node-1", "node-2", "node-3"];
+/** Pods of a DaemonSet may go to one node only. */
+export function wantedNode({ spec }: Pod): string | undefined {
+  const wanted = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return wanted?.nodeSelectorTerms[0]?.matchFields?.[0]?.values?.[0];
+}
+
+export const nodeNames = ["node-1", "node-2", "node-3"];
 
 export class History {
   readonly clock = new VirtualClock();
@@ -130,7 +136,7 @@ export class History {
   }
 
   async #startPod(pod: Pod): Promise<void> {
-    const name = this.pick(nodeNames);
+    const name = wantedNode(pod) ?? this.pick(nodeNames);
     if (!pod.spec.nodeName) await this.client.post(pods, pod.metadata, "binding", { target: { name } });
     const lastTransitionTime = new Date(this.clock.now()).toISOString();
     const conditions = [{ type: "Ready", status: "True" as const, lastTransitionTime }];

@@ -30,6 +30,8 @@ import {
   type Backend,
   backendsOf,
   byPorts,
+  type Family,
+  familiesOf,
   hasOwnBackends,
   hostnameOf,
   isHeadless,
@@ -49,6 +51,8 @@ const managedBy = "endpointslice-controller.k8s.io";
 const managedByLabel = "endpointslice.kubernetes.io/managed-by";
 const serviceLabel = "kubernetes.io/service-name";
 const headlessLabel = "service.kubernetes.io/headless";
+/** Values of `trafficDistribution` that keep traffic in its zone where that can be. */
+const nearby = new Set(["PreferClose", "PreferSameZone", "PreferSameNode"]);
 const zoneLabel = "topology.kubernetes.io/zone";
 
 export interface SliceState {
@@ -62,6 +66,12 @@ export interface SlicePlan {
   create: readonly Draft<discoveryv1.EndpointSlice>[];
   update: readonly Slice[];
   remove: readonly Slice[];
+}
+
+interface Changes extends SlicePlan {
+  create: Draft<discoveryv1.EndpointSlice>[];
+  update: Slice[];
+  remove: Slice[];
 }
 
 const sliceIndex = "managedService";
@@ -110,36 +120,43 @@ function managedKey(slice: Slice): string[] {
   return service && labels[managedByLabel] === managedBy ? [`${namespace}/${service}`] : [];
 }
 
-export function decideSlices({
-  service,
-  pods: backing,
-  slices,
-  zoneOfNode,
-}: Readonly<SliceState>): SlicePlan {
-  const wanted = byPorts(backendsOf(service, backing));
+export function decideSlices(state: Readonly<SliceState>): SlicePlan {
+  const { service, slices } = state;
+  const families = familiesOf(service);
+  const isOwn = (slice: Slice) =>
+    families.some((family) => family === slice.addressType) &&
+    controllerOf(slice)?.uid === service.metadata.uid;
+  const plan: Changes = { create: [], update: [], remove: slices.filter((slice) => !isOwn(slice)) };
+  for (const family of families) {
+    const own = slices.filter((slice) => isOwn(slice) && slice.addressType === family);
+    decideFamily(state, family, own, plan);
+  }
+  return plan;
+}
+
+/** A slice has addresses of one family only. */
+function decideFamily(
+  { service, pods: backing, zoneOfNode }: Readonly<SliceState>,
+  family: Family,
+  slices: readonly Slice[],
+  plan: Changes,
+): void {
+  const wanted = byPorts(backendsOf(service, backing, family));
   // Without any pod there is still one slice: "nothing yet" is not "unknown".
   if (wanted.size === 0) wanted.set("", []);
-  const plan = {
-    create: [] as Draft<discoveryv1.EndpointSlice>[],
-    update: [] as Slice[],
-    remove: [] as Slice[],
-  };
   const labels = sliceLabels(service);
-  const usable = (slice: Slice) =>
-    slice.addressType === "IPv4" && controllerOf(slice)?.uid === service.metadata.uid;
-  for (const slice of slices) {
-    if (!usable(slice) || !wanted.has(portsKey(slice.ports))) plan.remove.push(slice);
-  }
+  plan.remove.push(...slices.filter((slice) => !wanted.has(portsKey(slice.ports))));
   for (const [key, backends] of wanted) {
-    const existing = slices.filter((slice) => usable(slice) && portsKey(slice.ports) === key);
+    const existing = slices.filter((slice) => portsKey(slice.ports) === key);
     const endpoints = backends.map((backend) => endpointOf(service, backend, zoneOfNode));
     const { kept, rest } = keepInPlace(existing, endpoints);
     arrange(existing, kept, rest, endpoints.length === 0, labels, plan);
     const ports = (backends[0]?.ports ?? []).map((port) => ({ ...port }));
-    while (rest.length > 0) plan.create.push(newSlice(service, labels, ports, rest.splice(0, endpointsMax)));
-    if (endpoints.length === 0 && existing.length === 0) plan.create.push(newSlice(service, labels, [], []));
+    const add = (here: Endpoint[]) =>
+      plan.create.push({ ...newSlice(service, labels, ports, here), addressType: family });
+    while (rest.length > 0) add(rest.splice(0, endpointsMax));
+    if (endpoints.length === 0 && existing.length === 0) add([]);
   }
-  return plan;
 }
 
 /** Every endpoint that stands in a slice already stays there. */
@@ -164,7 +181,7 @@ function arrange(
   rest: Endpoint[],
   keepOne: boolean,
   labels: Record<string, string>,
-  plan: { update: Slice[]; remove: Slice[] },
+  plan: Changes,
 ): void {
   existing.forEach((slice, i) => {
     const here = kept[i]!;
@@ -195,14 +212,33 @@ function sliceLabels(service: Service): Record<string, string> {
 function endpointOf(service: Service, backend: Backend, zoneOfNode: ReadonlyMap<string, string>): Endpoint {
   const { pod, ip, ready, serving, terminating } = backend;
   const hostname = hostnameOf(service, pod);
-  const zone = zoneOfNode.get(pod.spec.nodeName ?? "");
+  const { nodeName } = pod.spec;
+  const zone = zoneOfNode.get(nodeName ?? "");
+  const hints = ready ? hintsFor(service, nodeName, zone) : undefined;
   return {
     addresses: [ip],
     conditions: { ready, serving, terminating },
     ...(hostname ? { hostname } : {}),
-    ...(pod.spec.nodeName ? { nodeName: pod.spec.nodeName } : {}),
+    ...(nodeName ? { nodeName } : {}),
     targetRef: podReference(pod),
     ...(zone ? { zone } : {}),
+    ...(hints ? { hints } : {}),
+  };
+}
+
+/** Whose clients should rather use it. https://kubernetes.io/docs/concepts/services-networking/service/#traffic-distribution */
+function hintsFor(
+  { spec }: Service,
+  nodeName: string | undefined,
+  zone: string | undefined,
+): discoveryv1.EndpointHints | undefined {
+  const { trafficDistribution = "" } = spec;
+  const byNode = trafficDistribution === "PreferSameNode" && nodeName;
+  const byZone = nearby.has(trafficDistribution) && zone;
+  if (!byNode && !byZone) return undefined;
+  return {
+    ...(byZone ? { forZones: [{ name: zone }] } : {}),
+    ...(byNode ? { forNodes: [{ name: nodeName }] } : {}),
   };
 }
 
@@ -211,7 +247,7 @@ function newSlice(
   labels: Record<string, string>,
   ports: discoveryv1.EndpointPort[],
   endpoints: Endpoint[],
-): Draft<discoveryv1.EndpointSlice> {
+): Omit<Draft<discoveryv1.EndpointSlice>, "addressType"> {
   return {
     metadata: {
       generateName: `${service.metadata.name}-`,
@@ -219,7 +255,6 @@ function newSlice(
       labels,
       ownerReferences: [controllerRef(service)],
     },
-    addressType: "IPv4",
     endpoints,
     ports,
   };

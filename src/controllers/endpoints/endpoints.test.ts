@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { endpointSlices, endpoints, pods, services } from "#api";
+import { endpointSlices, endpoints, nodes, pods, services } from "#api";
 import { testWorld } from "../kit/world.fixture.ts";
 
 const names = ["endpointslice-controller", "endpoint-controller", "endpointslice-mirroring-controller"];
@@ -123,5 +123,61 @@ test("Endpoints that people write are mirrored, changed and unmirrored; with a s
   await world.clock.advance(200);
   expect(await mirrored()).toEqual([]);
   expect(await slices()).toHaveLength(1);
+  await running.stop();
+});
+
+test("each family of a Service has slices of its own, which go with it", async () => {
+  const { world, running, slices } = await withPods(2, { ipFamilies: ["IPv6", "IPv4"] });
+  await world.startPods();
+  for (const name of ["web-0", "web-1"]) {
+    const podIPs = [{ ip: `10.0.0.${name.at(-1)}` }, { ip: `fd00::${name.at(-1)}` }];
+    const status = { podIP: podIPs[0]!.ip, podIPs };
+    await world.client.patch(
+      pods,
+      { namespace: "default", name },
+      "merge",
+      { status },
+      { subresource: "status" },
+    );
+  }
+  await world.clock.advance(100);
+  const addresses = async () =>
+    Object.fromEntries(
+      (await slices()).map((slice) => [
+        slice.addressType,
+        slice.endpoints?.flatMap((each) => each.addresses),
+      ]),
+    );
+  expect(await addresses()).toEqual({ IPv4: ["10.0.0.0", "10.0.0.1"], IPv6: ["fd00::0", "fd00::1"] });
+  const old = await world.client.get(endpoints, { namespace: "default", name: "web" });
+  expect(old.subsets?.[0]?.addresses?.map(({ ip }) => ip)).toEqual(["fd00::0", "fd00::1"]);
+  const spec = { ipFamilies: ["IPv6"] };
+  await world.client.patch(services, { namespace: "default", name: "web" }, "merge", { spec });
+  await world.clock.advance(100);
+  expect(await addresses()).toEqual({ IPv6: ["fd00::0", "fd00::1"] });
+  await running.stop();
+});
+
+test("where traffic should stay near, ready endpoints say for whom they are", async () => {
+  const { world, running, slices } = await withPods(1);
+  const patch = (spec: object) =>
+    world.client.patch(services, { namespace: "default", name: "web" }, "merge", { spec });
+  const labels = { "topology.kubernetes.io/zone": "z1" };
+  await world.create(nodes, { metadata: { name: "node-1", labels } });
+  await world.startPods();
+  const hints = async () => {
+    await world.clock.advance(100);
+    return (await slices())[0]?.endpoints?.[0]?.hints;
+  };
+  expect(await hints()).toBeUndefined();
+  const forZones = [{ name: "z1" }];
+  for (const trafficDistribution of ["PreferClose", "PreferSameZone"]) {
+    await patch({ trafficDistribution });
+    expect(await hints()).toEqual({ forZones });
+  }
+  await patch({ trafficDistribution: "PreferSameNode" });
+  expect(await hints()).toEqual({ forZones, forNodes: [{ name: "node-1" }] });
+  await patch({ trafficDistribution: null });
+  expect(await hints()).toBeUndefined();
   await running.stop();
 });

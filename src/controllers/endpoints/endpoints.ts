@@ -19,6 +19,7 @@ import {
   type BackendPort,
   backendsOf,
   byPorts,
+  familiesOf,
   hasOwnBackends,
   hostnameOf,
   isHeadless,
@@ -83,7 +84,9 @@ export function decideEndpoints(state: Readonly<EndpointsState>): EndpointsPlan 
   const { service, current, namespace, name } = state;
   if (!service) return current && isOurs(current) ? { remove: current } : undefined;
   const publishing = service.spec.publishNotReadyAddresses === true;
-  const all = backendsOf(service, state.pods).filter((backend) => publishing || !backend.terminating);
+  const all = backendsOf(service, state.pods, familiesOf(service)[0]).filter(
+    (backend) => publishing || !backend.terminating,
+  );
   const cut = all.length > addressesMax;
   const subsets = subsetsOf(service, keepReadyFirst(all));
   const labels = {

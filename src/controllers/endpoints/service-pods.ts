@@ -1,4 +1,5 @@
 /** What EndpointSlices and Endpoints have in common: which pods stand behind a Service, and on which ports. */
+import { isIPv6 } from "node:net";
 import { type corev1, pods, services } from "#api";
 import { type Informers, keyOf } from "#client";
 import { isFinished, isReady, isTerminating } from "../kit/pods.ts";
@@ -82,11 +83,25 @@ function portsOn(service: Service, pod: Pod): BackendPort[] {
   return found;
 }
 
-/** The pods that have an address, in order of their names. */
-export function backendsOf(service: Service, candidates: readonly Pod[]): Backend[] {
+export type Family = "IPv4" | "IPv6";
+
+/** Of the Service's addresses, the first one foremost. */
+export function familiesOf({ spec }: Service): readonly [Family, ...Family[]] {
+  const isFamily = (family: string): family is Family => family === "IPv4" || family === "IPv6";
+  const [first, ...others] = (spec.ipFamilies ?? []).filter(isFamily);
+  return first ? [first, ...others] : ["IPv4"];
+}
+
+function addressOf({ status }: Pod, family: Family): string | undefined {
+  const all = [status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)];
+  return all.find((ip) => ip && isIPv6(ip) === (family === "IPv6"));
+}
+
+/** The pods that have an address of this family, in order of their names. */
+export function backendsOf(service: Service, candidates: readonly Pod[], family: Family): Backend[] {
   const backends: Backend[] = [];
   for (const pod of candidates) {
-    const ip = pod.status?.podIP;
+    const ip = addressOf(pod, family);
     if (!ip || isFinished(pod)) continue;
     const [serving, terminating] = [isReady(pod), isTerminating(pod)];
     const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
