@@ -8,6 +8,7 @@ import { privilegeEscalation } from "../authorization/escalation.ts";
 import type { RbacAuthorizer } from "../authorization/rbac.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import { celRules } from "../customresources/rules-admission.ts";
+import { podSecurity } from "../podsecurity/pod-security.ts";
 import { checkExpressions } from "../policies/check-expressions.ts";
 import { mutatingPolicies } from "../policies/mutating.ts";
 import { validatingPolicies } from "../policies/validating.ts";
@@ -59,6 +60,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     celRules,
     deviceClaims(storage),
     nodeRestriction(storage),
+    podSecurity(storage),
     checkExpressions,
     privilegeEscalation(rbac, authorizer),
     resourceQuota(storage, registry),
