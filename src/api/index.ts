@@ -137,6 +137,7 @@ export { csiDrivers } from "./storage/csi-driver.ts";
 export { csiNodes } from "./storage/csi-node.ts";
 export { isDefaultStorageClass, storageClasses } from "./storage/storage-class.ts";
 export { volumeAttachments } from "./storage/volume-attachment.ts";
+export { volumeAttributesClasses } from "./storage/volume-attributes-class.ts";
 export { storageVersionMigrations } from "./storagemigration/storage-version-migration.ts";
 export { cidrRange, formatAddress, parseAddress } from "./validation/addresses.ts";
 export * from "./validation/names.ts";

@@ -43,7 +43,11 @@ import { persistentVolumeController } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpandController } from "./volumes/expand.ts";
 import { localPathController } from "./volumes/local-path.ts";
-import { claimProtectionController, volumeProtectionController } from "./volumes/protection.ts";
+import {
+  attributesClassProtectionController,
+  claimProtectionController,
+  volumeProtectionController,
+} from "./volumes/protection.ts";
 
 export const controllers: readonly Controller[] = [
   deploymentController,
@@ -63,6 +67,7 @@ export const controllers: readonly Controller[] = [
   persistentVolumeController,
   claimProtectionController,
   volumeProtectionController,
+  attributesClassProtectionController,
   ephemeralVolumeController,
   volumeExpandController,
   localPathController,

@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, type World } from "#base";
+import { codeOf, UserError, type World } from "#base";
 import { stopHaproxy } from "#ingress";
 import { createCgroups, removeUsualLink } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
-import { stopContainerd, unmountBelow } from "#runtime";
+import { mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, usualKubeletDir } from "./config.ts";
 import { containerdOptions } from "./node.ts";
 
@@ -40,6 +40,9 @@ async function removeCgroups(world: World, root: string): Promise<void> {
 /** Every file of the cluster. */
 export async function purge(paths: ClusterPaths): Promise<void> {
   await unmountBelow(paths.dir);
+  const [mounted] = mountsBelow(paths.dir);
+  // What is removed there is removed from the disk or the file server that is mounted.
+  if (mounted) throw new UserError(`${mounted} is still mounted`, `umount ${mounted}, and then try again`);
   const entries = await readdir(paths.dir).catch((error: unknown) => {
     if (codeOf(error) === "ENOENT") return [];
     throw error;

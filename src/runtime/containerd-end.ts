@@ -44,11 +44,15 @@ async function endPods(world: World, { runtime }: Containerd): Promise<void> {
   }
 }
 
-/** Unmounts everything under `dir`, the innermost first. `dir` itself may be a disk of the user's: it stays. */
-export async function unmountBelow(dir: string): Promise<void> {
-  const points = readFileSync("/proc/self/mounts", "utf8")
+/** In the order in which they were mounted. */
+export function mountsBelow(dir: string): string[] {
+  return readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[1]?.replaceAll("\\040", " ") ?? "")
     .filter((point) => point.startsWith(`${dir}/`));
-  for (const point of points.reverse()) await run("umount", ["-l", point]);
+}
+
+/** Unmounts everything under `dir`, the innermost first. `dir` itself may be a disk of the user's: it stays. */
+export async function unmountBelow(dir: string): Promise<void> {
+  for (const point of mountsBelow(dir).reverse()) await run("umount", ["-l", point]);
 }

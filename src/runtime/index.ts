@@ -6,7 +6,7 @@ export {
   findContainerd,
   startContainerd,
 } from "./containerd.ts";
-export { stopContainerd, unmountBelow } from "./containerd-end.ts";
+export { mountsBelow, stopContainerd, unmountBelow } from "./containerd-end.ts";
 export { connectRuntime, type RuntimeConnection } from "./cri-client.ts";
 export {
   buildImage,

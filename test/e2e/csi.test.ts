@@ -65,6 +65,9 @@ async function startDriver(): Promise<void> {
     await bindMount(source, real(targetPath));
     return undefined;
   };
+  driver.answers.NodeGetVolumeStats = () => ({
+    usage: [{ unit: "BYTES", total: 1000, available: 600, used: 400 }],
+  });
   const takeBack = async (path: string) => {
     if (isMounted(path)) await runOk("umount", [path]);
     return undefined;
@@ -191,6 +194,26 @@ test("a driver's volumes are attached, staged and published, and belong to the p
   });
   expect(await read("nodes", ".items[0].status.volumesInUse")).toContain(`kubernetes.io/csi/${name}^disk-1`);
   expect(await k("describe", "pod", "writer")).toContain("SuccessfulAttachVolume");
+});
+
+test("what a driver counts stands in the node's metrics and summary", async () => {
+  const node = await read("nodes", ".items[0].metadata.name");
+  const ask = (page: string) => k("get", "--raw", `/api/v1/nodes/${node}/proxy/${page}`);
+  const line = 'kubelet_volume_stats_used_bytes{namespace="default",persistentvolumeclaim="disk"} 400';
+  await eventually("the metric", async () => ((await ask("metrics")).includes(line) ? true : undefined));
+  expect(JSON.parse(await ask("stats/summary"))).toMatchObject({
+    pods: expect.arrayContaining([
+      expect.objectContaining({
+        volume: expect.arrayContaining([
+          expect.objectContaining({
+            name: "data",
+            capacityBytes: 1000,
+            pvcRef: { name: "disk", namespace: "default" },
+          }),
+        ]),
+      }),
+    ]),
+  });
 });
 
 test("a volume that its driver has enlarged is enlarged on the node while the pod runs", async () => {

@@ -29,6 +29,7 @@ import { resourceQuota } from "./resource-quota.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { type ServiceAllocationOptions, serviceAllocation } from "./service-allocation.ts";
+import { persistentVolumeClaimResize, storageObjectInUseProtection } from "./storage-objects.ts";
 
 interface AdmissionParts {
   storage: Storage;
@@ -51,6 +52,8 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     runtimeClass(storage),
     limitRanger(storage),
     defaultStorageClass(storage),
+    persistentVolumeClaimResize(storage),
+    storageObjectInUseProtection,
     defaultIngressClass(storage),
     mutatingPolicies(asked, authorizer),
     mutatingWebhooks(asked),

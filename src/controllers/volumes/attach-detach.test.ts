@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { csiDrivers, nodes, persistentVolumeClaims, persistentVolumes, pods, volumeAttachments } from "#api";
+import {
+  csiDrivers,
+  events,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  volumeAttachments,
+} from "#api";
 import { testWorld } from "../kit/world.fixture.ts";
 import { attachDetachController } from "./attach-detach.ts";
 
@@ -83,5 +91,56 @@ test("drivers that need no attaching are left alone", async () => {
   await pod("a", "n1");
   await settle();
   expect(await attachments()).toEqual([]);
+  await running.stop();
+});
+
+test("a node that answers keeps a volume as long as it uses it; one that does not, for six minutes", async () => {
+  const { world, running, pod, settle, attachments } = await worldWithVolume();
+  const status = (ready: string, volumesInUse: string[]) =>
+    world.client.patch(
+      nodes,
+      { name: "n1" },
+      "merge",
+      { status: { volumesInUse, conditions: [{ type: "Ready", status: ready }] } },
+      { subresource: "status" },
+    );
+  await pod("a", "n1");
+  await settle();
+  // Attached for long: what counts is since when nobody wants it.
+  await settle(10 * 60_000);
+  await status("True", ["kubernetes.io/csi/disk.example.com^h1"]);
+  await world.client.delete(pods, { namespace: "default", name: "a" }, { gracePeriodSeconds: 0 });
+  await settle(7 * 60_000);
+  expect((await attachments()).length).toBe(1);
+  await status("Unknown", ["kubernetes.io/csi/disk.example.com^h1"]);
+  await settle();
+  expect(await attachments()).toEqual([]);
+  await running.stop();
+});
+
+test("pods are told when their volume is attached, and why it cannot be", async () => {
+  const { world, running, pod, settle, attachments } = await worldWithVolume();
+  await pod("a", "n1");
+  await settle();
+  const told = async () => {
+    const all = (await world.client.list(events)).items;
+    return all.map(({ reason, message }) => `${reason}: ${message}`);
+  };
+  expect(await told()).toEqual([]);
+  const [attachment] = await attachments();
+  const say = (status: object) =>
+    world.client.patch(
+      volumeAttachments,
+      attachment!.metadata,
+      "merge",
+      { status },
+      { subresource: "status" },
+    );
+  await say({ attachError: { message: "no room" } });
+  await settle();
+  expect(await told()).toEqual(['FailedAttachVolume: AttachVolume.Attach failed for volume "v" : no room']);
+  await say({ attached: true, attachError: null });
+  await settle();
+  expect(await told()).toContain('SuccessfulAttachVolume: AttachVolume.Attach succeeded for volume "v" ');
   await running.stop();
 });

@@ -37,8 +37,9 @@ type Node = Readonly<corev1.Node>;
 const nodeIndex = "attachmentNode";
 const volumeIndex = "volume";
 const attachedIndex = "volumesAttached";
-/** A node that does not answer holds a volume no longer than this. */
+/** A node that does not answer holds a volume no longer than this; one that answers holds it as long as it uses it. */
 const unmountMs = 6 * 60_000;
+const outOfService = "node.kubernetes.io/out-of-service";
 
 interface State {
   volume: Volume;
@@ -46,6 +47,8 @@ interface State {
   users: readonly Pod[];
   attachments: readonly Attachment[];
   nodes: ReadonlyMap<string, Node>;
+  /** Since when no pod has wanted it there, by the attachment's uid. */
+  unwantedSinceMs: ReadonlyMap<string, number>;
 }
 
 interface Plan {
@@ -55,7 +58,11 @@ interface Plan {
   refused: readonly Pod[];
   detach: readonly Attachment[];
   /** What the nodes are to be told they have. */
-  tell: readonly { node: Node; attached: boolean; devicePath: string }[];
+  tell: readonly { node: Node; attached: boolean; devicePath: string; pods: readonly Pod[] }[];
+  /** What drivers could not attach, and for whom. */
+  failed: readonly { attachment: Attachment; message: string; pods: readonly Pod[] }[];
+  /** Attachments that nobody wants from now on, and that are still in use. */
+  unwanted: readonly string[];
   waitMs: number | undefined;
 }
 
@@ -99,34 +106,53 @@ function decideAttachments(state: Readonly<State>, nowMs: number): Plan | undefi
       holders++;
     }
   }
-  const { detach, waitMs } = leaving(state, wanted, nowMs);
-  const tell = [...state.nodes.values()].flatMap((node) =>
-    news(volume, node, present.get(node.metadata.name)),
-  );
-  const isNews = attach.length + refused.length + detach.length + tell.length > 0 || waitMs !== undefined;
-  return isNews ? { volume, attach, refused, detach, tell, waitMs } : undefined;
+  const { detach, waitMs, unwanted } = leaving(state, wanted, nowMs);
+  const tell = [...state.nodes.values()].flatMap((node) => {
+    const { name } = node.metadata;
+    return news(volume, node, present.get(name)).map((each) => ({ ...each, pods: wanted.get(name) ?? [] }));
+  });
+  const failed = attachments.flatMap((attachment) => {
+    const message = attachment.status?.attachError?.message;
+    const using = wanted.get(attachment.spec.nodeName) ?? [];
+    return message && using.length > 0 ? [{ attachment, message, pods: using }] : [];
+  });
+  const parts = [attach, refused, detach, tell, failed, unwanted];
+  const isNews = parts.some(({ length }) => length > 0) || waitMs !== undefined;
+  return isNews ? { volume, attach, refused, detach, tell, failed, unwanted, waitMs } : undefined;
+}
+
+function isHealthy(node: Node | undefined): boolean {
+  return node?.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
 }
 
 function leaving(
-  { volume, attachments, nodes: all }: Readonly<State>,
+  { volume, attachments, nodes: all, unwantedSinceMs }: Readonly<State>,
   wanted: ReadonlyMap<string, unknown>,
   nowMs: number,
 ) {
   const detach: Attachment[] = [];
+  const unwanted: string[] = [];
   let waitMs: number | undefined;
   for (const attachment of attachments) {
-    const { deletionTimestamp, creationTimestamp } = attachment.metadata;
+    const { deletionTimestamp, uid } = attachment.metadata;
     if (wanted.has(attachment.spec.nodeName) || deletionTimestamp) continue;
     const node = all.get(attachment.spec.nodeName);
-    const leftMs = Date.parse(creationTimestamp) + unmountMs - nowMs;
-    if (isInUse(volume, node) && leftMs > 0) waitMs = Math.min(waitMs ?? leftMs, leftMs);
-    else detach.push(attachment);
+    const sinceMs = unwantedSinceMs.get(uid);
+    const leftMs = (sinceMs ?? nowMs) + unmountMs - nowMs;
+    const isOut = node?.spec?.taints?.some(({ key }) => key === outOfService) ?? false;
+    const isLost = !isHealthy(node) && (isOut || leftMs <= 0);
+    if (!isInUse(volume, node) || isLost) detach.push(attachment);
+    else {
+      if (sinceMs === undefined) unwanted.push(uid);
+      const againMs = leftMs > 0 ? leftMs : unmountMs;
+      waitMs = Math.min(waitMs ?? againMs, againMs);
+    }
   }
-  return { detach, waitMs };
+  return { detach, waitMs, unwanted };
 }
 
 /** Kubelets wait for this before they mount. */
-function news(volume: Volume, node: Node, attachment: Attachment | undefined): Plan["tell"] {
+function news(volume: Volume, node: Node, attachment: Attachment | undefined) {
   const name = uniqueName(volume);
   const attached = attachment?.status?.attached === true && !attachment.metadata.deletionTimestamp;
   const told = node.status?.volumesAttached?.some((each) => each.name === name) ?? false;
@@ -185,7 +211,9 @@ function volumesOfPod(pod: Pod, { informers }: ControllerContext): string[] {
     .filter(Boolean);
 }
 
-function observe({ informers }: ControllerContext, key: string): State | undefined {
+const sinceKey = (uid: string) => `unwanted/${uid}`;
+
+function observe({ informers, memory }: ControllerContext, key: string): State | undefined {
   const volume = informers.of(persistentVolumes).byKey(key);
   if (!volume?.spec.csi) return undefined;
   const { claimRef, csi } = volume.spec;
@@ -209,48 +237,71 @@ function observe({ informers }: ControllerContext, key: string): State | undefin
     users: users.filter((pod) => !isFinished(pod)),
     attachments,
     nodes: new Map(known.map((node) => [node.metadata.name, node])),
+    unwantedSinceMs: new Map(
+      attachments.flatMap(({ metadata: { uid } }) => {
+        const since = memory.get(sinceKey(uid));
+        return since === undefined ? [] : [[uid, Number(since)] as const];
+      }),
+    ),
   };
 }
 
 async function act(plan: Plan, context: ControllerContext): Promise<Outcome> {
-  const { client, events, memory } = context;
+  const { client, memory, world } = context;
   const { volume } = plan;
-  const name = volume.metadata.name;
-  for (const { node, pods: using } of plan.attach) {
-    const metadata = { name: attachmentName(volume, node) };
-    const spec = {
-      attacher: volume.spec.csi?.driver ?? "",
-      nodeName: node,
-      source: { persistentVolumeName: name },
-    };
-    try {
-      await client.create(volumeAttachments, { metadata, spec });
-    } catch (error) {
-      if (!isStatus(error, "AlreadyExists")) throw error;
-    }
-    for (const pod of using)
-      events.record(
-        pod,
-        "Normal",
-        "SuccessfulAttachVolume",
-        `AttachVolume.Attach succeeded for volume "${name}" `,
-      );
-  }
-  const words = `Multi-Attach error for volume "${name}" Volume is already exclusively attached to one node and can't be attached to another`;
-  for (const pod of plan.refused) {
-    if (memory.get(pod.metadata.uid) === name) continue;
-    memory.set(pod.metadata.uid, name);
-    events.record(pod, "Warning", "FailedAttachVolume", words);
-  }
+  for (const { node } of plan.attach) await attachTo(volume, node, context);
+  tellPods(plan, context);
   for (const { metadata } of plan.detach) {
     try {
       await client.delete(volumeAttachments, metadata, { preconditions: { uid: metadata.uid } });
     } catch (error) {
       if (!isStatus(error, "NotFound")) throw error;
     }
+    memory.delete(sinceKey(metadata.uid));
   }
+  for (const uid of plan.unwanted) memory.set(sinceKey(uid), world.clock.now());
   for (const each of plan.tell) await tellNode(volume, each, context);
   return afterIf(plan.waitMs);
+}
+
+async function attachTo(volume: Volume, node: string, { client }: ControllerContext): Promise<void> {
+  const metadata = { name: attachmentName(volume, node) };
+  const spec = {
+    attacher: volume.spec.csi?.driver ?? "",
+    nodeName: node,
+    source: { persistentVolumeName: volume.metadata.name },
+  };
+  try {
+    await client.create(volumeAttachments, { metadata, spec });
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+  }
+}
+
+/** Each is told once of what has not changed. */
+function tellPods({ volume, refused, tell, failed }: Plan, { events, memory }: ControllerContext): void {
+  const name = JSON.stringify(volume.metadata.name);
+  const once = (pod: Pod, kind: "Normal" | "Warning", reason: string, message: string) => {
+    const { uid } = pod.metadata;
+    const key = `${uid}/${volume.metadata.name}`;
+    if (memory.get(key) === message) return;
+    memory.set(key, message);
+    events.record(pod, kind, reason, message);
+  };
+  const words = `Multi-Attach error for volume ${name} Volume is already exclusively attached to one node and can't be attached to another`;
+  for (const pod of refused) once(pod, "Warning", "FailedAttachVolume", words);
+  for (const { message, pods: using } of failed)
+    for (const pod of using)
+      once(
+        pod,
+        "Warning",
+        "FailedAttachVolume",
+        `AttachVolume.Attach failed for volume ${name} : ${message}`,
+      );
+  for (const { attached, pods: using } of tell)
+    if (attached)
+      for (const pod of using)
+        once(pod, "Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume ${name} `);
 }
 
 async function tellNode(

@@ -9,6 +9,8 @@ import {
   persistentVolumes,
   pods,
   type ResourceType,
+  type storagev1,
+  volumeAttributesClasses,
 } from "#api";
 import {
   type ControllerContext,
@@ -23,6 +25,9 @@ import { claimsOfPod, indexByClaim, podsOfClaim, usersAmong } from "./claim-user
 
 const claimFinalizer = "kubernetes.io/pvc-protection";
 const volumeFinalizer = "kubernetes.io/pv-protection";
+const attributesFinalizer = "kubernetes.io/vac-protection";
+/** Claims and volumes by the attributes class they name. */
+const attributesIndex = "attributesClass";
 
 interface State<T> {
   object: Readonly<T>;
@@ -100,4 +105,46 @@ export const volumeProtectionController = defineController<State<corev1.Persiste
   },
   decide: (state) => decideProtection(state, volumeFinalizer),
   act: (plan, context, state) => writeFinalizers(persistentVolumes, plan, context, state),
+});
+
+/** The classes that a claim has, wants, or is on its way to. */
+function classesOf({ spec, status }: Readonly<corev1.PersistentVolumeClaim>): string[] {
+  const names = [
+    spec.volumeAttributesClassName,
+    status?.currentVolumeAttributesClassName,
+    status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
+  ];
+  return [...new Set(names.flatMap((name) => name || []))];
+}
+
+const classOf = ({ spec }: Readonly<corev1.PersistentVolume>) =>
+  spec.volumeAttributesClassName ? [spec.volumeAttributesClassName] : [];
+
+/** https://kubernetes.io/docs/concepts/storage/volume-attributes-classes/ */
+export const attributesClassProtectionController = defineController<
+  State<storagev1.VolumeAttributesClass>,
+  Plan
+>({
+  name: "volumeattributesclass-protection-controller",
+  primary: volumeAttributesClasses,
+  secondaries: [source(persistentVolumeClaims, classesOf), source(persistentVolumes, classOf)],
+  concurrency: 1,
+  rules: [
+    rule("storage.k8s.io", ["volumeattributesclasses"], [...readVerbs, "patch", "update"]),
+    rule("", ["persistentvolumes", "persistentvolumeclaims"], readVerbs),
+  ],
+  prepare({ informers }) {
+    informers.of(persistentVolumeClaims).addIndex(attributesIndex, classesOf);
+    informers.of(persistentVolumes).addIndex(attributesIndex, classOf);
+  },
+  observe({ informers }, key) {
+    const object = informers.of(volumeAttributesClasses).byKey(key);
+    if (!object) return undefined;
+    const inUse =
+      informers.of(persistentVolumeClaims).byIndex(attributesIndex, key).length > 0 ||
+      informers.of(persistentVolumes).byIndex(attributesIndex, key).length > 0;
+    return { object, inUse };
+  },
+  decide: (state) => decideProtection(state, attributesFinalizer),
+  act: (plan, context, state) => writeFinalizers(volumeAttributesClasses, plan, context, state),
 });

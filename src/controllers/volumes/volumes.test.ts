@@ -8,12 +8,17 @@ import {
   persistentVolumes,
   pods,
   storageClasses,
+  volumeAttributesClasses,
 } from "#api";
 import { type TestWorld, testWorld } from "../kit/world.fixture.ts";
 import { persistentVolumeController } from "./binder.ts";
 import { ephemeralVolumeController } from "./ephemeral.ts";
 import { bestMatch, type Claim, type Volume } from "./matching.ts";
-import { claimProtectionController, volumeProtectionController } from "./protection.ts";
+import {
+  attributesClassProtectionController,
+  claimProtectionController,
+  volumeProtectionController,
+} from "./protection.ts";
 
 const controllers = [
   persistentVolumeController,
@@ -80,6 +85,29 @@ test("a claim gets the smallest volume that is large enough, and both say so", a
   expect(volume.status?.phase).toBe("Bound");
   expect(volume.spec.claimRef).toMatchObject({ namespace: "default", name: "data", uid: claim.metadata.uid });
   expect((await volumeOf(world, "v-10gi")).status?.phase).toBe("Available");
+  await controller.stop();
+});
+
+test("an attributes class stays while a claim or a volume names it", async () => {
+  const world = testWorld();
+  const controller = await world.run(attributesClassProtectionController.name);
+  const settle = () => world.clock.advance(1_000);
+  const gold = { name: "gold" };
+  await world.create(volumeAttributesClasses, { metadata: gold, driverName: "x.io" });
+  await createClaim(world, "data", claimSpec("1Gi", { volumeAttributesClassName: "gold" }));
+  await settle();
+  await world.client.delete(volumeAttributesClasses, gold);
+  await settle();
+  expect((await world.client.get(volumeAttributesClasses, gold)).metadata).toMatchObject({
+    deletionTimestamp: expect.any(String),
+    finalizers: ["kubernetes.io/vac-protection"],
+  });
+  const ref = { namespace: "default", name: "data" };
+  await world.client.patch(persistentVolumeClaims, ref, "merge", {
+    spec: { volumeAttributesClassName: null },
+  });
+  await settle();
+  expect((await world.client.list(volumeAttributesClasses)).items).toEqual([]);
   await controller.stop();
 });
 

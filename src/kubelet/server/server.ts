@@ -71,7 +71,7 @@ async function serveMetrics(options: KubeletServerOptions, response: ServerRespo
   const { contentType } = world.metrics;
   switch (url.pathname.replace(/\/$/, "")) {
     case "/metrics":
-      return sendText(response, 200, await world.metrics.text(), contentType);
+      return sendText(response, 200, (await world.metrics.text()) + stats.claims(), contentType);
     case "/metrics/resource":
       return sendText(response, 200, await stats.resource(), contentType);
     case "/metrics/cadvisor":

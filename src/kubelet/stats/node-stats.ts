@@ -3,10 +3,12 @@ import type { corev1 } from "#api";
 import { messageOf } from "#base";
 import type { PodContext } from "../pod-context.ts";
 import { isFinal } from "../pod-status.ts";
+import { claimNameOf } from "../volumes/persistent-volume-claim.ts";
 import { cadvisorMetrics } from "./cadvisor-metrics.ts";
 import { createObserver, type NodeUsage } from "./observation.ts";
 import { resourceMetrics } from "./resource-metrics.ts";
 import { Rates, summaryOf } from "./summary.ts";
+import { type ClaimUsage, volumeMetrics } from "./volume-metrics.ts";
 
 export interface NodeStats {
   look(withDisks: boolean): Promise<NodeUsage>;
@@ -16,6 +18,8 @@ export interface NodeStats {
   resource(): Promise<string>;
   /** The text of `/metrics/cadvisor`. */
   cadvisor(): Promise<string>;
+  /** What `/metrics` says of the pods' claims. */
+  claims(): string;
 }
 
 export interface NodeStatsOptions {
@@ -55,6 +59,17 @@ export function createNodeStats({ context, pods, diskPath, cpus }: NodeStatsOpti
         return resourceMetrics(undefined);
       }
     },
+    claims: () => volumeMetrics(active().flatMap((pod) => claimsOf(context, pod))),
     cadvisor: async () => cadvisorMetrics(await look(true), { cpus }),
   };
+}
+
+function claimsOf({ volumes }: PodContext, pod: Readonly<corev1.Pod>): ClaimUsage[] {
+  const { uid, namespace = "" } = pod.metadata;
+  const known = volumes.usage(uid);
+  return (pod.spec.volumes ?? []).flatMap((volume) => {
+    const usage = known.get(volume.name);
+    const claim = claimNameOf(pod, volume);
+    return usage && claim ? [{ namespace, claim, usage }] : [];
+  });
 }

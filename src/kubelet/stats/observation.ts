@@ -9,6 +9,7 @@ import { findHierarchies, type Hierarchies } from "../cgroups.ts";
 import type { PodContext } from "../pod-context.ts";
 import { cgroupPathOf } from "../pod-resources.ts";
 import { isRunning, type ObservedPod } from "../pod-state.ts";
+import { claimNameOf } from "../volumes/persistent-volume-claim.ts";
 import { firstProcess, type GroupUsage, groupUsage } from "./cgroup-usage.ts";
 import {
   cpuTimeOf,
@@ -139,6 +140,7 @@ export function createObserver(context: PodContext, diskPath: string): Observer 
   async function volumesOf(pod: Readonly<corev1.Pod>, dir: string): Promise<VolumeUsage[]> {
     const found: VolumeUsage[] = [];
     for (const kind of await readdir(dir).catch(() => [])) {
+      if (!ephemeralKinds.has(kind)) continue;
       for (const name of await readdir(join(dir, kind)).catch(() => [])) {
         const path = join(dir, kind, name);
         const fileSystem = await fileSystemUsage(path).catch(() => undefined);
@@ -148,12 +150,11 @@ export function createObserver(context: PodContext, diskPath: string): Observer 
           name,
           folder: await folderOf(path),
           fileSystem,
-          isEphemeral: ephemeralKinds.has(kind) && volume.emptyDir?.medium !== "Memory",
-          ...(volume.persistentVolumeClaim ? { claim: volume.persistentVolumeClaim.claimName } : {}),
+          isEphemeral: volume.emptyDir?.medium !== "Memory",
         });
       }
     }
-    return found;
+    return [...found, ...othersOf(context, pod)];
   }
 
   return {
@@ -176,6 +177,33 @@ export function createObserver(context: PodContext, diskPath: string): Observer 
       return withDisks ? withDisksOf(usage) : usage;
     },
   };
+}
+
+/** Volumes that are file systems of their own, as they were last measured. */
+function othersOf({ volumes }: PodContext, pod: Readonly<corev1.Pod>): VolumeUsage[] {
+  const known = volumes.usage(pod.metadata.uid);
+  return (pod.spec.volumes ?? []).flatMap((volume) => {
+    const usage = known.get(volume.name);
+    if (!usage) return [];
+    const {
+      usedBytes,
+      inodesUsed = 0,
+      availableBytes = 0,
+      capacityBytes = 0,
+      inodes = 0,
+      inodesFree = 0,
+    } = usage;
+    const claim = claimNameOf(pod, volume);
+    return [
+      {
+        name: volume.name,
+        folder: { usedBytes, inodesUsed },
+        fileSystem: { availableBytes, capacityBytes, usedBytes, inodes, inodesFree, inodesUsed },
+        isEphemeral: false,
+        ...(claim ? { claim } : {}),
+      },
+    ];
+  });
 }
 
 function bootTimeMs(): number {

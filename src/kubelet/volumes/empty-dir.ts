@@ -1,17 +1,36 @@
 /** https://kubernetes.io/docs/concepts/storage/volumes/#emptydir */
-import { quantityValue } from "#api";
-import { defineVolumePlugin, noNeeds, VolumeError } from "#contracts";
+import { type corev1, quantityValue } from "#api";
+import { defineVolumePlugin, noNeeds, type VolumeContext, VolumeError } from "#contracts";
+import { podCgroup } from "../pod-resources.ts";
+
+/**
+ * No more than the pod's own limit of memory, or than all pods together may take.
+ * https://github.com/kubernetes/enhancements/tree/master/keps/sig-storage/1967-size-memory-backed-volumes
+ */
+function memorySize(
+  pod: Readonly<corev1.Pod>,
+  allocatable: VolumeContext["allocatable"],
+  sizeLimit: corev1.EmptyDirVolumeSource["sizeLimit"],
+): number {
+  const limits = [
+    quantityValue(allocatable.memory),
+    podCgroup(pod).memoryLimitBytes,
+    quantityValue(sizeLimit),
+  ];
+  const known = limits.filter((bytes) => bytes > 0);
+  return known.length > 0 ? Math.min(...known) : 0;
+}
 
 export const emptyDirVolume = defineVolumePlugin({
   name: "emptyDir",
   directoryName: "kubernetes.io~empty-dir",
   live: false,
   needs: () => noNeeds,
-  plan(volume) {
+  plan(volume, _sources, { pod, allocatable }) {
     const { medium = "", sizeLimit } = volume.emptyDir ?? {};
     if (medium !== "" && medium !== "Memory")
       throw new VolumeError(`unknown storage medium ${JSON.stringify(medium)}`);
-    const size = quantityValue(sizeLimit);
+    const size = medium === "Memory" ? memorySize(pod, allocatable, sizeLimit) : quantityValue(sizeLimit);
     return {
       kind: "directory",
       medium: medium === "Memory" ? "memory" : "disk",

@@ -3,6 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { configMaps, type corev1, secrets } from "#api";
 import { messageOf, type World } from "#base";
+import type { VolumeUsage } from "#contracts";
+import { createGauges } from "./gauges.ts";
 import { liveObjectsOf, type MountOptions, mountOne, type ObjectVersion } from "./mount-one.ts";
 import { createObjectWatches, keyOfRef } from "./object-watches.ts";
 import { mountSubPath, removeSubPaths } from "./sub-paths.ts";
@@ -12,6 +14,8 @@ export interface VolumeManager {
   ensure(pod: Readonly<corev1.Pod>): Promise<ReadonlyMap<string, string>>;
   /** Mounts a part of a volume for one mount of a container; answers where. Throws `VolumeError`. */
   subPath(place: SubPathPlace, volumePath: string, subPath: string): Promise<string>;
+  /** What the pod's claims and network volumes held when they were last looked at, by name; has them looked at. */
+  usage(podUid: string): ReadonlyMap<string, VolumeUsage>;
   /** Unmounts and removes all volumes of a pod, also after a restart. True when nothing is left. */
   cleanUp(podUid: string): Promise<boolean>;
   /** Volumes stay as they are; nothing is watched any more. */
@@ -52,6 +56,7 @@ interface Mounted {
 export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
   const { plugins, world } = options;
   const mounted = new Map<string, Mounted>();
+  const gauges = createGauges(world);
 
   const isOutdated = ({ objects }: Mounted) =>
     [...objects.values()].some(({ ref, version }) => (watches.versionOf(ref) ?? version) !== version);
@@ -84,8 +89,9 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     const results = await Promise.all(
       due.map(async (v) => [v.name, await mountOne(options, pod, v, paths.has(v.name))] as const),
     );
-    for (const [name, { path, isLive }] of results) {
+    for (const [name, { path, isLive, measure }] of results) {
       paths.set(name, path);
+      if (measure) gauges.follow(pod.metadata.uid, name, measure);
       if (isLive) live.add(name);
     }
     const objects = results.flatMap(([, one]) => one.objects);
@@ -105,12 +111,14 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       mounted.set(uid, { ...fresh, metadata, refreshAtMs: nowMs + refreshMs });
       return fresh.paths;
     },
+    usage: gauges.of,
     subPath({ podUid, volume, container, index }, volumePath, subPath) {
       const target = join(options.podDir(podUid), subPathsDir, volume, container, String(index));
       return mountSubPath(volumePath, subPath, target, options.host);
     },
     async cleanUp(podUid) {
       mounted.delete(podUid);
+      gauges.forget(podUid);
       watches.forget(podUid);
       options.tokens.forget(podUid);
       try {

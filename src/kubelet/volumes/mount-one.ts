@@ -9,8 +9,10 @@ import {
   type VolumeHost,
   type VolumeNeeds,
   VolumePendingError,
+  type VolumePlan,
   type VolumePlugin,
   type VolumeSources,
+  type VolumeUsage,
 } from "#contracts";
 import type { ObjectSource } from "../object-source.ts";
 import type { MountedRef } from "./object-watches.ts";
@@ -39,6 +41,8 @@ interface MountedOne {
   path: string;
   /** Its content is brought up to date while the pod runs. */
   isLive: boolean;
+  /** Of what is more than a folder of the pod's own. */
+  measure?: () => Promise<VolumeUsage>;
   objects: ObjectVersion[];
 }
 
@@ -105,6 +109,7 @@ export async function mountOne(
     return {
       path,
       isLive: plugin.live,
+      ...(isMeasured(plan) ? { measure: () => plugin.usage({ dir: request.dir, path }, host) } : {}),
       objects: objects.map((ref) => ({ ref, version: versionIn(sources, ref) })),
     };
   } catch (error) {
@@ -113,6 +118,12 @@ export async function mountOne(
     const name = volume.persistent?.name ?? given.name;
     throw new VolumeError(`${step} failed for volume "${name}" : ${messageOf(error)}`, step);
   }
+}
+
+/** File systems of their own: what others hold is counted with the pod's folder. */
+function isMeasured(plan: VolumePlan): boolean {
+  if (plan.kind === "network") return true;
+  return (plan.kind === "csi" || plan.kind === "local") && !plan.isBlock;
 }
 
 /** Before anything is mounted it has to be known what, and that the containers use it as what it is. */

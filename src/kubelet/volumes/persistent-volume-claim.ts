@@ -11,7 +11,7 @@ type Volume = Readonly<corev1.Volume>;
 type Claim = Readonly<corev1.PersistentVolumeClaim>;
 
 /** The claim of a volume, by name or made for the pod. */
-function claimNameOf(pod: Readonly<corev1.Pod>, volume: Volume): string | undefined {
+export function claimNameOf(pod: Readonly<corev1.Pod>, volume: Volume): string | undefined {
   return volume.ephemeral ? `${pod.metadata.name}-${volume.name}` : volume.persistentVolumeClaim?.claimName;
 }
 

@@ -187,6 +187,23 @@ test.each([
   expect("owner" in (plan as { files: object[] }).files[0]!).toBe(owner !== undefined);
 });
 
+test("a folder in memory is as large as its limit, its pod's or the node's, whichever is least", () => {
+  const sized = (sizeLimit: string | undefined, limit: string | undefined, memory: string | undefined) => {
+    const resources = limit ? { limits: { memory: limit } } : {};
+    const pod = makePod({ containers: [makeContainer("main", { resources })] });
+    const volume = { name: "v", emptyDir: { medium: "Memory", ...(sizeLimit ? { sizeLimit } : {}) } };
+    return pluginFor(volumePlugins, volume)!.plan(volume, empty, {
+      ...context,
+      pod,
+      allocatable: memory ? { memory } : {},
+    });
+  };
+  expect(sized("1Mi", "2Mi", "1Gi")).toMatchObject({ sizeLimitBytes: 1024 ** 2 });
+  expect(sized("4Mi", "2Mi", "1Gi")).toMatchObject({ sizeLimitBytes: 2 * 1024 ** 2 });
+  expect(sized(undefined, undefined, "1Gi")).toMatchObject({ sizeLimitBytes: 1024 ** 3 });
+  expect(sized(undefined, undefined, undefined)).not.toHaveProperty("sizeLimitBytes");
+});
+
 test("what is optional may be missing", () => {
   expect(planOf({ name: "v", configMap: { name: "none", optional: true } })).toMatchObject({ files: [] });
 });
