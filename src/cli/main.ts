@@ -49,7 +49,7 @@ function program(): Command {
 function addLifecycle(root: Command): void {
   onCluster(root.command("up").description("start a cluster and wait until it is ready"))
     .option("--simulate", "simulated nodes: no root, no containers")
-    .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000), 1)
+    .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000))
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
     .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
     .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))
@@ -73,7 +73,7 @@ function addLifecycle(root: Command): void {
     .action(async (options) => (await import("./commands/logs.ts")).logs(options));
   onCluster(root.command("server").description("control plane and node in the foreground, for systemd"))
     .option("--simulate", "simulated nodes: no root, no containers")
-    .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000), 1)
+    .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000))
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
     .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
     .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))

@@ -22,7 +22,8 @@ export interface ClusterRequest {
   name: string;
   dataDir?: string;
   simulate?: boolean;
-  nodes: number;
+  /** Default: as many as the cluster has. */
+  nodes?: number;
   port?: number;
   /** Of Ingresses. */
   httpPort?: number;
@@ -31,15 +32,18 @@ export interface ClusterRequest {
   kubeletConfig?: string;
 }
 
+/** Each is an agent and a containerd of its own: some 150 MB. */
+const realNodesMax = 100;
+
 const anyAddress = "0.0.0.0";
 
 /** The configuration of the cluster named, made and kept if there is none. Throws `UserError`. */
 export async function prepareCluster(request: ClusterRequest): Promise<ClusterConfig> {
   checkName(request.name);
-  if (request.nodes > 1 && !request.simulate) {
+  if (!request.simulate && (request.nodes ?? 1) > realNodesMax) {
     throw new UserError(
-      "several real nodes on one machine are not there yet",
-      "use --simulate for more than one node",
+      `${request.nodes} real nodes on one machine are too many`,
+      `ask for at most ${realNodesMax}, or use --simulate`,
     );
   }
   const paths = pathsOf(request.name, request.dataDir);
@@ -47,7 +51,8 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   const config = known ? { ...configFor(known), ...known } : freshConfig(request);
   // The machine may have moved since the last start.
   config.nodeAddress = request.simulate ? "127.0.0.1" : machineAddress();
-  config.simulatedNodes = request.simulate ? request.nodes : 0;
+  config.simulatedNodes = request.simulate ? (request.nodes ?? (known?.simulatedNodes || 1)) : 0;
+  if (!request.simulate && request.nodes !== undefined) config.localNodes = request.nodes - 1;
   if (known && known.simulatedNodes > 0 !== config.simulatedNodes > 0) {
     const former = known.simulatedNodes > 0 ? "simulated nodes" : "a real node";
     throw new UserError(

@@ -50,7 +50,15 @@ export async function installAddons(client: Client, config: ClusterConfig): Prom
       { name: "dns", port: config.dnsPort, protocol: "UDP" },
       { name: "dns-tcp", port: config.dnsPort, protocol: "TCP" },
     ],
-    endpoints: [{ addresses: [config.nodeAddress], conditions: { ready: true }, nodeName: config.nodeName }],
+    endpoints: [
+      {
+        addresses: [config.nodeAddress],
+        conditions: { ready: true },
+        nodeName: config.nodeName,
+        // The other nodes answer their own pods: see node-dns.ts.
+        hints: { forNodes: [{ name: config.nodeName }] },
+      },
+    ],
   });
 }
 

@@ -7,6 +7,7 @@ import type { ClusterPaths } from "./config.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { loadMembership, type Membership, type MembershipOptions, renewMembership } from "./membership.ts";
 import { startNode, startRuntime } from "./node.ts";
+import { announceDns } from "./node-dns.ts";
 
 export interface AgentOptions {
   world: World;
@@ -70,11 +71,12 @@ class Agent {
   async #begin(nodeAddress: string): Promise<void> {
     const { paths } = this.#options;
     const membership = await loadMembership(this.#asked(nodeAddress));
-    recordInstance(paths.pid, true);
+    recordInstance(paths.pid, false);
     this.#address = nodeAddress;
     this.#parts = [];
     try {
       await startParts(this.#options, membership, this.#parts);
+      recordInstance(paths.pid, true);
     } catch (error) {
       await stopAll(this.#parts);
       this.#parts = [];
@@ -132,6 +134,8 @@ async function startParts(
   const policyInformers = follow(credentials.networkPolicy, "knarr-network-policy").informers;
   const containerd = await startRuntime(world, config, paths);
   const node = { world, config, paths, credentials, containerd, client, informers, policyInformers };
-  started.push(await startNode({ ...node, dns: false }));
-  started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
+  const { dnsUpstream, nodeName, dnsPort } = config;
+  started.push(await startNode({ ...node, ...(dnsUpstream ? { dnsUpstream } : {}) }));
+  await announceDns(client, nodeName, dnsPort);
+  started.push(await startRoutes({ world, informers, nodeName }));
 }

@@ -44,6 +44,10 @@ export interface ClusterConfig {
   nodeAddress: string;
   /** How many simulated nodes stand in for real ones; 0 means this machine is the node. */
   simulatedNodes: number;
+  /** Real nodes on this machine beside itself, each in a network namespace. */
+  localNodes: number;
+  /** Of an agent: where the server's cluster DNS answers. */
+  dnsUpstream?: string;
   /** Where the state is, as `--datastore` says it; absent: in the cluster's own folder. */
   datastore?: string;
 }
@@ -84,6 +88,7 @@ export function configFor(options: ConfigOptions): ClusterConfig {
     nodeName: options.nodeName,
     nodeAddress: options.nodeAddress,
     simulatedNodes: options.simulatedNodes ?? 0,
+    localNodes: 0,
   };
 }
 
@@ -101,9 +106,13 @@ export function checkName(name: string): void {
   );
 }
 
-/** The cgroup above all pods of a cluster, in every hierarchy: clusters on one machine do not meet there. */
-export function cgroupRootOf(name: string): string {
-  return `/knarr-${name}`;
+/** The cgroup above all pods of a node, in every hierarchy: clusters and nodes on one machine do not meet there. */
+export function cgroupRootOf({
+  name,
+  role,
+  nodeName,
+}: Pick<ClusterConfig, "name" | "role" | "nodeName">): string {
+  return role === "agent" ? `/knarr-${name}.${nodeName}` : `/knarr-${name}`;
 }
 
 /** Every file and folder of one cluster. */

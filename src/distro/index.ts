@@ -28,6 +28,14 @@ export { endInstance, runningInstance } from "./instance.ts";
 export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
 export { keepKubeletConfig } from "./kubelet-settings.ts";
+export {
+  closeLocalNetwork,
+  insideOf,
+  type LocalNode,
+  localNodesOf,
+  openLocalNetwork,
+  stopLocalNodes,
+} from "./local-nodes.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
 export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
 export { startServer } from "./server.ts";

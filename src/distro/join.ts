@@ -35,6 +35,8 @@ export interface JoinAnswer {
   clusterCidr: string;
   podCidr: string;
   dnsAddress: string;
+  /** Where the server's own cluster DNS answers: `ADDRESS#PORT`. */
+  dnsUpstream?: string;
 }
 
 /** What a client sent, checked; throws a `Status`. */
@@ -121,6 +123,7 @@ async function admit(
     clusterCidr: config.clusterCidr,
     podCidr,
     dnsAddress: config.dnsAddress,
+    dnsUpstream: `${config.nodeAddress}#${config.dnsPort}`,
   };
 }
 

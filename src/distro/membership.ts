@@ -78,6 +78,7 @@ async function keep(
     clusterCidr: answer.clusterCidr,
     podCidr: answer.podCidr,
     dnsAddress: answer.dnsAddress,
+    ...(answer.dnsUpstream ? { dnsUpstream: answer.dnsUpstream } : {}),
   };
   await writeConfig(paths, config);
   const { node, kubeletServer, networkPolicy } = answer;

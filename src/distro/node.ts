@@ -56,14 +56,13 @@ export interface NodeOptions {
   informers: Informers;
   /** Those of somebody who may follow all pods; default: `informers`. */
   policyInformers?: Informers;
-  /** Cluster DNS answers on this node. */
-  dns: boolean;
+  /** Who answers questions about the world where this machine's own resolvers are out of reach. */
+  dnsUpstream?: string;
   labels?: Record<string, string>;
 }
 
 /** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
 export async function startNode(options: NodeOptions): Promise<Running> {
-  const { world, config, informers } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
   try {
     const policies = startNodePolicies(options);
@@ -71,8 +70,8 @@ export async function startNode(options: NodeOptions): Promise<Running> {
       policies,
       startNodeKubelet(options, async (pod, addresses) => (await policies).admit(pod, addresses)),
       startNodeProxy(options),
+      startNodeDns(options),
     ];
-    if (options.dns) parts.push(startNodeDns(world, config, informers));
     // Where one fails the others are still coming up: they have to be stopped too.
     const settled = await Promise.allSettled(parts);
     for (const part of settled) if (part.status === "fulfilled") started.push(part.value);
@@ -112,7 +111,7 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     sandboxImage: options.containerd.sandboxImage,
     localVolumesDir: paths.volumes,
     usualDataDir: usualKubeletDir,
-    config: { ...settings, cgroupRoot: cgroupRootOf(config.name), nodeLabels: options.labels ?? {} },
+    config: { ...settings, cgroupRoot: cgroupRootOf(config), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,
       port: config.kubeletPort,
@@ -134,13 +133,14 @@ function startNodeProxy(options: NodeOptions): Promise<Running> {
   });
 }
 
-async function startNodeDns(world: World, config: ClusterConfig, informers: Informers): Promise<DnsServer> {
+async function startNodeDns({ world, config, informers, dnsUpstream }: NodeOptions): Promise<DnsServer> {
   const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  const own = nameserversOf(resolvConf, [config.nodeAddress, config.dnsAddress]);
   return startDns({
     world,
     informers,
     clusterDomain,
     listen: { host: config.nodeAddress, port: config.dnsPort },
-    nameservers: nameserversOf(resolvConf, [config.nodeAddress, config.dnsAddress]),
+    nameservers: dnsUpstream ? [...own, dnsUpstream] : own,
   });
 }

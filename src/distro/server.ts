@@ -16,6 +16,7 @@ import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import { startClusterMetrics } from "./metrics.ts";
 import { startNode, startRuntime } from "./node.ts";
+import { followNodeDns } from "./node-dns.ts";
 
 export interface ServerOptions {
   world: World;
@@ -56,8 +57,11 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       // Where the node's parts fail first, theirs is the reason to tell.
       addons.catch(() => {});
       const node = { world, config, paths, credentials, containerd, client, informers };
-      started.push(await startNode({ ...node, dns: true, labels: controlPlaneLabels }));
+      started.push(await startNode({ ...node, labels: controlPlaneLabels }));
       started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
+      started.push(
+        await followNodeDns(world, controlPlane.clientOf("system:knarr", ["system:masters"]), informers),
+      );
       started.push(await startNodeIngress(world, config, paths, controlPlane));
       await addons;
       const metricsClient = controlPlane.clientOf("system:knarr-metrics", ["system:masters"]);

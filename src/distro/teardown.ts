@@ -9,7 +9,17 @@ import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, usualKubeletDir } from "./config.ts";
+import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
+
+/** Ends a node that has a network namespace of its own: its rules and routes go with that. */
+export async function stopAgent(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+  await endInstance(world.clock, paths.pid, agentPatienceMs);
+  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, paths));
+  await removeUsualLink(usualKubeletDir, paths.kubelet);
+  await unmountBelow(paths.dir);
+  await removeCgroups(world, cgroupRootOf(config));
+}
 
 /**
  * Stops every pod and containerd, and removes rules, mounts and cgroups. Images and objects stay for the next start.
@@ -22,9 +32,10 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await removeUsualLink(usualKubeletDir, paths.kubelet);
   await unmountBelow(paths.dir);
-  await removeCgroups(world, cgroupRootOf(config.name));
+  await removeCgroups(world, cgroupRootOf(config));
 }
 
+const agentPatienceMs = 15_000;
 const removeTries = 20;
 const betweenTriesMs = 50;
 

@@ -34,9 +34,16 @@ export function createUpstream(nameservers: readonly string[], clock: Clock): Up
   };
 }
 
+/** `ADDRESS`, or `ADDRESS#PORT` as dnsmasq writes it. */
+function resolverOf(text: string): { host: string; port: number } {
+  const [host = "", port] = text.split("#");
+  return { host, port: Number(port ?? 53) };
+}
+
 function askUdp(address: string, query: Buffer, clock: Clock): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
-    const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
+    const { host, port } = resolverOf(address);
+    const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
     const finish = (reply?: Buffer) => {
       timer.cancel();
       socket.removeAllListeners("message");
@@ -49,14 +56,15 @@ function askUdp(address: string, query: Buffer, clock: Clock): Promise<Buffer | 
     socket.on("message", (reply) => {
       if (reply.length >= 12 && reply.readUInt16BE(0) === query.readUInt16BE(0)) finish(reply);
     });
-    socket.connect(53, address, () => socket.send(query));
+    socket.connect(port, host, () => socket.send(query));
   });
 }
 
 function askTcp(address: string, query: Buffer, clock: Clock): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    const socket = connect(53, address);
+    const { host, port } = resolverOf(address);
+    const socket = connect(port, host);
     const finish = (reply?: Buffer) => {
       timer.cancel();
       socket.destroy();

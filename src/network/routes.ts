@@ -3,7 +3,7 @@
  * see each other without a router between them.
  */
 import { type corev1, nodes } from "#api";
-import { forComponent, messageOf, run, runOk, type World } from "#base";
+import { forComponent, messageOf, run, type World } from "#base";
 import type { Informers } from "#client";
 
 export interface Route {
@@ -37,15 +37,27 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
   let work = Promise.resolve();
   const sync = async () => {
     const wanted = new Map(routesOf(cache.list(), options.nodeName).map((route) => [route.cidr, route.via]));
+    const troubles: string[] = [];
     for (const [cidr, via] of wanted) {
       if (applied.get(cidr) === via) continue;
-      await runOk("ip", ["route", "replace", cidr, "via", via, "proto", routeProtocol]);
-      applied.set(cidr, via);
+      const { code, stderr } = await run("ip", [
+        "route",
+        "replace",
+        cidr,
+        "via",
+        via,
+        "proto",
+        routeProtocol,
+      ]);
+      if (code === 0) applied.set(cidr, via);
+      else troubles.push(`${cidr} via ${via}: ${stderr.trim()}`);
     }
     for (const cidr of [...applied.keys()].filter((c) => !wanted.has(c))) {
       await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
       applied.delete(cidr);
     }
+    // One node that is out of reach keeps nobody from the others.
+    if (troubles.length > 0) throw new Error(troubles.join("; "));
   };
   let said = "";
   const touch = () => {

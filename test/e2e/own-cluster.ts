@@ -90,6 +90,7 @@ export class OwnCluster {
       ...lines((await run("ps", ["-eo", "args"])).stdout, this.dir),
       ...lines(readFileSync("/proc/mounts", "utf8"), `${this.dir}/`),
       ...lines(tables, this.name.replaceAll("-", "_")),
+      ...lines((await run("ip", ["netns"])).stdout, this.name),
       ...lines(cgroups.stdout, this.name),
       ...[`/var/lib/knarr/${this.name}`, this.dir].filter((path) => existsSync(path)),
     ];

@@ -1,6 +1,8 @@
 /** `knarr agent`: this machine as a node of a cluster elsewhere, in the foreground, until TERM or INT. */
 import { createLogger, createWorld, type LogLevel, UserError } from "#base";
 import { keepKubeletConfig, machineAddress, machineName, pathsOf, preflight, startAgent } from "#distro";
+import { keepFailure } from "../failure.ts";
+import { asUserError, printError } from "../output.ts";
 
 interface AgentOptions {
   server: string;
@@ -28,13 +30,21 @@ export async function agent(options: AgentOptions): Promise<void> {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
+  // Of nodes that `knarr up` starts; see ../local-nodes.ts.
+  const token = options.token ?? process.env.KNARR_TOKEN;
   const running = await startAgent({
     world,
     server: options.server,
-    ...(options.token ? { token: options.token } : {}),
+    ...(token ? { token } : {}),
     nodeName: options.nodeName ?? machineName(),
     nodeAddress: () => options.nodeAddress ?? machineAddress(),
     paths,
+  }).catch(async (error: unknown) => {
+    const mendable = asUserError(error);
+    await keepFailure(paths.failure, mendable);
+    printError(mendable);
+    // Whatever is still open: a node that could not start does not stay.
+    process.exit(1);
   });
   world.log.info("the node runs");
   await stop;

@@ -2,11 +2,14 @@
 import { systemClock as clock, createWorld, silentLogger, UserError } from "#base";
 import {
   checkName,
+  closeLocalNetwork,
   clustersRoot,
   endInstance,
+  localNodesOf,
   pathsOf,
   purge,
   readConfig,
+  stopLocalNodes,
   stopNode,
   unlinkCluster,
 } from "#distro";
@@ -36,6 +39,14 @@ export async function down(options: DownOptions): Promise<void> {
   await step(clock, "stopping the server", "server stopped", () =>
     endInstance(clock, paths.pid, serverPatienceMs),
   );
+  const further = config.role === "server" ? localNodesOf(config, paths) : [];
+  if (further.length > 0) {
+    const label = further.map(({ name }) => name).join(", ");
+    await step(clock, `stopping ${label}`, `${label} stopped`, async () => {
+      await stopLocalNodes(world, further, { purge: options.purge === true });
+      await closeLocalNetwork(config);
+    });
+  }
   if (config.simulatedNodes === 0) {
     await step(clock, "stopping pods and containerd", "pods and containerd stopped", () =>
       stopNode(world, config, paths),

@@ -1,7 +1,17 @@
 /** `knarr image load|ls|rm`: images on the node, without a registry. */
 import { existsSync } from "node:fs";
 import { createWorld, silentLogger, systemClock, UserError } from "#base";
-import { checkName, listImages, loadImages, makeBusyboxImage, pathsOf, removeImages } from "#distro";
+import {
+  type ClusterPaths,
+  checkName,
+  listImages,
+  loadImages,
+  localNodesOf,
+  makeBusyboxImage,
+  pathsOf,
+  readConfig,
+  removeImages,
+} from "#distro";
 import { parseFormat, print, step, table } from "../output.ts";
 
 interface ImageOptions {
@@ -16,8 +26,23 @@ function open(options: ImageOptions) {
   return pathsOf(options.name, options.dataDir);
 }
 
-export async function imageLoad(files: readonly string[], options: ImageOptions): Promise<void> {
+/** The folders of every node on this machine: an image is there wherever its pods may go. */
+function openAll(options: ImageOptions): ClusterPaths[] {
   const paths = open(options);
+  const config = readConfig(paths);
+  const further = config?.role === "server" ? localNodesOf(config, paths) : [];
+  return [paths, ...further.map((node) => node.paths)];
+}
+
+/** The answer of the first node. */
+async function onAll<T>(options: ImageOptions, work: (paths: ClusterPaths) => Promise<T>): Promise<T> {
+  const [first, ...others] = openAll(options).map(work);
+  await Promise.all(others);
+  return first!;
+}
+
+export async function imageLoad(files: readonly string[], options: ImageOptions): Promise<void> {
+  open(options);
   const missing = files.find((file) => !existsSync(file));
   if (missing)
     throw new UserError(
@@ -26,16 +51,15 @@ export async function imageLoad(files: readonly string[], options: ImageOptions)
     );
   for (const file of files) {
     const names = await step(systemClock, `loading ${file}`, `loaded ${file}`, () =>
-      loadImages(world, options.name, paths, file),
+      onAll(options, (paths) => loadImages(world, options.name, paths, file)),
     );
     for (const name of names) print(`  ${name}`);
   }
 }
 
 export async function imageBusybox(image: string, options: ImageOptions): Promise<void> {
-  const paths = open(options);
   const names = await step(systemClock, `making ${image}`, `made ${image} from this machine's busybox`, () =>
-    makeBusyboxImage(world, options.name, paths, image),
+    onAll(options, (paths) => makeBusyboxImage(world, options.name, paths, image)),
   );
   for (const name of names) print(`  ${name}`);
 }
@@ -62,9 +86,8 @@ export async function imageList(options: ImageOptions & { output: string }): Pro
 }
 
 export async function imageRemove(names: readonly string[], options: ImageOptions): Promise<void> {
-  const paths = open(options);
   for (const name of names) {
-    await removeImages(world, options.name, paths, name);
+    await onAll(options, (paths) => removeImages(world, options.name, paths, name));
     print(`removed ${name}`);
   }
 }

@@ -1,7 +1,8 @@
 /** `knarr server`: control plane and node in the foreground, until TERM or INT. */
-import { rm, writeFile } from "node:fs/promises";
-import { createLogger, createWorld, type LogLevel, messageOf, UserError } from "#base";
+import { rm } from "node:fs/promises";
+import { createLogger, createWorld, type LogLevel } from "#base";
 import { pathsOf, readConfig, startServer } from "#distro";
+import { keepFailure } from "../failure.ts";
 import { asUserError, printError } from "../output.ts";
 import { type ClusterRequest, prepareCluster } from "../prepare.ts";
 
@@ -31,8 +32,7 @@ export async function server(options: ServerOptions): Promise<void> {
   } catch (thrown) {
     const error = asUserError(thrown);
     // `knarr up` waits for this process and shows the reason.
-    const reason = { message: messageOf(error), mend: error instanceof UserError ? error.mend : undefined };
-    await writeFile(paths.failure, JSON.stringify(reason)).catch(() => {});
+    await keepFailure(paths.failure, error);
     printError(error);
     // Whatever is still open: a server that could not start does not stay.
     process.exit(1);

@@ -7,6 +7,7 @@ import {
   connectCluster,
   contextName,
   listClusters,
+  localNodesOf,
   pathsOf,
   readConfig,
   runningInstance,
@@ -69,7 +70,7 @@ async function statusOf(config: ClusterConfig, paths: ClusterPaths): Promise<Clu
   };
   const instance = runningInstance(paths.pid);
   if (!instance) return { ...base, state: "Stopped" };
-  const process = { pid: instance.pid, memoryBytes: residentBytes(instance.pid) };
+  const process = { pid: instance.pid, memoryBytes: memoryOf(config, paths, instance.pid) };
   try {
     const connection = await connectCluster(config, paths);
     try {
@@ -98,6 +99,13 @@ function hasIngress({ simulatedNodes, role }: ClusterConfig): boolean {
 
 function ingressOf({ nodeAddress, httpPort, httpsPort }: ClusterConfig): { http: string; https: string } {
   return { http: `http://${nodeAddress}:${httpPort}`, https: `https://${nodeAddress}:${httpsPort}` };
+}
+
+/** Of the server, and of the agents of its further nodes here. */
+function memoryOf(config: ClusterConfig, paths: ClusterPaths, pid: number): number {
+  const agents = config.role === "server" ? localNodesOf(config, paths) : [];
+  const pids = agents.flatMap((node) => runningInstance(node.paths.pid)?.pid ?? []);
+  return [pid, ...pids].reduce((sum, each) => sum + residentBytes(each), 0);
 }
 
 /** VmRSS of /proc/PID/status, which is in kilobytes. */

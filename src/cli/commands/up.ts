@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { Resolver } from "node:dns/promises";
 import { openSync, readFileSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
-import { nodes } from "#api";
-import { systemClock as clock, messageOf, UserError } from "#base";
+import { isStatus, nodes } from "#api";
+import { systemClock as clock, createWorld, messageOf, silentLogger, UserError } from "#base";
 import {
   type ClusterConfig,
   type ClusterConnection,
@@ -15,12 +15,16 @@ import {
   contextName,
   installGatewayApi,
   installPackages,
+  localNodesOf,
   missingExtras,
   pathsOf,
   preflight,
   readConfig,
   runningInstance,
+  stopLocalNodes,
+  writeConfig,
 } from "#distro";
+import { startLocalNodes } from "../local-nodes.ts";
 import { bold, dim, print, step } from "../output.ts";
 import { type ClusterRequest, prepareCluster } from "../prepare.ts";
 import { mergeIntoUserKubeconfig } from "../user-kubeconfig.ts";
@@ -40,10 +44,11 @@ export async function up(options: UpOptions): Promise<void> {
   const paths = pathsOf(options.name, options.dataDir);
   const known = readConfig(paths);
   if (known && runningInstance(paths.pid)) {
+    const config = await resize(known, paths, options.nodes);
     await mergeIntoUserKubeconfig(paths);
-    print(`the cluster ${bold(known.name)} runs already`);
-    if (options.gatewayApi) await addGatewayApi(known, paths);
-    return printNextSteps(known);
+    print(`the cluster ${bold(config.name)} runs already`);
+    if (options.gatewayApi) await addGatewayApi(config, paths);
+    return printNextSteps(config);
   }
   const startMs = clock.monotonic();
   if (!options.simulate) await prepareMachine(paths, options.install);
@@ -53,8 +58,11 @@ export async function up(options: UpOptions): Promise<void> {
   );
   const connection = await connectCluster(config, paths);
   try {
-    await step(clock, "waiting for the node", nodesLabel(config), () =>
-      waitForNodes(connection, config, server),
+    await dropLocalNodes(known, config, paths, connection);
+    const checkAgents = await startLocalNodes(config, paths);
+    const started = { ...server, check: checkAgents };
+    await step(clock, "waiting for the nodes", nodesLabel(config), () =>
+      waitForNodes(connection, config, started),
     );
     if (config.simulatedNodes === 0) {
       await step(clock, "waiting for cluster DNS", "cluster DNS answers", () => waitForDns(config, server));
@@ -81,10 +89,54 @@ async function addGatewayApi(config: ClusterConfig, paths: ClusterPaths): Promis
   }
 }
 
+/** A running cluster's nodes as they should be: those that have ended run again, and their number may be another one. */
+async function resize(
+  known: ClusterConfig,
+  paths: ClusterPaths,
+  count: number | undefined,
+): Promise<ClusterConfig> {
+  if (known.simulatedNodes > 0) return known;
+  const config = { ...known, localNodes: count === undefined ? (known.localNodes ?? 0) : count - 1 };
+  if (config.localNodes !== known.localNodes) await writeConfig(paths, config);
+  if (config.localNodes === 0 && !known.localNodes) return config;
+  const connection = await connectCluster(config, paths);
+  try {
+    await dropLocalNodes(known, config, paths, connection);
+    const check = await startLocalNodes(config, paths);
+    const server = { paths, hasEnded: () => !runningInstance(paths.pid), check };
+    await step(clock, "waiting for the nodes", nodesLabel(config), () =>
+      waitForNodes(connection, config, server),
+    );
+  } finally {
+    await connection.close();
+  }
+  return config;
+}
+
+/** Nodes that the cluster is not to have any more: they go with everything, pods too. */
+async function dropLocalNodes(
+  known: ClusterConfig | undefined,
+  config: ClusterConfig,
+  paths: ClusterPaths,
+  connection: ClusterConnection,
+): Promise<void> {
+  const surplus = known ? localNodesOf(known, paths).slice(config.localNodes) : [];
+  if (surplus.length === 0) return;
+  const world = createWorld({ log: silentLogger });
+  await step(clock, "removing nodes", `removed ${surplus.map(({ name }) => name).join(", ")}`, async () => {
+    await stopLocalNodes(world, surplus, { purge: true });
+    for (const { name } of surplus) {
+      await connection.client.delete(nodes, { name }).catch((error: unknown) => {
+        if (!isStatus(error, "NotFound")) throw error;
+      });
+    }
+  });
+}
+
 function nodesLabel(config: ClusterConfig): string {
-  return config.simulatedNodes > 0
-    ? `${config.simulatedNodes} simulated nodes are Ready`
-    : `node ${config.nodeName} is Ready`;
+  if (config.simulatedNodes > 0) return `${config.simulatedNodes} simulated nodes are Ready`;
+  if (config.localNodes > 0) return `${config.localNodes + 1} nodes are Ready`;
+  return `node ${config.nodeName} is Ready`;
 }
 
 function printNextSteps(config: ClusterConfig): void {
@@ -134,6 +186,8 @@ async function installExtras(): Promise<void> {
 interface ServerProcess {
   readonly paths: ClusterPaths;
   hasEnded(): boolean;
+  /** Throws when another process that is waited for has ended. */
+  check?(): void;
 }
 
 /** Starts `knarr server` in a session of its own and waits until the API server says it is ready. */
@@ -194,10 +248,11 @@ async function waitForNodes(
   config: ClusterConfig,
   server: ServerProcess,
 ): Promise<void> {
-  const wanted = Math.max(1, config.simulatedNodes);
+  const wanted = Math.max(1 + config.localNodes, config.simulatedNodes);
   await waitFor(nodePatienceMs, "the node did not become Ready", server, async () => {
     // A node that was Ready when the cluster was stopped is so still, until its parts run again.
-    if (!runningInstance(server.paths.pid)?.started) return false;
+    const parts = [server.paths, ...localNodesOf(config, server.paths).map((node) => node.paths)];
+    if (!parts.every(({ pid }) => runningInstance(pid)?.started)) return false;
     const list = await connection.client.list(nodes).catch(() => undefined);
     const ready = (list?.items ?? []).filter((n) =>
       n.status.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
@@ -227,6 +282,7 @@ async function waitFor(
   const deadline = clock.monotonic() + patienceMs;
   for (;;) {
     if (await ask()) return;
+    server.check?.();
     if (server.hasEnded()) throw serverFailure(server.paths);
     if (clock.monotonic() > deadline)
       throw new UserError(`${problem} within ${patienceMs / 1000} s`, `see ${server.paths.log}`);

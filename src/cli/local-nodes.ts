@@ -1,0 +1,73 @@
+/** The further nodes of a cluster on this machine, as `knarr up` starts them: one detached `knarr agent` each. */
+import { spawn } from "node:child_process";
+import { copyFileSync, existsSync, openSync, readFileSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { createWorld, silentLogger, UserError } from "#base";
+import {
+  type ClusterConfig,
+  type ClusterPaths,
+  insideOf,
+  joinTokenOf,
+  type LocalNode,
+  localNodesOf,
+  openLocalNetwork,
+  runningInstance,
+} from "#distro";
+
+/** Starts those that do not run. Answers how to ask whether one of them has ended: it throws its own words. */
+export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths): Promise<() => void> {
+  const nodes = localNodesOf(config, paths);
+  if (nodes.length === 0) return () => {};
+  await openLocalNetwork(config, nodes);
+  const token = await joinTokenOf(createWorld({ log: silentLogger }), paths);
+  const server = `https://${config.nodeAddress}:${config.apiPort}`;
+  const ended = new Set<LocalNode>();
+  for (const node of nodes) {
+    if (runningInstance(node.paths.pid)) continue;
+    await startOne(node, paths, { server, token }, () => ended.add(node));
+  }
+  return () => {
+    for (const node of ended) throw failureOf(node);
+  };
+}
+
+async function startOne(
+  node: LocalNode,
+  { kubeletConfig }: ClusterPaths,
+  { server, token }: { server: string; token: string },
+  onEnd: () => void,
+): Promise<void> {
+  await mkdir(node.paths.dir, { recursive: true, mode: 0o711 });
+  await rm(node.paths.failure, { force: true });
+  if (existsSync(kubeletConfig)) copyFileSync(kubeletConfig, node.paths.kubeletConfig);
+  const log = openSync(node.paths.log, "a", 0o600);
+  const [command = "", ...inside] = insideOf(node);
+  const options = {
+    server,
+    "node-name": node.name,
+    "node-address": node.address,
+    "data-dir": node.paths.dir,
+  };
+  const args = [
+    ...[...inside, process.execPath, ...process.execArgv, process.argv[1]!, "agent"],
+    ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+  ];
+  // By the environment: the arguments of a process are for everybody to read.
+  const env = { ...process.env, KNARR_TOKEN: token };
+  const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log], env });
+  child.once("error", onEnd);
+  child.once("exit", onEnd);
+  child.unref();
+}
+
+function failureOf({ name, paths }: LocalNode): UserError {
+  try {
+    const { message, mend } = JSON.parse(readFileSync(paths.failure, "utf8")) as {
+      message: string;
+      mend?: string;
+    };
+    return new UserError(`the node ${name} ended: ${message}`, mend ?? `see ${paths.log}`);
+  } catch {
+    return new UserError(`the node ${name} ended without a word`, `see ${paths.log}`);
+  }
+}

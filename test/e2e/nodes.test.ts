@@ -1,0 +1,150 @@
+/**
+ * Three nodes on one machine: pods of each reach those of all, by address, Service and name; policies hold between them; a
+ * node that is cut off loses its traffic and gets it back; nodes come and go while the cluster runs.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runOk } from "#base";
+import { eventually, get } from "./harness.ts";
+import { knarr } from "./knarr.ts";
+import { OwnCluster } from "./own-cluster.ts";
+
+let cluster: OwnCluster;
+let names: string[];
+const k = (...args: string[]) => cluster.kubectl.ok(args);
+const apply = (input: string) => cluster.kubectl.ok(["apply", "-f", "-"], { input });
+
+const web = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: c
+        image: "busybox:1.36"
+        command: [sh, -c, "echo hello; exec httpd -f -p 80 -h /etc"]
+        readinessProbe: {httpGet: {port: 80, path: /hostname}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 8770, targetPort: 80}]}
+`;
+
+interface WebPod {
+  name: string;
+  node: string;
+  address: string;
+}
+
+async function webPods(): Promise<WebPod[]> {
+  const path = "{range .items[*]}{.metadata.name} {.spec.nodeName} {.status.podIP}{'\\n'}{end}";
+  const lines = (await k("get", "pods", "-l", "app=web", "-o", `jsonpath=${path}`)).trim().split("\n");
+  const pods = lines
+    .map((line) => line.split(" "))
+    .map(([name = "", node = "", address = ""]) => ({ name, node, address }));
+  return pods.sort((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+const ask = (pod: string, host: string, port = 80) =>
+  k("exec", pod, "--", "timeout", "3", "wget", "-qO-", `http://${host}:${port}/hostname`);
+
+beforeAll(async () => {
+  cluster = await OwnCluster.make("nodes", "--nodes", "3");
+  await cluster.up();
+  await knarr(["image", "busybox", "--name", cluster.name], { env: cluster.env });
+  names = (await k("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")).split(" ").sort();
+  await apply(web);
+  await k("rollout", "status", "daemonset/web", "--timeout=90s");
+});
+afterAll(() => cluster.remove());
+
+test("pods of every node reach those of all, by address, Service and name", async () => {
+  const pods = await webPods();
+  expect(pods.map(({ node }) => node)).toEqual(names);
+  for (const from of pods) {
+    expect(await k("logs", from.name)).toBe("hello\n");
+    for (const to of pods) expect(await ask(from.name, to.address)).toBe(`${to.name}\n`);
+    const answer = await ask(from.name, "web.default.svc.cluster.local", 8770);
+    expect(pods.map(({ name }) => `${name}\n`)).toContain(answer);
+  }
+  const path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
+  const addresses = (await k("get", "service", "web", "-o", path)).split(" ");
+  expect(addresses).toHaveLength(3);
+  for (const address of addresses)
+    await eventually("an answer", () => get(`http://${address}:8770/hostname`));
+});
+
+test("a policy holds between nodes", async () => {
+  const [first, second, third] = await webPods();
+  await k("label", "pod", second!.name, "may=come");
+  await apply(`
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: guarded}
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {may: come}}}]}]}
+`);
+  await eventually("the policy", async () => {
+    const refused = await cluster.kubectl.try([
+      "exec",
+      first!.name,
+      "--",
+      "timeout",
+      "1",
+      "wget",
+      "-qO-",
+      third!.address,
+    ]);
+    return refused.code === 0 ? undefined : true;
+  });
+  expect(await ask(second!.name, first!.address)).toBe(`${first!.name}\n`);
+  expect(await ask(second!.name, third!.address)).toBe(`${third!.name}\n`);
+  await k("delete", "networkpolicy", "guarded");
+});
+
+test("a node that is cut off gets no traffic, and gets it back", { timeout: 180_000 }, async () => {
+  const pods = await webPods();
+  const lost = pods[2]!;
+  const { slot } = JSON.parse(readFileSync(join(cluster.dir, "cluster.json"), "utf8")) as { slot: number };
+  const link = `knarr${slot}n3`;
+  await runOk("ip", ["link", "set", link, "down"]);
+  const endpoints = () =>
+    k(
+      "get",
+      "endpointslices",
+      "-l",
+      "kubernetes.io/service-name=web",
+      "-o",
+      "jsonpath={.items[*].endpoints[?(@.conditions.ready==true)].addresses[0]}",
+    );
+  await eventually(
+    "its endpoint to go",
+    async () => ((await endpoints()).includes(lost.address) ? undefined : true),
+    90_000,
+  );
+  for (let i = 0; i < 10; i++) expect(await ask(pods[0]!.name, "web", 8770)).not.toBe(`${lost.name}\n`);
+  await runOk("ip", ["link", "set", link, "up"]);
+  await eventually(
+    "its endpoint",
+    async () => ((await endpoints()).includes(lost.address) ? true : undefined),
+    60_000,
+  );
+  expect(await ask(pods[0]!.name, lost.address)).toBe(`${lost.name}\n`);
+});
+
+test("nodes come and go, and after a purge nothing is left", async () => {
+  const up = (count: number) =>
+    knarr([...cluster.upArguments, "--nodes", String(count)], { env: cluster.env });
+  expect(await up(2)).toContain("removed");
+  expect((await k("get", "nodes", "-o", "name")).trim().split("\n")).toHaveLength(2);
+  await up(3);
+  expect((await k("get", "nodes", "-o", "name")).trim().split("\n")).toHaveLength(3);
+  await cluster.down("--purge");
+  await cluster.expectNothingLeft();
+});
