@@ -149,6 +149,8 @@ export interface ContainerConfig {
   stdin: boolean;
   stdinOnce: boolean;
   tty: boolean;
+  /** Instead of the image's; runtimes older than containerd 2.1 do not know it. */
+  stopSignal?: string;
   linux: { resources: LinuxContainerResources; securityContext: LinuxContainerSecurityContext };
 }
 
@@ -200,6 +202,8 @@ export interface ContainerStatus {
   annotations: Record<string, string>;
   mounts: Mount[];
   logPath: string;
+  /** Absent or `RUNTIME_DEFAULT` where the runtime knows of no signal but the image's. */
+  stopSignal?: string;
 }
 
 export interface Image {
@@ -316,6 +320,8 @@ export interface ContainerRuntime {
   startContainer(containerId: string): Promise<void>;
   /** Idempotent: the stop signal, then after `timeoutSeconds` KILL. */
   stopContainer(containerId: string, timeoutSeconds: number): Promise<void>;
+  /** Sends a signal to the container's first process. */
+  signalContainer(containerId: string, signal: string): Promise<void>;
   removeContainer(containerId: string): Promise<void>;
   listContainers(labels?: Record<string, string>): Promise<Container[]>;
   containerStatus(containerId: string): Promise<ContainerStatus>;

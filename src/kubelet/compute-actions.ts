@@ -6,12 +6,14 @@ import type { corev1 } from "#api";
 import { containerHash } from "./labels.ts";
 import { ephemeralContainersOf } from "./pod-containers.ts";
 import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
+import { couldRestart, restartedAllAt, restartsAfter } from "./restart-policy.ts";
 
 interface KillAction {
   container: ObservedContainer;
   /** The event's message after `Stopping container`. */
   message: string;
-  reason: "Unhealthy" | "StartupProbe" | "Changed" | "Unknown";
+  /** `RestartAll`: abruptly, without hooks. */
+  reason: "Unhealthy" | "StartupProbe" | "Changed" | "Unknown" | "RestartAll";
 }
 
 export interface PodActions {
@@ -43,10 +45,7 @@ export function shouldRestart(
   if (!latest) return true;
   if (isRunning(latest)) return false;
   if (latest.state !== "CONTAINER_EXITED") return true;
-  if (isRestartableInit(container)) return true;
-  const policy = container.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
-  if (policy === "Never") return false;
-  return policy === "Always" || latest.exitCode !== 0;
+  return restartsAfter(pod, container, latest.exitCode);
 }
 
 /** Whether the sandbox has to be made (again), and with which attempt. */
@@ -71,6 +70,33 @@ export function computePodActions(
 ): PodActions {
   const { changed, attempt, id } = sandboxChange(pod, state);
   if (changed) return withNewSandbox(pod, state, attempt, id);
+  const restartAt = restartedAllAt(pod, state);
+  if (restartAt === 0) return actionsInSandbox(pod, state, { attempt, id: id! }, unhealthy, isStarted);
+  const own = new Set([...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name));
+  const isOld = (each: ObservedContainer) => each.createdAt < restartAt;
+  const anew = {
+    ...state,
+    containers: state.containers.filter((each) => !isOld(each) || !own.has(each.name)),
+  };
+  const actions = actionsInSandbox(pod, anew, { attempt, id: id! }, unhealthy, isStarted);
+  const kill = state.containers
+    .filter((each) => isOld(each) && isRunning(each) && own.has(each.name))
+    .map(killOld);
+  return { ...actions, kill: [...kill, ...actions.kill] };
+}
+
+/** Ephemeral containers look on: they stay. */
+function killOld(container: ObservedContainer): KillAction {
+  return { container, message: `Stopping container ${container.name}`, reason: "RestartAll" };
+}
+
+function actionsInSandbox(
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  { attempt, id }: { attempt: number; id: string },
+  unhealthy: Unhealthy,
+  isStarted: (container: ObservedContainer) => boolean,
+): PodActions {
   const actions: PodActions = {
     killPod: false,
     createSandbox: false,
@@ -83,7 +109,7 @@ export function computePodActions(
     // Each runs once; what it found is in its logs.
     if (!latestContainer(state, name)) actions.start.push(name);
   }
-  const init = initActions(pod, state, id!, unhealthy, isStarted, actions);
+  const init = initActions(pod, state, id, unhealthy, isStarted, actions);
   if (init === "failed") return { ...actions, killPod: true, start: [], kill: [] };
   if (init === "waiting") return actions;
   let kept = 0;
@@ -104,7 +130,7 @@ export function computePodActions(
       continue;
     }
     actions.kill.push(kill);
-    if (kill.reason === "Changed" || pod.spec.restartPolicy !== "Never") actions.start.push(container.name);
+    if (kill.reason === "Changed" || couldRestart(pod, container)) actions.start.push(container.name);
   }
   if (kept === 0 && !pod.spec.containers.some((c) => actions.start.includes(c.name))) {
     return { ...actions, killPod: true, start: [], kill: [] };
@@ -152,11 +178,11 @@ function withNewSandbox(
     kill: [],
   };
   // A pod that never restarts has ended with its sandbox; nothing that ran runs twice.
-  if (pod.spec.restartPolicy === "Never" && attempt !== 0 && state.containers.length > 0) return none;
+  const couldRun = pod.spec.containers.some((each) => couldRestart(pod, each));
+  if (!couldRun && attempt !== 0 && state.containers.length > 0) return none;
   const mains = pod.spec.containers.filter((c) => {
     const latest = latestContainer(state, c.name);
-    const done = latest?.state === "CONTAINER_EXITED" && latest.exitCode === 0;
-    return !(done && pod.spec.restartPolicy === "OnFailure");
+    return latest?.state !== "CONTAINER_EXITED" || restartsAfter(pod, c, latest.exitCode);
   });
   if (mains.length === 0) return none;
   const first = pod.spec.initContainers?.[0];
@@ -190,7 +216,7 @@ function initActions(
     }
     if (isRunning(latest)) return "waiting";
     if (latest.exitCode === 0) continue;
-    if (pod.spec.restartPolicy === "Never") return "failed";
+    if (!restartsAfter(pod, container, latest.exitCode)) return "failed";
     actions.start.push(container.name);
     return "waiting";
   }

@@ -6,6 +6,7 @@ import { type corev1, formatTime } from "#api";
 import { isRestartableInit, shouldRestart } from "./compute-actions.ts";
 import { ephemeralContainersOf } from "./pod-containers.ts";
 import { latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
+import { restartsAfter } from "./restart-policy.ts";
 
 /** Why a container waits. */
 export interface WaitingReason {
@@ -92,7 +93,7 @@ function absentStatus(
   defaultWaiting: string,
 ): corev1.ContainerStatus {
   const base = { name: spec.name, image: spec.image ?? "", imageID: "", ready: false, started: false };
-  if (old?.state?.terminated && !shouldRun(input.pod, old.state.terminated)) {
+  if (old?.state?.terminated && !shouldRun(input.pod, spec, old.state.terminated)) {
     return {
       ...base,
       ...old,
@@ -117,11 +118,14 @@ function absentStatus(
   return { ...base, restartCount: old.restartCount + 1, state, lastState: { terminated: lost } };
 }
 
-function shouldRun(pod: Readonly<corev1.Pod>, terminated: corev1.ContainerStateTerminated): boolean {
+function shouldRun(
+  pod: Readonly<corev1.Pod>,
+  spec: Readonly<corev1.Container>,
+  terminated: corev1.ContainerStateTerminated,
+): boolean {
   if (pod.metadata.deletionTimestamp || pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed")
     return false;
-  const policy = pod.spec.restartPolicy ?? "Always";
-  return policy === "Always" || (policy === "OnFailure" && terminated.exitCode !== 0);
+  return restartsAfter(pod, spec, terminated.exitCode);
 }
 
 function isInit(pod: Readonly<corev1.Pod>, name: string): boolean {
@@ -157,6 +161,7 @@ function presentStatus(
     restartCount: latest.restartCount,
     started,
     state: stateOf(input, latest),
+    ...(spec.lifecycle?.stopSignal ? { stopSignal: spec.lifecycle.stopSignal } : {}),
   };
   const volumeMounts = volumeMountsOf(spec);
   if (volumeMounts) status.volumeMounts = volumeMounts;

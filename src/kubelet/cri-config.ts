@@ -97,6 +97,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
+    ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
     linux: {
       resources: input.resources,
       securityContext: containerSecurity(pod, container, input.image, input.security, input.targetId),

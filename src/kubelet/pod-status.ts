@@ -6,6 +6,7 @@ import { type corev1, formatTime, qosClassOf } from "#api";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerStatuses, ephemeralStatuses, type StatusInput } from "./container-status.ts";
 import { podIpsOf, readySandbox } from "./pod-state.ts";
+import { couldRestartAll, isRestartingAll, restartsAfter } from "./restart-policy.ts";
 
 type Phase = NonNullable<corev1.PodStatus["phase"]>;
 
@@ -52,6 +53,7 @@ function initProgress(pod: Readonly<corev1.Pod>, statuses: readonly corev1.Conta
   let pending = 0;
   let pendingSidecars = 0;
   let failed = 0;
+  let failedForGood = 0;
   for (const spec of pod.spec.initContainers ?? []) {
     const status = statuses.find((s) => s.name === spec.name);
     if (isRestartableInit(spec)) {
@@ -61,9 +63,23 @@ function initProgress(pod: Readonly<corev1.Pod>, statuses: readonly corev1.Conta
     const ended =
       status?.state?.terminated ?? (status?.state?.waiting ? status.lastState?.terminated : undefined);
     if (!ended) pending++;
-    else if (ended.exitCode !== 0) failed++;
+    else if (ended.exitCode !== 0) {
+      failed++;
+      if (!restartsAfter(pod, spec, ended.exitCode)) failedForGood++;
+    }
   }
-  return { pending, pendingSidecars, failed };
+  return { pending, pendingSidecars, failed, failedForGood };
+}
+
+/** A container that has ended, and not for good. */
+function runsAgain(
+  pod: Readonly<corev1.Pod>,
+  spec: Readonly<corev1.Container>,
+  statuses: readonly corev1.ContainerStatus[],
+): boolean {
+  const status = statuses.find(({ name }) => name === spec.name);
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
+  return ended !== undefined && restartsAfter(pod, spec, ended.exitCode);
 }
 
 function phaseOf(
@@ -72,14 +88,13 @@ function phaseOf(
   mains: readonly corev1.ContainerStatus[],
   ending: boolean,
 ): Phase {
-  const policy = pod.spec.restartPolicy ?? "Always";
   const init = initProgress(pod, inits);
   const main = tallyOf(
     mains,
     pod.spec.containers.map((c) => c.name),
   );
   const begun = main.running + main.stopped > 0;
-  if (init.failed > 0 && policy === "Never") return "Failed";
+  if (init.failedForGood > 0) return "Failed";
   if (init.failed > 0 && !begun) return ending ? "Failed" : "Pending";
   if (init.pending > 0 || (init.pendingSidecars > 0 && !begun))
     return ending && !begun ? "Failed" : "Pending";
@@ -88,9 +103,8 @@ function phaseOf(
   if (main.running === 0 && main.stopped > 0 && main.unknown === 0) {
     const wellDone = main.stopped === main.succeeded;
     if (ending) return wellDone ? "Succeeded" : "Failed";
-    if (policy === "Always") return "Running";
-    if (wellDone) return "Succeeded";
-    return policy === "Never" ? "Failed" : "Running";
+    if (pod.spec.containers.some((spec) => runsAgain(pod, spec, mains))) return "Running";
+    return wellDone ? "Succeeded" : "Failed";
   }
   return "Pending";
 }
@@ -196,6 +210,7 @@ const ownConditions = [
   "PodScheduled",
   "PodResizePending",
   "PodResizeInProgress",
+  "AllContainersRestarting",
 ];
 
 /** Others say too that a pod is disturbed; the kubelet's own word has its own reason. */
@@ -250,6 +265,7 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
     condition("PodScheduled", true),
     ...(input.resize ?? []),
     ...(input.disruption ? [input.disruption] : []),
+    ...(couldRestartAll(pod) ? [condition("AllContainersRestarting", isRestartingAll(pod, state))] : []),
   ].map((c) => stamped(c, old.conditions ?? [], pod.metadata.generation, nowMs));
   const ips = pod.spec.hostNetwork && (hasSandbox || old.podIP) ? [...input.nodeAddresses] : podIpsOf(state);
   // The addresses of a pod stay on its record after its sandbox has gone.

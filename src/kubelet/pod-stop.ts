@@ -16,6 +16,8 @@ export interface StopOptions {
   state: ObservedPod;
   graceSeconds: number;
   signal: AbortSignal;
+  /** What shall end abruptly is not asked. */
+  skipHooks?: boolean;
 }
 
 /** What a container is left with when its hook has used up its time. */
@@ -27,6 +29,30 @@ export function graceSecondsOf(pod: Readonly<corev1.Pod>): number {
 
 function ignoreGone(error: unknown): void {
   if (!isRuntimeNotFound(error)) throw error;
+}
+
+const lookMs = 100;
+
+/** Sends the signal and waits; true when the time is used up, or the container has ended. */
+async function signalled(
+  context: PodContext,
+  containerId: string,
+  stopSignal: string,
+  seconds: number,
+): Promise<boolean> {
+  const { clock, log } = context.world;
+  try {
+    await context.runtime.signalContainer(containerId, stopSignal);
+    const untilMs = clock.monotonic() + seconds * 1000;
+    while (clock.monotonic() < untilMs) {
+      if ((await context.runtime.containerStatus(containerId)).state !== "CONTAINER_RUNNING") return true;
+      await clock.sleep(lookMs);
+    }
+    return true;
+  } catch (error) {
+    log.debug({ containerId, error: messageOf(error) }, "a container could not be sent its stop signal");
+    return false;
+  }
 }
 
 /** One container, with its hook. */
@@ -42,7 +68,7 @@ export async function stopContainer(
   say("Normal", "Killing", message);
   let left = graceSeconds;
   const handler = spec?.lifecycle?.preStop;
-  if (spec && handler && graceSeconds > 0 && isRunning(container)) {
+  if (spec && handler && !options.skipHooks && graceSeconds > 0 && isRunning(container)) {
     const startedMs = context.world.clock.monotonic();
     const late = new AbortController();
     const timer = context.world.clock.after(graceSeconds * 1000, () => late.abort());
@@ -61,6 +87,11 @@ export async function stopContainer(
     const usedSeconds = (context.world.clock.monotonic() - startedMs) / 1000;
     left = Math.max(leastGraceSeconds, Math.ceil(graceSeconds - usedSeconds));
   }
+  const stopSignal = spec?.lifecycle?.stopSignal;
+  // Older runtimes stop everything by the image's own signal.
+  const isKnown = stopSignal === undefined || container.stopSignal === stopSignal;
+  if (!isKnown && isRunning(container) && (await signalled(context, container.id, stopSignal, left)))
+    left = 0;
   await context.runtime.stopContainer(container.id, left).catch((error: unknown) => {
     if (isRuntimeNotFound(error)) return;
     say("Warning", "FailedKillPod", `error killing pod: ${messageOf(error)}`);

@@ -281,7 +281,9 @@ async function act(
     const graceSeconds = probe?.terminationGracePeriodSeconds ?? stopping.graceSeconds;
     const restarts = actions.start.includes(container.name);
     const words = restarts ? `${message}, will be restarted` : message;
-    await abortable(stopContainer(context, { ...stopping, graceSeconds }, container, words), signal);
+    const skipHooks = reason === "RestartAll";
+    const how = { ...stopping, graceSeconds, skipHooks };
+    await abortable(stopContainer(context, how, container, words), signal);
   }
   if (actions.start.length === 0) return 0;
   const missing = await missingVolumeImage(context, pod, signal);

@@ -206,6 +206,13 @@ function containerCalls(call: Call) {
     startContainer: async (containerId: string) => void (await call("StartContainer", { containerId })),
     stopContainer: async (containerId: string, timeout: number) =>
       void (await call("StopContainer", { containerId, timeout }, callTimeoutMs + timeout * 1000)),
+    signalContainer: async (containerId: string, signal: string) => {
+      const request = { containerId, verbose: true };
+      const { info } = await call<{ info?: Record<string, string> }>("ContainerStatus", request);
+      const { pid = 0 } = JSON.parse(info?.info ?? "{}") as { pid?: number };
+      if (!(pid > 1)) throw new RuntimeError("UNIMPLEMENTED", "the container runtime tells no process");
+      process.kill(pid, signal as NodeJS.Signals);
+    },
     removeContainer: async (containerId: string) => void (await call("RemoveContainer", { containerId })),
     listContainers: async (labels?: Record<string, string>) => {
       const filter = labels ? { labelSelector: labels } : undefined;

@@ -138,9 +138,12 @@ function validateRestart(container: Container, at: string): FieldError[] {
   return [...errors, ...rules.flatMap((rule, i) => validateRestartRule(rule, `${path}[${i}]`))];
 }
 
+const restartActions = ["Restart", "RestartAllContainers"];
+
 function validateRestartRule(rule: Readonly<corev1.ContainerRestartRule>, at: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (rule.action !== "Restart") errors.push(notSupported(`${at}.action`, rule.action ?? "", ["Restart"]));
+  if (!restartActions.includes(rule.action))
+    errors.push(notSupported(`${at}.action`, rule.action ?? "", restartActions));
   const codes = rule.exitCodes;
   if (!codes) return [...errors, required(`${at}.exitCodes`, "must be specified")];
   if (!exitOperators.includes(codes.operator))

@@ -32,9 +32,12 @@ export function validatePodStatusUpdate(pod: Pod, old: Pod): FieldError[] {
 
 function restartErrors(pod: Pod, old: Pod): FieldError[] {
   const [status, before] = [pod.status ?? {}, old.status ?? {}];
-  const policy = old.spec.restartPolicy ?? "Always";
+  const containers = [...(old.spec.containers ?? []), ...(old.spec.initContainers ?? [])];
+  const rules = containers.flatMap(({ restartPolicyRules = [] }) => restartPolicyRules);
+  const allAgain = rules.some(({ action }) => action === "RestartAllContainers");
+  const policy = allAgain ? "Always" : (old.spec.restartPolicy ?? "Always");
   const ownPolicies = new Set(
-    [...(old.spec.containers ?? []), ...(old.spec.initContainers ?? [])]
+    containers
       .filter((container) => container.restartPolicy !== undefined)
       .map((container) => container.name),
   );
