@@ -53,6 +53,8 @@ export interface VolumeContext {
   nodeName: string;
   /** Allocatable of the node, for resource fields without a limit. */
   allocatable: Readonly<Record<string, string>>;
+  /** The kubelet's folder. */
+  dataDir: string;
 }
 
 /** What the volume shall be. */

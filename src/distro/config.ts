@@ -15,9 +15,6 @@ export function clustersRoot(): string {
 
 export const clusterDomain = "cluster.local";
 
-/** Where CSI drivers expect the folder of a kubelet; the first cluster of a machine has it, as a link. */
-export const usualKubeletDir = "/var/lib/kubelet";
-
 export interface ClusterConfig {
   name: string;
   /** `agent`: this folder is a node of a cluster whose control plane is elsewhere. */

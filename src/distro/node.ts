@@ -8,13 +8,7 @@ import { type Policies, startPodNetwork, startPolicies } from "#network";
 import { startProxy } from "#proxy";
 import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
-import {
-  type ClusterConfig,
-  type ClusterPaths,
-  cgroupRootOf,
-  clusterDomain,
-  usualKubeletDir,
-} from "./config.ts";
+import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { kubeletSettings } from "./kubelet-settings.ts";
 
@@ -110,7 +104,6 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     admitToNetwork,
     sandboxImage: options.containerd.sandboxImage,
     localVolumesDir: paths.volumes,
-    usualDataDir: usualKubeletDir,
     config: { ...settings, cgroupRoot: cgroupRootOf(config), nodeLabels: options.labels ?? {} },
     server: {
       host: config.nodeAddress,

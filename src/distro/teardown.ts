@@ -4,11 +4,11 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, UserError, type World } from "#base";
 import { stopHaproxy } from "#ingress";
-import { createCgroups, removeUsualLink } from "#kubelet";
+import { createCgroups } from "#kubelet";
 import { removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { mountsBelow, stopContainerd, unmountBelow } from "#runtime";
-import { type ClusterConfig, type ClusterPaths, cgroupRootOf, usualKubeletDir } from "./config.ts";
+import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
 import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
 
@@ -16,7 +16,6 @@ import { containerdOptions } from "./node.ts";
 export async function stopAgent(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
   await endInstance(world.clock, paths.pid, agentPatienceMs);
   if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, paths));
-  await removeUsualLink(usualKubeletDir, paths.kubelet);
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
 }
@@ -30,7 +29,6 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await removeProxy(config.name);
   await removeRoutes(config.clusterCidr);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
-  await removeUsualLink(usualKubeletDir, paths.kubelet);
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
 }

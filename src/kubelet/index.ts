@@ -2,4 +2,3 @@ export { createCgroups } from "./cgroups.ts";
 export { readKubeletConfiguration } from "./config/file.ts";
 export type { KubeletConfig } from "./config/settings.ts";
 export { type Kubelet, type KubeletOptions, startKubelet } from "./kubelet.ts";
-export { removeUsualLink } from "./volumes/node-volumes.ts";

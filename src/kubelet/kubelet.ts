@@ -66,8 +66,6 @@ export interface KubeletOptions {
     "context" | "workers" | "localFolders" | "stats" | "configuration" | "world"
   >;
   volumePlugins?: readonly VolumePlugin[];
-  /** Where CSI drivers expect `dataDir`: `/var/lib/kubelet`. Absent: they have to be told. */
-  usualDataDir?: string;
   /** Waited for before a pod's containers start; it must not fail. */
   admitToNetwork?(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;
   config?: Partial<KubeletConfig>;
@@ -142,7 +140,6 @@ async function assemble(
     recorder,
     dataDir: options.dataDir,
     podsDir: paths.podsDir,
-    ...(options.usualDataDir === undefined ? {} : { usualDir: options.usualDataDir }),
     inUseChanged: () => wake.node(),
     client,
     objects,

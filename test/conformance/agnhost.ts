@@ -16,15 +16,22 @@ async function librariesOf(program: string): Promise<LayerFile[]> {
   return paths.map((path) => ({ path: path.slice(1), file: path, mode: 0o755 }));
 }
 
+/** Node as an image's layer: `/bin/node` and what it needs. */
+export async function nodeLayer(): Promise<LayerFile[]> {
+  return [
+    { path: "bin/node", file: process.execPath, mode: 0o755 },
+    ...(await librariesOf(process.execPath)),
+    { path: "tmp", directory: true, mode: 0o1777 },
+  ];
+}
+
 /** Writes the image's archive to `file`. */
 export async function writeAgnhostImage(file: string): Promise<void> {
   const script = await readFile(join(import.meta.dirname, "fixtures/agnhost.ts"));
   const layer: LayerFile[] = [
-    { path: "bin/node", file: process.execPath, mode: 0o755 },
-    ...(await librariesOf(process.execPath)),
+    ...(await nodeLayer()),
     { path: "agnhost.ts", content: script },
     { path: "agnhost", content: '#!/bin/node\nimport("/agnhost.ts");\n', mode: 0o755 },
-    { path: "tmp", directory: true, mode: 0o1777 },
   ];
   const config = { entrypoint: ["/agnhost"] };
   await writeFile(file, await buildImage({ name: agnhostImage, layers: [layer], config }));

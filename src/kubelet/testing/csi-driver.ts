@@ -1,5 +1,5 @@
 /** A CSI driver for tests: a real gRPC server on a unix socket, whose volumes are folders. It notes what it is asked. */
-import { mkdirSync, rmdirSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type handleUnaryCall, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
@@ -35,6 +35,8 @@ export interface TestDriverOptions {
   capabilities?: readonly string[];
   topology?: Record<string, string>;
   maxVolumesPerNode?: number;
+  /** Where the driver says that its socket is, when it is in a container. */
+  endpoint?: string;
 }
 
 const types = protobuf.Root.fromJSON({
@@ -75,6 +77,8 @@ function serve(
 }
 
 function listen(server: Server, path: string): Promise<void> {
+  // Of one before this, which was killed.
+  rmSync(path, { force: true });
   return new Promise((resolve, reject) =>
     server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) =>
       error ? reject(error) : resolve(),
@@ -113,6 +117,7 @@ export async function startTestDriver(options: TestDriverOptions): Promise<TestD
   const told: TestDriver["told"] = [];
   const folders = folderAnswers(options);
   const socketPath = join(root, "plugins", name, "csi.sock");
+  const { endpoint = socketPath } = options;
   mkdirSync(join(root, "plugins", name), { recursive: true });
   const registryDir = join(root, "plugins_registry");
   mkdirSync(registryDir, { recursive: true });
@@ -124,8 +129,7 @@ export async function startTestDriver(options: TestDriverOptions): Promise<TestD
     return (await (answers[method] ?? folders[method])?.(request)) ?? {};
   });
   serve(registrar, registrationMethods, async (method, request) => {
-    if (method === "GetInfo")
-      return { type: "CSIPlugin", name, endpoint: socketPath, supportedVersions: ["1.0.0"] };
+    if (method === "GetInfo") return { type: "CSIPlugin", name, endpoint, supportedVersions: ["1.0.0"] };
     told.push({ pluginRegistered: request.pluginRegistered === true, error: String(request.error ?? "") });
     return {};
   });

@@ -12,7 +12,12 @@ test("an image is mounted by its reference at the volume's folder, and unmounted
   });
   const volume = { name: "files", image: { reference: "fleet/files:1" } };
   const sources = { configMaps: new Map(), secrets: new Map(), tokens: [] };
-  const plan = plugin.plan(volume, sources, { pod: makePod(), nodeName: "n", allocatable: {} });
+  const plan = plugin.plan(volume, sources, {
+    pod: makePod(),
+    nodeName: "n",
+    allocatable: {},
+    dataDir: "/data",
+  });
   const host = machineVolumeHost(seededRandom(1));
   expect(await plugin.mount({ plan, dir: "/pods/u/files" }, host)).toBe("/pods/u/files");
   await plugin.unmount("/pods/u/files", host);

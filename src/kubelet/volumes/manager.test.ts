@@ -40,6 +40,7 @@ function setUp() {
     nodeName: "node-1",
     allocatable: () => ({}),
     podDir: (uid) => join(dir, uid),
+    dataDir: dir,
     wake: (uid) => woken.push(uid),
   });
   onTestFinished(() => manager.stop());

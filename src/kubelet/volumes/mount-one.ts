@@ -30,6 +30,8 @@ export interface MountOptions {
   nodeName: string;
   allocatable(): Readonly<Record<string, string>>;
   podDir(uid: string): string;
+  /** The kubelet's folder. */
+  dataDir: string;
 }
 
 export interface ObjectVersion {
@@ -96,6 +98,7 @@ export async function mountOne(
       pod,
       nodeName: options.nodeName,
       allocatable: options.allocatable(),
+      dataDir: options.dataDir,
     });
     const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
     const request = {

@@ -1,10 +1,9 @@
 /**
- * Everything of volumes that a node has once: the manager of its pods' volumes, its CSI drivers, the folder they expect.
+ * Everything of volumes that a node has once: the manager of its pods' volumes, its CSI drivers, the folder that they mount into.
  * https://kubernetes.io/docs/concepts/storage/volumes/#csi
  */
-import { lstat, mkdir, readFile, readlink, stat, symlink, unlink } from "node:fs/promises";
-import { join } from "node:path";
-import { codeOf, messageOf, runOk, type World } from "#base";
+import { readFile } from "node:fs/promises";
+import { messageOf, runOk, type World } from "#base";
 import type { EventRecorder } from "#client";
 import type { VolumePlugin } from "#contracts";
 import type { PluginHandler } from "../plugins/watcher.ts";
@@ -19,11 +18,7 @@ export interface NodeVolumesOptions extends Omit<VolumeManagerOptions, "plugins"
   /** Kinds of volumes beside the node's own. */
   more: readonly VolumePlugin[];
   recorder: EventRecorder;
-  /** The kubelet's folder. */
-  dataDir: string;
   podsDir: string;
-  /** Where drivers expect that folder: a link leads from there, unless somebody else has the place. */
-  usualDir?: string;
   /** The node's status has news. */
   inUseChanged(): void;
 }
@@ -47,13 +42,11 @@ export interface NodeVolumes {
 export async function createNodeVolumes(options: NodeVolumesOptions): Promise<NodeVolumes> {
   const { client, world, nodeName, dataDir, tokens, recorder } = options;
   await shareMounts(dataDir, world);
-  const usualDir = await linkFrom(options.usualDir, dataDir, world);
   const drivers = createCsiDrivers({
     client,
     world,
     nodeName,
     root: dataDir,
-    ...(usualDir === undefined ? {} : { usualRoot: usualDir }),
   });
   const csi = createCsiVolumes({
     client,
@@ -91,38 +84,4 @@ async function shareMounts(dir: string, { log }: World): Promise<void> {
   } catch (error) {
     log.warn({ dir, error: messageOf(error) }, "mounts below the kubelet's folder are not shared");
   }
-}
-
-/** Answers the usual place if it leads here now. */
-async function linkFrom(usual: string | undefined, dir: string, { log }: World): Promise<string | undefined> {
-  if (usual === undefined) return undefined;
-  try {
-    const found = await lstat(usual).catch(ignoreMissing);
-    const target = found?.isSymbolicLink() ? await readlink(usual) : undefined;
-    if (target === dir) return usual;
-    // A link to nothing was a cluster's that is gone.
-    const isFree = !found || (target !== undefined && !(await stat(usual).catch(ignoreMissing)));
-    if (!isFree) {
-      log.info({ usual }, "the usual folder of a kubelet is in use: CSI drivers have to be told this node's");
-      return undefined;
-    }
-    if (found) await unlink(usual);
-    await mkdir(join(usual, ".."), { recursive: true });
-    await symlink(dir, usual);
-    return usual;
-  } catch (error) {
-    log.warn({ usual, error: messageOf(error) }, "the usual folder of a kubelet could not be linked");
-    return undefined;
-  }
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (codeOf(error) !== "ENOENT") throw error;
-  return undefined;
-}
-
-/** Takes the link away, if it leads to this node. */
-export async function removeUsualLink(usual: string, dir: string): Promise<void> {
-  const target = await readlink(usual).catch(() => undefined);
-  if (target === dir) await unlink(usual);
 }

@@ -31,6 +31,7 @@ import { machineVolumeHost } from "./host.ts";
 import { giveToGroup } from "./ownership.ts";
 import { pluginFor, refusalOf, volumePlugins } from "./registry.ts";
 import { holdingSubPath } from "./sub-paths.ts";
+import { toUsual } from "./usual-folder.ts";
 
 const root = mkdtempSync(join(tmpdir(), "knarr-volumes-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -114,7 +115,7 @@ test("a volume without a source is an empty folder; an unknown one has no plugin
   expect(refusalOf({ name: "v", fc: {} })).toContain("of the kind fc; use a CSI driver instead");
 });
 
-const context = { pod: makePod(), nodeName: "n1", allocatable: {} };
+const context = { pod: makePod(), nodeName: "n1", allocatable: {}, dataDir: "/data" };
 const planOf = (volume: MountableVolume, sources = full) =>
   pluginFor(volumePlugins, volume)!.plan(volume, sources, context);
 
@@ -131,6 +132,15 @@ test.each([
 ])("%o is refused with a reason", (volume, reason) => {
   expect(() => planOf(volume)).toThrow(VolumeError);
   expect(() => planOf(volume)).toThrow(reason);
+});
+
+test("whoever asks for the kubelet's folder at its usual place is given this node's", () => {
+  const planned = (path: string) => planOf({ name: "v", hostPath: { path } });
+  expect(planned("/var/lib/kubelet")).toMatchObject({ path: "/data" });
+  expect(planned("/var/lib/kubelet/plugins")).toMatchObject({ path: "/data/plugins" });
+  for (const path of ["/var/lib/kubelets", "/var/lib"]) expect(planned(path)).toMatchObject({ path });
+  expect(toUsual("/data/pods/a", "/data")).toBe("/var/lib/kubelet/pods/a");
+  expect(toUsual("/database", "/data")).toBe("/database");
 });
 
 test("a disk of the node is a device, or is formatted and mounted; what is not there is nobody's to make", async () => {

@@ -96,7 +96,7 @@ async function setUp(more: Partial<TestDriverOptions> = {}, spec: Spec | null = 
       const plan = csi.plugin.plan(
         volume,
         { configMaps: new Map(), secrets: new Map(), tokens: [] },
-        { pod, nodeName: "n1", allocatable: {} },
+        { pod, nodeName: "n1", allocatable: {}, dataDir: "/data" },
       );
       const dir = join(podsDir, uid, "volumes", "kubernetes.io~csi", "v");
       return { plan, dir, path: await csi.plugin.mount({ plan, dir, ...request }, host) };
@@ -320,6 +320,19 @@ test("what a driver counts is what a volume holds", async () => {
     inodes: 10,
     inodesFree: 7,
     inodesUsed: 3,
+  });
+});
+
+test("a driver in a container is told paths as it knows them", async () => {
+  const endpoint = `/var/lib/kubelet/plugins/${name}/csi.sock`;
+  const { driver, register, mount, client } = await setUp({ endpoint });
+  await bind(client);
+  await register();
+  driver.answers.NodePublishVolume = () => ({});
+  await mount("a");
+  expect(driver.requestsOf("NodePublishVolume")[0]).toMatchObject({
+    targetPath: "/var/lib/kubelet/pods/a/volumes/kubernetes.io~csi/v/mount",
+    stagingTargetPath: expect.stringMatching(/^\/var\/lib\/kubelet\/plugins\//),
   });
 });
 

@@ -9,6 +9,7 @@ import { VolumeError } from "#contracts";
 import { csiMessages, csiMethods } from "../../generated/plugins.ts";
 import { connectPlugin, type PluginConnection } from "../../plugins/grpc.ts";
 import type { PluginHandler, PluginInfo } from "../../plugins/watcher.ts";
+import { fromUsual, isUsual, toUsual } from "../usual-folder.ts";
 
 type CsiMethod = keyof typeof csiMethods;
 
@@ -36,8 +37,6 @@ export interface CsiDriversOptions {
   nodeName: string;
   /** The kubelet's folder. */
   root: string;
-  /** Where drivers expect it, when a link leads from there to `root`. */
-  usualRoot?: string;
 }
 
 interface NodeInfo {
@@ -62,7 +61,12 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
   let isStopped = false;
 
   const connect = (endpoint: string) =>
-    connectPlugin({ socketPath: endpoint, clock: world.clock, methods: csiMethods, messages });
+    connectPlugin({
+      socketPath: fromUsual(endpoint, options.root),
+      clock: world.clock,
+      methods: csiMethods,
+      messages,
+    });
 
   async function register({ name, endpoint, supportedVersions }: PluginInfo): Promise<void> {
     if (!supportedVersions.some((version) => /^v?1\./.test(version)))
@@ -82,7 +86,8 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
         connection,
         capabilities: new Set(capabilities.map(({ rpc }) => rpc?.type ?? "")),
         call: (method, request) => connection.call(method, request),
-        pathFor: (path) => pathAs(options, endpoint, path),
+        // One that names the usual folder has been given ours there, and knows nothing of its own place.
+        pathFor: (path) => (isUsual(endpoint) ? toUsual(path, options.root) : path),
       });
       world.log.info({ driver: name }, "a CSI driver has registered");
     } catch (error) {
@@ -114,12 +119,6 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
       drivers.clear();
     },
   };
-}
-
-/** Drivers that were told the usual folder of a kubelet have that one mounted, and know nothing of another. */
-function pathAs({ root, usualRoot }: CsiDriversOptions, endpoint: string, path: string): string {
-  const isUsual = usualRoot !== undefined && endpoint.startsWith(`${usualRoot}/`);
-  return isUsual && path.startsWith(`${root}/`) ? `${usualRoot}${path.slice(root.length)}` : path;
 }
 
 /** The driver's name for this node, where its volumes can be reached from, and how many fit. */
