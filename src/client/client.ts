@@ -146,7 +146,8 @@ class TransportClient implements Client {
     signal?.addEventListener("abort", abort, { once: true });
     if (signal?.aborted) abort();
     try {
-      const request: TransportRequest = { method: "GET", path, headers: { accept: "application/json" } };
+      const headers = { accept: "application/json" };
+      const request: TransportRequest = { method: "GET", path, headers, sharesObjects: true };
       const response = await this.transport.send({ ...request, signal: stop.signal });
       if (response.status !== 200) throw errorOf(response.status, await readText(response.body));
       for await (const frame of decodeFrames(response.body)) {

@@ -11,6 +11,8 @@ export interface TransportRequest {
   path: string;
   headers?: Record<string, string>;
   body?: Uint8Array;
+  /** A watch in the same process may hand over frames that stand for objects: `letStandFor`. */
+  sharesObjects?: boolean;
   signal?: AbortSignal;
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeFrames, encodeFrame } from "./frames.ts";
+import { decodeFrames, encodeFrame, letStandFor } from "./frames.ts";
 
 async function* chunksOf(bytes: Buffer, cuts: number[]) {
   let start = 0;
@@ -41,4 +41,17 @@ test("frames survive any cutting into chunks, inside of characters too", async (
 test("a torn last frame is an error", async () => {
   const torn = Buffer.concat([encodeFrame({ a: 1 }), Buffer.from('{"b":')]);
   await expect(collect(decodeFrames(chunksOf(torn, [])))).rejects.toThrow(SyntaxError);
+});
+
+test("a frame that stands for an object is that object, between others", async () => {
+  const event = { type: "ADDED" };
+  const frame = Buffer.from("x");
+  letStandFor(frame, event);
+  const others = [encodeFrame({ n: 1 }), encodeFrame({ n: 2 })] as const;
+  async function* chunks() {
+    yield* [others[0], frame, others[1]];
+  }
+  const values = await collect(decodeFrames(chunks()));
+  expect(values).toEqual([{ n: 1 }, event, { n: 2 }]);
+  expect(values[1]).toBe(event);
 });

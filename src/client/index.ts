@@ -21,7 +21,7 @@ export {
   type EventSubject,
   referenceTo,
 } from "./event-recorder.ts";
-export { decodeFrames, encodeFrame, LineSplitter } from "./frames.ts";
+export { decodeFrames, encodeFrame, LineSplitter, letStandFor } from "./frames.ts";
 export { type HttpsTransportOptions, httpsTransport } from "./https-transport.ts";
 export {
   controllerOf,

@@ -15,8 +15,14 @@ export function factsOf(definition: ResourceDefinition, object: Readonly<Kuberne
   return { labels: object.metadata.labels, fields };
 }
 
-/** Facts of bytes that this process has just written, so that nobody parses them again. */
-export type KnownFacts = WeakMap<Buffer, Facts>;
+/** Of bytes that this process has just written, so that nobody parses them again. */
+export interface Known {
+  readonly facts: Facts;
+  /** What they were made of; there until the change has been published. */
+  object: Readonly<KubernetesObject> | undefined;
+}
+
+export type KnownFacts = WeakMap<Buffer, Known>;
 
 export class CachedObject {
   readonly key: string;
@@ -89,7 +95,7 @@ export function copyOf<T>(value: T): T {
     const part = copyOf(value[key]);
     // The one name that is no field where it is assigned.
     if (key === "__proto__") Object.defineProperty(copy, key, { value: part, ...plainField });
-    else copy[key] = part;
+    else if (part !== undefined) copy[key] = part;
   }
   return copy as T;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { configMaps, type corev1 } from "#api";
-import { readText, type WatchEvent, type WatchOptions } from "#client";
+import { configMaps, type corev1, pods, serviceAccounts } from "#api";
+import { createClient, readText, type WatchEvent, type WatchOptions } from "#client";
 import { openEmbeddedStore } from "#store";
 import { startTestServer, type TestServer } from "../testing/start.ts";
 
@@ -125,6 +125,35 @@ describe("watches", () => {
     expect(brief(whole.events)).toEqual(["ADDED a", "ADDED b", "MODIFIED a", "DELETED b"]);
     expect(brief(rest.events)).toEqual(["ADDED b", "MODIFIED a", "DELETED b"]);
     expect(rest.events.at(-1)?.object.metadata.resourceVersion).toBe(String(server.store.revision));
+  });
+
+  it("hand readers of the same process what they would have read, the same object to all", async () => {
+    const stopping = new AbortController();
+    const transport = server.api.transport({ username: "admin", groups: ["system:masters"] });
+    const reader = (sharesObjects: boolean) => {
+      const events: unknown[] = [];
+      const send: typeof transport.send = (request) => transport.send({ ...request, sharesObjects });
+      const client = createClient({ send, close: async () => {} });
+      const done = (async () => {
+        const options = { namespace: "default", signal: stopping.signal };
+        for await (const event of client.watch(pods, options)) events.push(event);
+      })();
+      return { events, done };
+    };
+    const readers = [reader(false), reader(true), reader(true)] as const;
+    await server.client.create(serviceAccounts, { metadata: inDefault("default") });
+    const spec = { containers: [{ name: "c", image: "x", env: [{ name: "__proto__", value: "é" }] }] };
+    await server.client.create(pods, { metadata: { ...inDefault("p"), labels: { a: "1" } }, spec });
+    const status = { conditions: [{ type: "Ready", status: "True" }] };
+    await server.client.patch(pods, inDefault("p"), "strategic", { status }, { subresource: "status" });
+    await server.client.delete(pods, inDefault("p"));
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    stopping.abort();
+    await Promise.all(readers.map(({ done }) => done));
+    const [read, shared, also] = readers.map(({ events }) => events);
+    expect(read).toHaveLength(3);
+    expect(shared).toStrictEqual(read);
+    expect(shared!.every((event, i) => event === also![i])).toBe(true);
   });
 
   it("tell of objects that enter and leave the selection", async () => {

@@ -3,7 +3,7 @@
  * any retained revision. The store publishes synchronously, so the cache is never behind it.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */
-import type { ResourceDefinition } from "#api";
+import type { KubernetesObject, ResourceDefinition } from "#api";
 import { SortedKeys, type Store, type StoreEntry, type StoreEvent, type StoreWatch } from "#store";
 import { CachedObject, type KnownFacts } from "./cached-object.ts";
 
@@ -19,6 +19,8 @@ export class CacheEvent {
   #deleted: CachedObject | undefined;
   /** Encoded frames that watchers share while the event is handed out. */
   frames: Map<string, Buffer> | undefined;
+  /** What `current` was made of, if that is at hand while the event is handed out; it may change afterwards. */
+  source: Readonly<KubernetesObject> | undefined;
 
   constructor(
     revision: number,
@@ -162,7 +164,7 @@ export class WatchCache {
   }
 
   #wrap(entry: StoreEntry): CachedObject {
-    return new CachedObject(this.definition, entry, this.#knownFacts.get(entry.value));
+    return new CachedObject(this.definition, entry, this.#knownFacts.get(entry.value)?.facts);
   }
 
   #take(event: StoreEvent, isNew: boolean): void {
@@ -179,9 +181,13 @@ export class WatchCache {
       this.#objects.delete(key);
       this.#keys.delete(key);
     }
+    const known = event.entry && this.#knownFacts.get(event.entry.value);
     change.frames = new Map();
+    change.source = known?.object;
+    if (known) known.object = undefined;
     for (const listener of this.#listeners) listener(change);
     change.frames = undefined;
+    change.source = undefined;
     if (this.#window.length % 256 === 0) this.#forget();
   }
 

@@ -11,7 +11,8 @@ import {
   type StatusError,
 } from "#api";
 import { type Clock, messageOf } from "#base";
-import type { CachedObject } from "./cached-object.ts";
+import { letStandFor } from "#client";
+import { type CachedObject, copyOf } from "./cached-object.ts";
 import type { Selection } from "./selection.ts";
 import type { CacheEvent, WatchCache } from "./watch-cache.ts";
 
@@ -20,7 +21,13 @@ export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED";
 /** Turns events into frames of one representation. Equal ids give equal frames: watchers share them. */
 export interface WatchEncoder {
   id(isFirst: boolean): string;
-  encode(type: WatchEventType, object: CachedObject, isFirst: boolean): Buffer;
+  /** `source`: what the object's bytes were made of, where that is at hand. */
+  encode(
+    type: WatchEventType,
+    object: CachedObject,
+    isFirst: boolean,
+    source?: Readonly<KubernetesObject>,
+  ): Buffer;
   /** Frames are handed on one by one: whoever reads them takes each for itself. */
   readonly single?: boolean;
   /** BOOKMARK and ERROR frames. */
@@ -198,7 +205,8 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
     const id = `${type} ${encoder.id(isFirst)}`;
     const shared = event?.frames?.get(id);
     if (shared) return shared;
-    const frame = encoder.encode(type, object, isFirst);
+    const source = event?.current === object ? event.source : undefined;
+    const frame = encoder.encode(type, object, isFirst, source);
     event?.frames?.set(id, frame);
     return frame;
   }
@@ -224,6 +232,18 @@ export const jsonWatchEncoder: WatchEncoder = {
   id: () => "json",
   encode: (type, object) => Buffer.concat([frameHead[type], object.bytes, frameTail]),
   encodeOther: (type, object) => Buffer.from(`${JSON.stringify({ type, object })}\n`),
+};
+
+/** For readers in this process: one copy for all of them, parsed by nobody. */
+export const sharedWatchEncoder: WatchEncoder = {
+  id: () => "shared",
+  encode(type, object, _isFirst, source) {
+    const frame = Buffer.from("\n");
+    letStandFor(frame, { type, object: source ? copyOf(source) : object.parse() });
+    return frame;
+  },
+  encodeOther: jsonWatchEncoder.encodeOther,
+  single: true,
 };
 
 const frameHead: Record<WatchEventType, Buffer> = {

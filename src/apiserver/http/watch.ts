@@ -17,12 +17,13 @@ import { selectionOf } from "../cache/selection.ts";
 import {
   convertingWatchEncoder,
   jsonWatchEncoder,
+  sharedWatchEncoder,
   type WatchEncoder,
   WatchStream,
 } from "../cache/watch-stream.ts";
 import { convertedWatch, rawWatchEncoder } from "../customresources/converted-watch.ts";
 import { customOf } from "../customresources/custom-definition.ts";
-import type { ApiResponse } from "./exchange.ts";
+import type { ApiRequest, ApiResponse } from "./exchange.ts";
 import { mediaTypes, notAcceptable } from "./negotiation.ts";
 import { partialOf, type Reader, readerOf, tableOf, type View } from "./respond.ts";
 import { type Call, requireVerb, selectorsOf, viewOf, wholeNumber } from "./verbs.ts";
@@ -63,7 +64,7 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
         ...selectors,
         fieldSelector: isConverted ? ofMetadata(fieldSelector) : fieldSelector,
       }),
-      encoder: isConverted ? rawWatchEncoder : encoderOf(view, world.clock),
+      encoder: isConverted ? rawWatchEncoder : encoderOf(view, request, world.clock),
       afterRevision: after,
       bookmarks,
       initialEventsEnd: wantsInitial && bookmarks,
@@ -80,7 +81,7 @@ export function watch(call: Call, open: OpenWatches): ApiResponse {
   if (!isConverted) return { status: 200, headers: { "content-type": contentType }, body: stream };
   const body = convertedWatch(stream, {
     show: custom.view,
-    encoder: encoderOf(view, world.clock),
+    encoder: encoderOf(view, request, world.clock),
     isSelected: fieldSelector
       ? selectionOf(definition, info.namespace, { fieldSelector }).matches
       : undefined,
@@ -130,9 +131,10 @@ function validateWatchQuery(query: URLSearchParams): void {
   if (errors.length > 0) throw invalidObject({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
 }
 
-function encoderOf(view: View, clock: Clock): WatchEncoder {
+function encoderOf(view: View, { sharesObjects }: ApiRequest, clock: Clock): WatchEncoder {
   const custom = customOf(view.definition);
-  const encoder = encoderAs(view, clock);
+  const plain = encoderAs(view, clock);
+  const encoder = sharesObjects && plain === jsonWatchEncoder ? sharedWatchEncoder : plain;
   return custom && !custom.isConverted ? viewingEncoder(view.definition, custom.view, encoder) : encoder;
 }
 

@@ -115,7 +115,7 @@ export class Storage {
       stored.metadata.resourceVersion = object.metadata.resourceVersion;
       const bytes = serialize(stored);
       if (bytes.length > objectMaxBytes) throw tooLarge(bytes.length);
-      this.#knownFacts.set(bytes, facts);
+      this.#knownFacts.set(bytes, { facts, object: stored });
       return bytes;
     };
     const entry = await this.store
