@@ -145,9 +145,9 @@ function viewingEncoder(
   encoder: WatchEncoder,
 ): WatchEncoder {
   return {
+    ...encoder,
     id: (isFirst) => `${encoder.id(isFirst)} ${definition.version}`,
     encode: (type, object, isFirst) => encoder.encode(type, show(object), isFirst),
-    encodeOther: encoder.encodeOther,
   };
 }
 

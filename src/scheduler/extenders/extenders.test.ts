@@ -49,6 +49,9 @@ async function extender(answers: Answers, tls?: { cert: Buffer; key: Buffer; ca:
 
 const nodeName = (name: string) => ({ metadata: { name } });
 
+/** Real servers take their time on a busy machine. */
+const soon = <T>(ask: () => T) => expect.poll(ask, { timeout: 25_000 });
+
 async function setUp(extenders: readonly ExtenderConfiguration[]) {
   const world = createWorld({ log: silentLogger });
   const client = createClient(new FakeApi());
@@ -99,7 +102,7 @@ test("it filters and scores, by whole nodes or by name, in whatever case it answ
     },
   ]);
   for (const name of ["p1", "p2", "p3"]) await s.addPod(name, { cpu: "1" });
-  for (const name of ["p1", "p2", "p3"]) await expect.poll(() => s.nodeOf(name)).toBe("c");
+  for (const name of ["p1", "p2", "p3"]) await soon(() => s.nodeOf(name)).toBe("c");
   expect(whole.requests[0]![1]).toMatchObject({ Pod: nodeName("p1"), NodeNames: null });
   expect(byName.requests[0]![1]).toMatchObject({ NodeNames: ["b", "c"], Nodes: null });
 });
@@ -118,27 +121,23 @@ test("why it turns nodes down is said, and whatever changes brings the pod back"
   });
   const s = await setUp([{ urlPrefix, filterVerb: "filter", nodeCacheCapable: true }]);
   await s.addPod("p");
-  await expect
-    .poll(() => s.condition("p"))
-    .toMatchObject({
-      reason: "Unschedulable",
-      message: expect.stringContaining("0/3 nodes are available: 1 is gone, 2 is sleeping."),
-    });
+  await soon(() => s.condition("p")).toMatchObject({
+    reason: "Unschedulable",
+    message: expect.stringContaining("0/3 nodes are available: 1 is gone, 2 is sleeping."),
+  });
   open = true;
   await s.client.create(nodes, nodeOf("d"));
-  await expect.poll(() => s.nodeOf("p")).toBeDefined();
+  await soon(() => s.nodeOf("p")).toBeDefined();
 });
 
 test("one that fails holds the pod up, unless it may be ignored", async () => {
   const broken = await extender({});
   const s = await setUp([{ urlPrefix: broken.urlPrefix, filterVerb: "filter" }]);
   await s.addPod("p");
-  await expect
-    .poll(() => s.condition("p"))
-    .toMatchObject({
-      reason: "SchedulerError",
-      message: `failed filter with extender at URL ${broken.urlPrefix}filter, code 500`,
-    });
+  await soon(() => s.condition("p")).toMatchObject({
+    reason: "SchedulerError",
+    message: `failed filter with extender at URL ${broken.urlPrefix}filter, code 500`,
+  });
   expect(await s.nodeOf("p")).toBeUndefined();
   const ignored = await setUp([
     { urlPrefix: broken.urlPrefix, filterVerb: "filter", ignorable: true },
@@ -151,7 +150,7 @@ test("one that fails holds the pod up, unless it may be ignored", async () => {
     },
   ]);
   await ignored.addPod("p");
-  await expect.poll(() => ignored.nodeOf("p")).toBeDefined();
+  await soon(() => ignored.nodeOf("p")).toBeDefined();
 });
 
 test("it is asked about the resources it manages only, which the scheduler may leave to it", async () => {
@@ -163,11 +162,11 @@ test("it is asked about the resources it manages only, which the scheduler may l
     },
   ]);
   await s.addPod("plain");
-  await expect.poll(() => s.nodeOf("plain")).toBeDefined();
+  await soon(() => s.nodeOf("plain")).toBeDefined();
   expect(requests).toEqual([]);
   const limits = { "example.com/gpu": "1" };
   await s.addPod("gpu", { containers: [{ name: "c", image: "x", resources: { limits, requests: limits } }] });
-  await expect.poll(() => s.nodeOf("gpu")).toBe("b");
+  await soon(() => s.nodeOf("gpu")).toBe("b");
 });
 
 test("it binds in the scheduler's place", async () => {
@@ -175,9 +174,9 @@ test("it binds in the scheduler's place", async () => {
   const s = await setUp([{ urlPrefix, bindVerb: "bind" }]);
   const pod = await s.addPod("p", { nodeSelector: { "kubernetes.io/hostname": "b" } });
   const { uid } = pod.metadata;
-  await expect
-    .poll(() => requests)
-    .toEqual([["bind", { PodName: "p", PodNamespace: "default", PodUID: uid, Node: "b" }]]);
+  await soon(() => requests).toEqual([
+    ["bind", { PodName: "p", PodNamespace: "default", PodUID: uid, Node: "b" }],
+  ]);
   expect(await s.nodeOf("p")).toBeUndefined();
 });
 
@@ -189,7 +188,7 @@ test("it chooses among the nodes where room can be made, and who must go there",
   for (const name of ["a", "b", "c"]) {
     const nodeSelector = { "kubernetes.io/hostname": name };
     await s.addPod(`low-${name}`, { cpu: "4", priority: 1, nodeSelector });
-    await expect.poll(() => s.nodeOf(`low-${name}`)).toBe(name);
+    await soon(() => s.nodeOf(`low-${name}`)).toBe(name);
   }
   requests.length = 0;
   await s.addPod("high", { cpu: "4", priority: 10 });
@@ -197,7 +196,7 @@ test("it chooses among the nodes where room can be made, and who must go there",
     const { items } = await s.client.list(pods);
     return items.filter(({ metadata }) => metadata.deletionTimestamp).map(({ metadata }) => metadata.name);
   };
-  await expect.poll(going).toEqual(["low-b"]);
+  await soon(going).toEqual(["low-b"]);
   expect(Object.keys(requests[0]![1].NodeNameToMetaVictims).sort()).toEqual(["a", "b", "c"]);
 });
 
@@ -218,12 +217,10 @@ test("over TLS both show their certificates", async () => {
   const own = { certFile: cert, keyData: keyData.toString("base64") };
   const s = await setUp([{ ...base, tlsConfig: { ...own, caFile: cert, serverName: "extender" } }]);
   await s.addPod("p");
-  await expect.poll(() => s.nodeOf("p")).toBe("c");
+  await soon(() => s.nodeOf("p")).toBe("c");
   const stranger = await setUp([{ ...base, tlsConfig: { ...own, serverName: "extender" } }]);
   await stranger.addPod("p");
-  await expect
-    .poll(async () => (await stranger.condition("p"))?.message)
-    .toContain("self-signed certificate");
+  await soon(async () => (await stranger.condition("p"))?.message).toContain("self-signed certificate");
 });
 
 test("what cannot be used is refused, with the mend", () => {
