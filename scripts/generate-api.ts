@@ -47,6 +47,7 @@ mkdirSync("src/store/generated", { recursive: true });
 writeFileSync("src/store/generated/etcd.ts", etcdTable(etcd));
 const csi = JSON.parse(readFileSync(join(specDir, "grpc/csi.json"), "utf8"));
 const registration = JSON.parse(readFileSync(join(specDir, "grpc/pluginregistration.json"), "utf8"));
+const devices = JSON.parse(readFileSync(join(specDir, "grpc/deviceplugin.json"), "utf8"));
 mkdirSync("src/kubelet/generated", { recursive: true });
-writeFileSync("src/kubelet/generated/plugins.ts", pluginTables({ csi, registration }));
+writeFileSync("src/kubelet/generated/plugins.ts", pluginTables({ csi, registration, devices }));
 writeFileSync(join(outDir, "descriptions.ts"), `${header}${descriptionsModule(types)}`);

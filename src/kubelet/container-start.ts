@@ -4,10 +4,12 @@ import { join } from "node:path";
 import type { corev1 } from "#api";
 import { messageOf } from "#base";
 import type { EventKind } from "#client";
-import { type Image, type PodSandboxConfig, VolumeError } from "#contracts";
+import { type Image, type Mount, type PodSandboxConfig, VolumeError } from "#contracts";
 import { abortable } from "./abortable.ts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerConfig } from "./cri-config.ts";
+import type { DeviceGrant } from "./devices/allocation.ts";
+import { DeviceError } from "./devices/manager.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
@@ -162,12 +164,26 @@ function targetOf({ pod, container, state }: StartInput): string | undefined {
   throw new StartError("CreateContainerError", `unable to find target container ${JSON.stringify(name)}`);
 }
 
+/** What a device plugin wants to be seen inside. */
+function deviceMounts({ mounts }: DeviceGrant): Mount[] {
+  return mounts.map(({ containerPath, hostPath, readOnly }) => ({
+    containerPath,
+    hostPath,
+    readonly: readOnly,
+    propagation: "PROPAGATION_PRIVATE" as const,
+  }));
+}
+
 async function create(context: PodContext, input: StartInput, image: Image): Promise<string> {
   const { pod, container } = input;
   const dns = await context.dns();
   verifyNonRoot(pod, container, image);
+  const grant = await context.devices.grantFor(pod, container);
   const environment = await environmentFor(context, input);
-  const mounts = await containerMounts(context, {
+  // What the specification says comes first.
+  for (const [name, value] of Object.entries(grant.envs))
+    if (!environment.has(name)) environment.set(name, value);
+  const ownMounts = await containerMounts(context, {
     pod,
     container,
     volumes: input.volumes,
@@ -175,6 +191,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     podIps: input.podIps,
     clusterDomain: dns.clusterDomain,
   });
+  const mounts = [...ownMounts, ...deviceMounts(grant)];
   await mkdir(join(input.sandbox.logDirectory, container.name), { recursive: true, mode: 0o755 });
   const config = containerConfig({
     pod,
@@ -182,7 +199,9 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     image,
     environment,
     mounts,
-    devices: containerDevices(pod, container, input.volumes),
+    devices: [...containerDevices(pod, container, input.volumes), ...grant.devices],
+    cdiDevices: grant.cdiDevices,
+    annotations: grant.annotations,
     restartCount: restartCountOf(input),
     resources: containerResources(pod, container, context.nodeMemoryBytes),
     security: context.security,
@@ -208,7 +227,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
       error instanceof ContainerConfigError ||
       error instanceof FieldPathError ||
       error instanceof VolumeError;
-    if (error instanceof StartError) throw error;
+    if (error instanceof StartError || error instanceof DeviceError) throw error;
     throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
   }
   countTry();

@@ -72,6 +72,9 @@ export interface ContainerInput {
   environment: ReadonlyMap<string, string>;
   mounts: Mount[];
   devices: Device[];
+  cdiDevices: { name: string }[];
+  /** Beside the kubelet's own. */
+  annotations: Readonly<Record<string, string>>;
   restartCount: number;
   resources: LinuxContainerResources;
   security: SecuritySettings;
@@ -91,8 +94,9 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     envs: [...environment].map(([key, value]) => ({ key, value })),
     mounts: input.mounts,
     devices: input.devices,
+    ...(input.cdiDevices.length > 0 ? { CDIDevices: input.cdiDevices } : {}),
     labels: containerLabels(pod, container.name),
-    annotations: containerAnnotations(pod, container, input.restartCount),
+    annotations: { ...input.annotations, ...containerAnnotations(pod, container, input.restartCount) },
     logPath: `${container.name}/${input.restartCount}.log`,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

@@ -18,6 +18,7 @@ import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
+import { createDeviceManager } from "./devices/manager.ts";
 import { createEvictionManager } from "./eviction/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
@@ -95,6 +96,7 @@ async function nodeResolvConf(path: string): Promise<string> {
 interface Late {
   pod(uid: string): void;
   node(): void;
+  isActive(uid: string): boolean;
   pressures(): ReadonlySet<PressureKind>;
 }
 
@@ -121,8 +123,14 @@ async function assemble(
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
-  const allocatable = () => allocatableOf(machine, config);
-  const wake: Late = { pod: () => {}, node: () => {}, pressures: () => new Set() };
+  const devices = createDeviceManager({
+    dir: join(options.dataDir, "device-plugins"),
+    world,
+    isActive: (uid) => wake.isActive(uid),
+    changed: () => wake.node(),
+  });
+  const allocatable = () => ({ ...allocatableOf(machine, config), ...devices.allocatable() });
+  const wake: Late = { pod: () => {}, node: () => {}, isActive: () => true, pressures: () => new Set() };
   const probes = createProbeManager({
     runtime,
     world,
@@ -162,6 +170,7 @@ async function assemble(
     probes,
     statuses: createStatusManager(client, world, (pod) => (isStatic(pod) ? statics.mirrorFor(pod) : pod)),
     cgroups: createCgroups(),
+    devices,
     recorder,
     services: informers.of(services),
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
@@ -201,6 +210,7 @@ function reportNode(
     machine,
     config,
     pressures: context.pressures,
+    devices: context.devices,
     port,
     sinceRelistMs: workers.sinceRelistMs,
     volumesInUse: parts.volumes.volumesInUse,
@@ -296,10 +306,20 @@ async function followPlugins(
     .catch((error: unknown) =>
       context.world.log.warn({ error: messageOf(error) }, "the node's CSINode could not be written"),
     );
-  const watcher = startPluginWatcher({ dir, world: context.world, handlers: { CSIPlugin: volumes.drivers } });
+  await context.devices
+    .start()
+    .catch((error: unknown) =>
+      context.world.log.warn({ error: messageOf(error) }, "device plugins cannot make themselves known"),
+    );
+  const watcher = startPluginWatcher({
+    dir,
+    world: context.world,
+    handlers: { CSIPlugin: volumes.drivers, DevicePlugin: context.devices.handler },
+  });
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   await watcher.stop();
+  context.devices.stop();
 }
 
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
@@ -322,9 +342,10 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   informers.start(ending.signal);
-  await statics.load();
+  await Promise.all([statics.load(), context.devices.load()]);
   const workers = startPodWorkers(context, world, podInformer, node, statics);
   parts.wake.pod = workers.wake;
+  parts.wake.isActive = workers.isActive;
   statics.start(workers);
   const { cpus } = parts.machine;
   const stats = createNodeStats({ context, pods: workers.list, diskPath: options.dataDir, cpus });

@@ -8,6 +8,7 @@ import { messageOf, type World } from "#base";
 import type { Client, EventRecorder } from "#client";
 import type { ContainerRuntime, Image } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
+import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine } from "./node-info.ts";
 import { canonical } from "./status-manager.ts";
@@ -24,6 +25,7 @@ export interface NodeOptions {
   podCidrs: readonly string[];
   machine: Machine;
   config: KubeletConfig;
+  devices: Pick<DeviceManager, "allocatable" | "capacity">;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
   port: number;
@@ -123,8 +125,8 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
       ...options.nodeAddresses.map((address) => ({ type: "InternalIP", address })),
       { type: "Hostname", address: options.hostname },
     ],
-    allocatable: allocatableOf(options.machine, options.config),
-    capacity: capacityOf(options.machine, options.config.maxPods),
+    allocatable: { ...allocatableOf(options.machine, options.config), ...options.devices.allocatable() },
+    capacity: { ...capacityOf(options.machine, options.config.maxPods), ...options.devices.capacity() },
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
     ...(volumesInUse.length > 0 ? { volumesInUse } : {}),

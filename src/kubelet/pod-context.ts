@@ -8,6 +8,7 @@ import type { ContainerRuntime } from "#contracts";
 import type { KeyedBackoff } from "./backoff.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { logDirectoryName } from "./cri-config.ts";
+import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import type { ImagePuller } from "./image-puller.ts";
 import type { ObjectSource } from "./object-source.ts";
@@ -31,6 +32,7 @@ export interface PodContext {
   probes: ProbeManager;
   statuses: StatusManager;
   cgroups: Cgroups;
+  devices: DeviceManager;
   recorder: EventRecorder;
   services: Informer<corev1.Service>;
   /** Of containers that end: keys are `<uid>/<container>`. */

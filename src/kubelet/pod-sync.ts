@@ -7,6 +7,7 @@ import { type Condemned, computePodActions, isRestartableInit, type PodActions }
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
+import { DeviceError } from "./devices/manager.ts";
 import { removeLogs } from "./logs/rotation.ts";
 import { containerNamed } from "./pod-containers.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -191,6 +192,7 @@ async function finishPod(
   await abortable(stopPod(context, { pod, state, graceSeconds, signal }), signal);
   memory.waiting.clear();
   report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
+  context.devices.release(pod.metadata.uid);
   await context.volumes.cleanUp(pod.metadata.uid);
   await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
   return Number.POSITIVE_INFINITY;
@@ -303,6 +305,20 @@ async function act(
   return startAll(context, pod, actions, { sandboxId, sandbox: config, volumes, signal }, memory);
 }
 
+/** As if the pod had not been admitted: upstream asks for devices before it takes a pod. */
+function failForDevices(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  memory: PodMemory,
+  { message }: DeviceError,
+): number {
+  const reason = "UnexpectedAdmissionError";
+  const words = `Allocate failed due to ${message}, which is unexpected`;
+  context.recorder.record(pod, "Warning", reason, words);
+  memory.failure = { reason, message: `Pod was rejected: ${words}` };
+  return 0;
+}
+
 async function startAll(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
@@ -328,6 +344,7 @@ async function startAll(
       if ((pod.spec.initContainers ?? []).includes(container) && isRestartableInit(container)) againMs = 0;
     } catch (error) {
       if (error instanceof InterruptedError) throw error;
+      if (error instanceof DeviceError) return failForDevices(context, pod, memory, error);
       const reason = error instanceof StartError ? error.reason : "CreateContainerError";
       memory.waiting.set(name, { reason, message: messageOf(error) });
       againMs = Math.min(

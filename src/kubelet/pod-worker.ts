@@ -70,6 +70,7 @@ export class PodWorker {
       context.images.forget(this.uid);
       context.crashes.forget(`${this.uid}/`);
       context.statuses.forget(this.uid);
+      if (!this.#ending.signal.aborted) context.devices.release(this.uid);
       if (!this.#ending.signal.aborted) onDone();
     });
   }

@@ -9,6 +9,13 @@ import type { Clock } from "#base";
 export interface PluginConnection<Method extends string> {
   /** Throws `PluginError`. */
   call<R>(method: Method, request: object, timeoutMs?: number): Promise<R>;
+  /** What the plugin streams, until it ends the stream or the signal aborts. Throws `PluginError`. */
+  watch<R>(
+    method: Method,
+    request: object,
+    onAnswer: (answer: R) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
   close(): void;
 }
 
@@ -69,6 +76,27 @@ export function connectPlugin<Method extends string>(options: {
             else resolve(answer as R);
           },
         );
+      });
+    },
+    watch<R>(method: Method, request: object, onAnswer: (answer: R) => void, signal: AbortSignal) {
+      const [path, requestName, answerName] = methods[method];
+      const asked = types.lookupType(requestName);
+      const answered = types.lookupType(answerName);
+      return new Promise<void>((resolve, reject) => {
+        const stream = client.makeServerStreamRequest(
+          path,
+          (value: object) => Buffer.from(asked.encode(asked.fromObject(value)).finish()),
+          (bytes: Buffer) => answered.toObject(answered.decode(bytes), decoding) as R,
+          request,
+          new Metadata({ waitForReady: false }),
+        );
+        signal.addEventListener("abort", () => stream.cancel(), { once: true });
+        stream.on("data", onAnswer);
+        stream.on("end", resolve);
+        stream.on("error", (error: ServiceError) => {
+          if (signal.aborted) resolve();
+          else reject(new PluginError(goName(error.code), error.details || error.message));
+        });
       });
     },
     close: () => client.close(),
