@@ -208,7 +208,8 @@ describe("remote commands", () => {
       expect(pong).toHaveBeenCalled();
     });
     runtime.remote.resume();
-    await vi.waitFor(() => expect(runtime.peer.stream("stdin")?.received.length).toBe(100 * 32_768));
+    const all = () => expect(runtime.peer.stream("stdin")?.received.length).toBe(100 * 32_768);
+    await vi.waitFor(all, { timeout: 15_000 });
     client.socket.terminate();
     await served;
   });
