@@ -77,9 +77,14 @@ function redirects({ tlsRedirect, appRoot, redirect }: BackendOptions, httpsPort
 
 function redirectTo({ code, location, scheme, host, port, path }: Redirect): string[] {
   if (location !== undefined) return [`http-request redirect location ${quoteFormat(location)} code ${code}`];
+  const facts = [
+    "http-request set-var(txn.scheme) str(http)",
+    "http-request set-var(txn.scheme) str(https) if { ssl_fc }",
+    "http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)",
+  ];
   const name = host ? host.replaceAll("%", "%%") : "%[req.hdr(host),host_only]";
   const to = (at: string) => quote(`${scheme ?? "%[var(txn.scheme)]"}://${name}${at}%[pathq]`);
-  const lines = path ? [rewrite(path)] : [];
+  const lines = [...facts, ...(path ? [rewrite(path)] : [])];
   // Without a port of its own a new scheme means its well-known one; else the port asked for stays.
   if (!port)
     return [...lines, `http-request redirect location ${to(scheme ? "" : "%[var(txn.port)]")} code ${code}`];

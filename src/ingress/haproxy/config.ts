@@ -136,7 +136,7 @@ function addFrontend(config: HaproxyConfig, routing: Routing, frontend: Frontend
     config.certificateLists.set(certificateList, `${lines.join("\n")}\n`);
   }
   return [
-    ...frontendLines(frontend, { map: mapFile, certificateList }),
+    ...frontendLines(frontend, maps, { map: mapFile, certificateList }),
     `default_backend ${routing.defaultBackend ?? "no-route"}`,
   ];
 }

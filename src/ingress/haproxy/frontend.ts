@@ -72,7 +72,8 @@ export interface FrontendFiles {
   certificateList: string;
 }
 
-export function frontendLines(frontend: Frontend, files: FrontendFiles): string[] {
+/** Maps without entries are not asked: whoever needs one for the first time gets a new worker. */
+export function frontendLines(frontend: Frontend, maps: FrontendMaps, files: FrontendFiles): string[] {
   const tls = frontend.tls ? ` ssl crt-list ${quote(files.certificateList)} alpn h2,http/1.1` : "";
   const scheme = frontend.tls ? "https" : "http";
   return [
@@ -80,20 +81,20 @@ export function frontendLines(frontend: Frontend, files: FrontendFiles): string[
     `bind :${frontend.port}${tls}`,
     ...forwardedHeaders(scheme, frontend.port),
     // Dots in paths are resolved before routes are chosen: nobody walks around a rule by them.
+    // HAProxy 2.6 decodes nothing where a condition stands behind it.
     "http-request normalize-uri percent-decode-unreserved",
-    "http-request normalize-uri path-strip-dot",
-    "http-request normalize-uri path-strip-dotdot full",
+    "http-request normalize-uri path-strip-dot if { path_sub /. }",
+    "http-request normalize-uri path-strip-dotdot full if { path_sub /. }",
     "http-request set-var(txn.path) path",
     "http-request set-var(txn.path) path,regsub(//+,/,g) if { path_sub // }",
-    ...chooseSite(files),
-    ...chooseBackend(frontend, files),
+    ...chooseSite(maps, files),
+    ...chooseBackend(frontend, maps, files),
   ];
 }
 
-function forwardedHeaders(scheme: string, port: number): string[] {
+/** What a server is told of the client: as ingress-nginx does it. */
+export function forwardedHeaders(scheme: string, port: number): string[] {
   return [
-    `http-request set-var(txn.scheme) str(${scheme})`,
-    "http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)",
     "http-request set-header X-Request-ID %[uuid()] unless { req.hdr(x-request-id) -m found }",
     "http-request set-header X-Real-IP %[src]",
     "http-request set-header X-Forwarded-For %[src]",
@@ -105,28 +106,36 @@ function forwardedHeaders(scheme: string, port: number): string[] {
   ];
 }
 
-function chooseSite(files: FrontendFiles): string[] {
-  const unknown = "unless { var(txn.site) -m found }";
-  return [
-    "http-request set-var(txn.host) req.hdr(host),host_only,lower",
-    `http-request set-var(txn.site) var(txn.host),map_str(${files.map("hosts")})`,
-    `http-request set-var(txn.site) var(txn.host),regsub(^[^.]*,),map_str(${files.map("one")}) ${unknown}`,
-    `http-request set-var(txn.site) var(txn.host),map_end(${files.map("many")}) ${unknown}`,
-    `http-request set-var(txn.site) str(${everyHost}) ${unknown}`,
+function chooseSite(maps: FrontendMaps, files: FrontendFiles): string[] {
+  const name = "req.hdr(host),host_only,lower";
+  const lookups = [
+    `${name},map_str(${files.map("hosts")}`,
+    ...(maps.one.length > 0 ? [`${name},regsub(^[^.]*,),map_str(${files.map("one")}`] : []),
+    ...(maps.many.length > 0 ? [`${name},map_end(${files.map("many")}`] : []),
   ];
+  // The last of them has the answer for names that nobody has.
+  return lookups.map((lookup, i) => {
+    const end = i === lookups.length - 1 ? `,${everyHost})` : ")";
+    const when = i === 0 ? "" : " unless { var(txn.site) -m found }";
+    return `http-request set-var(txn.site) ${lookup}${end}${when}`;
+  });
 }
 
-function chooseBackend(frontend: Frontend, files: FrontendFiles): string[] {
+function chooseBackend(frontend: Frontend, maps: FrontendMaps, files: FrontendFiles): string[] {
   const found = "var(txn.backend) -m found";
   const key = "var(txn.site),concat(,txn.path)";
-  const lines = [
-    `http-request set-var(txn.backend) ${key},map_str(${files.map("exact")})`,
-    `http-request set-var(txn.backend) ${key},map_reg(${files.map("regex")}) unless { ${found} }`,
-    `http-request set-var(txn.backend) ${key},concat(/),map_beg(${files.map("prefix")}) unless { ${found} }`,
+  const lookups = [
+    ...(maps.exact.length > 0 ? [`${key},map_str(${files.map("exact")})`] : []),
+    ...(maps.regex.length > 0 ? [`${key},map_reg(${files.map("regex")})`] : []),
+    ...(maps.prefix.length > 0 ? [`${key},concat(/),map_beg(${files.map("prefix")})`] : []),
   ];
+  const lines = lookups.map(
+    (lookup, i) => `http-request set-var(txn.backend) ${lookup}${i === 0 ? "" : ` unless { ${found} }`}`,
+  );
   const rules = frontend.sites.filter((site) => !isMapped(site)).flatMap(siteRules);
   if (rules.length > 0) lines.push(`http-request set-var(txn.draw) rand(${whole})`);
-  return [...lines, ...rules, `use_backend %[var(txn.backend)] if { ${found} }`];
+  const chosen = lookups.length > 0 ? [`use_backend %[var(txn.backend)] if { ${found} }`] : [];
+  return [...lines, ...rules, ...chosen];
 }
 
 function siteRules(site: Site): string[] {
