@@ -1,8 +1,14 @@
 /** Timestamps as Kubernetes writes them, and ages as `kubectl get` prints them. */
 
+/** The last that was asked for: most of what is written in a second carries the same time. */
+let [formattedSecond, formatted] = [Number.NaN, ""];
+
 /** `2026-11-22T03:10:00Z`: seconds, UTC. */
 export function formatTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(ms / 1_000);
+  if (second !== formattedSecond)
+    [formattedSecond, formatted] = [second, `${new Date(ms).toISOString().slice(0, 19)}Z`];
+  return formatted;
 }
 
 /** `2026-11-22T03:10:00.123000Z`: microseconds, as Events and Leases use. */
@@ -35,9 +41,19 @@ export function timeError(text: string): string {
   return `parsing time ${quoted} as "2006-01-02T15:04:05Z07:00": cannot parse ${quoted} as "2006"`;
 }
 
+const canonicalMax = 1_024;
+/** Texts that were found to be canonical: the same few stand in all that is written. */
+const canonical = new Set<string>();
+
 /** The canonical form of a timestamp: UTC, whole seconds. Undefined when it is none. */
 export function canonicalTime(text: string): string | undefined {
-  if (text.length === 20 && text.endsWith("Z")) return parseTime(text) === undefined ? undefined : text;
+  if (canonical.has(text)) return text;
+  if (text.length === 20 && text.endsWith("Z")) {
+    if (parseTime(text) === undefined) return undefined;
+    if (canonical.size >= canonicalMax) canonical.clear();
+    canonical.add(text);
+    return text;
+  }
   const ms = parseTime(text);
   return ms === undefined ? undefined : formatTime(ms);
 }

@@ -42,6 +42,7 @@ import {
   type Service,
   servicesOfPod,
 } from "./service-pods.ts";
+import { shareOut, sharesByZone, type ZoneShares, zoneSharesOf } from "./zone-shares.ts";
 
 type Slice = Readonly<discoveryv1.EndpointSlice>;
 type Endpoint = discoveryv1.Endpoint;
@@ -60,21 +61,32 @@ export interface SliceState {
   pods: readonly Pod[];
   slices: readonly Slice[];
   zoneOfNode: ReadonlyMap<string, string>;
+  /** How much of the cluster each zone is, where the Service asks for that. */
+  shares?: ZoneShares;
 }
 
 export interface SlicePlan {
   create: readonly Draft<discoveryv1.EndpointSlice>[];
   update: readonly Slice[];
   remove: readonly Slice[];
+  /** What is to be told about hints. */
+  notes: readonly HintNote[];
+}
+
+interface HintNote {
+  kind: "Normal" | "Warning";
+  message: string;
 }
 
 interface Changes extends SlicePlan {
   create: Draft<discoveryv1.EndpointSlice>[];
   update: Slice[];
   remove: Slice[];
+  notes: HintNote[];
 }
 
 const sliceIndex = "managedService";
+const shareIndex = "sharesByZone";
 
 export const endpointSliceController = defineController<SliceState, SlicePlan>({
   name: "endpointslice-controller",
@@ -82,7 +94,7 @@ export const endpointSliceController = defineController<SliceState, SlicePlan>({
   secondaries: [
     source(pods, (pod, { informers }) => servicesOfPod(pod, informers)),
     source(endpointSlices, (slice) => managedKey(slice)),
-    source(nodes, () => []),
+    source(nodes, (_node, { informers }) => informers.of(services).byIndex(shareIndex, "yes").map(keyOf)),
   ],
   concurrency: 5,
   rules: [
@@ -92,6 +104,7 @@ export const endpointSliceController = defineController<SliceState, SlicePlan>({
   ],
   prepare({ informers }) {
     informers.of(endpointSlices).addIndex(sliceIndex, managedKey);
+    informers.of(services).addIndex(shareIndex, (service) => (sharesByZone(service) ? ["yes"] : []));
   },
   observe({ informers }, key) {
     const service = informers.of(services).byKey(key);
@@ -108,6 +121,7 @@ export const endpointSliceController = defineController<SliceState, SlicePlan>({
       pods: backing,
       slices: slices.filter((s) => !s.metadata.deletionTimestamp),
       zoneOfNode,
+      ...(sharesByZone(service) ? { shares: zoneSharesOf(informers.of(nodes).list()) } : {}),
     };
   },
   decide: decideSlices,
@@ -126,7 +140,12 @@ export function decideSlices(state: Readonly<SliceState>): SlicePlan {
   const isOwn = (slice: Slice) =>
     families.some((family) => family === slice.addressType) &&
     controllerOf(slice)?.uid === service.metadata.uid;
-  const plan: Changes = { create: [], update: [], remove: slices.filter((slice) => !isOwn(slice)) };
+  const plan: Changes = {
+    create: [],
+    update: [],
+    remove: slices.filter((slice) => !isOwn(slice)),
+    notes: [],
+  };
   for (const family of families) {
     const own = slices.filter((slice) => isOwn(slice) && slice.addressType === family);
     decideFamily(state, family, own, plan);
@@ -136,27 +155,59 @@ export function decideSlices(state: Readonly<SliceState>): SlicePlan {
 
 /** A slice has addresses of one family only. */
 function decideFamily(
-  { service, pods: backing, zoneOfNode }: Readonly<SliceState>,
+  state: Readonly<SliceState>,
   family: Family,
   slices: readonly Slice[],
   plan: Changes,
 ): void {
-  const wanted = byPorts(backendsOf(service, backing, family));
+  const { service, pods: backing, zoneOfNode } = state;
+  const backends = backendsOf(service, backing, family);
+  const wanted = byPorts(backends);
+  const sharedOut = hintsByShares(state, family, backends, slices, plan.notes);
   // Without any pod there is still one slice: "nothing yet" is not "unknown".
   if (wanted.size === 0) wanted.set("", []);
   const labels = sliceLabels(service);
   plan.remove.push(...slices.filter((slice) => !wanted.has(portsKey(slice.ports))));
-  for (const [key, backends] of wanted) {
+  for (const [key, here] of wanted) {
     const existing = slices.filter((slice) => portsKey(slice.ports) === key);
-    const endpoints = backends.map((backend) => endpointOf(service, backend, zoneOfNode));
+    const endpoints = here.map((backend) => endpointOf(service, backend, zoneOfNode, sharedOut));
     const { kept, rest } = keepInPlace(existing, endpoints);
     arrange(existing, kept, rest, endpoints.length === 0, labels, plan);
-    const ports = (backends[0]?.ports ?? []).map((port) => ({ ...port }));
-    const add = (here: Endpoint[]) =>
-      plan.create.push({ ...newSlice(service, labels, ports, here), addressType: family });
+    const ports = (here[0]?.ports ?? []).map((port) => ({ ...port }));
+    const add = (some: Endpoint[]) =>
+      plan.create.push({ ...newSlice(service, labels, ports, some), addressType: family });
     while (rest.length > 0) add(rest.splice(0, endpointsMax));
     if (endpoints.length === 0 && existing.length === 0) add([]);
   }
+}
+
+/** For which zone each pod is, where the Service shares its endpoints out; undefined: it does not, or it cannot. */
+function hintsByShares(
+  { service, zoneOfNode, shares }: Readonly<SliceState>,
+  family: Family,
+  backends: readonly Backend[],
+  slices: readonly Slice[],
+  notes: HintNote[],
+): ReadonlyMap<Pod, string> | undefined {
+  const hadHints = slices.some(({ endpoints }) => endpoints?.some(({ hints }) => hints !== undefined));
+  const note = (kind: HintNote["kind"], text: string) =>
+    notes.push({ kind, message: `${text}, addressType: ${family}` });
+  if (!sharesByZone(service)) {
+    if (hadHints && !service.spec.trafficDistribution)
+      note("Warning", "Topology Aware Hints has been disabled");
+    return undefined;
+  }
+  const ready = backends.filter((backend) => backend.ready);
+  const shared = shareOut(
+    ready.map(({ pod }) => zoneOfNode.get(pod.spec.nodeName ?? "")),
+    shares,
+  );
+  if (typeof shared === "string") {
+    note("Warning", shared);
+    return undefined;
+  }
+  if (!hadHints) note("Normal", "Topology Aware Hints has been enabled");
+  return new Map(ready.map(({ pod }, i) => [pod, shared[i]!]));
 }
 
 /** Every endpoint that stands in a slice already stays there. */
@@ -209,12 +260,22 @@ function sliceLabels(service: Service): Record<string, string> {
   };
 }
 
-function endpointOf(service: Service, backend: Backend, zoneOfNode: ReadonlyMap<string, string>): Endpoint {
+function endpointOf(
+  service: Service,
+  backend: Backend,
+  zoneOfNode: ReadonlyMap<string, string>,
+  sharedOut: ReadonlyMap<Pod, string> | undefined,
+): Endpoint {
   const { pod, ip, ready, serving, terminating } = backend;
   const hostname = hostnameOf(service, pod);
   const { nodeName } = pod.spec;
   const zone = zoneOfNode.get(nodeName ?? "");
-  const hints = ready ? hintsFor(service, nodeName, zone) : undefined;
+  const shared = sharedOut?.get(pod);
+  const hints = shared
+    ? { forZones: [{ name: shared }] }
+    : ready
+      ? hintsFor(service, nodeName, zone)
+      : undefined;
   return {
     addresses: [ip],
     conditions: { ready, serving, terminating },
@@ -228,11 +289,12 @@ function endpointOf(service: Service, backend: Backend, zoneOfNode: ReadonlyMap<
 
 /** Whose clients should rather use it. https://kubernetes.io/docs/concepts/services-networking/service/#traffic-distribution */
 function hintsFor(
-  { spec }: Service,
+  service: Service,
   nodeName: string | undefined,
   zone: string | undefined,
 ): discoveryv1.EndpointHints | undefined {
-  const { trafficDistribution = "" } = spec;
+  const { trafficDistribution = "" } = service.spec;
+  if (sharesByZone(service)) return undefined;
   const byNode = trafficDistribution === "PreferSameNode" && nodeName;
   const byZone = nearby.has(trafficDistribution) && zone;
   if (!byNode && !byZone) return undefined;
@@ -265,6 +327,10 @@ async function act(
   { client, events }: ControllerContext,
   { service }: SliceState,
 ): Promise<Outcome> {
+  for (const { kind, message } of plan.notes) {
+    const reason = kind === "Normal" ? "TopologyAwareHintsEnabled" : "TopologyAwareHintsDisabled";
+    events.record(service as corev1.Service, kind, reason, message);
+  }
   for (const slice of plan.update) await client.update(endpointSlices, slice as discoveryv1.EndpointSlice);
   const { error } = await inSlowStartBatches(plan.create.length, async (i) => {
     await client.create(endpointSlices, plan.create[i]!);

@@ -1,6 +1,8 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { endpointSlices, endpoints, nodes, pods, services } from "#api";
+import { endpointSlices, endpoints, events, nodes, pods, services } from "#api";
 import { testWorld } from "../kit/world.fixture.ts";
+import { shareOut } from "./zone-shares.ts";
 
 const names = ["endpointslice-controller", "endpoint-controller", "endpointslice-mirroring-controller"];
 
@@ -180,4 +182,84 @@ test("where traffic should stay near, ready endpoints say for whom they are", as
   await patch({ trafficDistribution: null });
   expect(await hints()).toBeUndefined();
   await running.stop();
+});
+
+test("endpoints are shared out by the CPUs of each zone, most to their own", () => {
+  const zone = fc.constantFrom("a", "b", "c");
+  const cpus = fc.record({
+    a: fc.integer({ min: 1, max: 8 }),
+    b: fc.integer({ min: 1, max: 8 }),
+    c: fc.nat(8),
+  });
+  fc.assert(
+    fc.property(fc.array(zone, { maxLength: 20 }), cpus, (zones, sizes) => {
+      const total = sizes.a + sizes.b + sizes.c;
+      const shares = new Map(
+        Object.entries(sizes)
+          .filter(([, cpu]) => cpu > 0)
+          .map(([name, cpu]) => [name, cpu / total]),
+      );
+      const shared = shareOut(zones, shares);
+      if (typeof shared === "string") return;
+      expect(shared).toHaveLength(zones.length);
+      for (const [name, share] of shares) {
+        const before = zones.filter((each) => each === name).length;
+        const after = shared.filter((each) => each === name).length;
+        const exact = share * zones.length;
+        // Nobody is further from its share than before, but for what cannot be halved.
+        expect(Math.abs(after - exact)).toBeLessThanOrEqual(Math.abs(before - exact) + 1);
+        expect(after).toBeGreaterThanOrEqual(Math.min(before, Math.ceil(exact / 1.2) - 1));
+      }
+    }),
+  );
+  expect(
+    shareOut(
+      ["a", "a", "a", "b"],
+      new Map([
+        ["a", 0.5],
+        ["b", 0.5],
+      ]),
+    ),
+  ).toEqual(["b", "a", "a", "b"]);
+  expect(
+    shareOut(
+      ["a"],
+      new Map([
+        ["a", 0.5],
+        ["b", 0.5],
+      ]),
+    ),
+  ).toBe("Insufficient number of endpoints (1 endpoints, 2 zones)");
+});
+
+test("a Service in topology mode tells when its endpoints are shared out, and when they no longer can be", async () => {
+  const { world, running, slices } = await withPods(4);
+  const readiness = (status: string) => ({ status: { conditions: [{ type: "Ready", status }] } });
+  for (const zone of ["a", "b"]) {
+    const labels = { "topology.kubernetes.io/zone": zone };
+    const status = { ...readiness("True").status, allocatable: { cpu: "2" } };
+    await world.create(nodes, { metadata: { name: zone === "a" ? "node-1" : "node-2", labels }, status });
+  }
+  await world.startPods();
+  const annotations = { "service.kubernetes.io/topology-mode": "Auto" };
+  await world.client.patch(services, { namespace: "default", name: "web" }, "merge", {
+    metadata: { annotations },
+  });
+  const zones = async () => {
+    await world.clock.advance(100);
+    return (await slices())[0]?.endpoints?.map(({ hints }) => hints?.forZones?.[0]?.name);
+  };
+  expect((await zones())?.sort()).toEqual(["a", "a", "b", "b"]);
+  await world.client.patch(nodes, { name: "node-2" }, "merge", readiness("False"), { subresource: "status" });
+  expect(await zones()).toEqual([undefined, undefined, undefined, undefined]);
+  await running.stop();
+  const told = (await world.client.list(events, { namespace: "default" })).items.map((e) => [
+    e.reason,
+    e.message,
+  ]);
+  expect(told).toContainEqual([
+    "TopologyAwareHintsEnabled",
+    "Topology Aware Hints has been enabled, addressType: IPv4",
+  ]);
+  expect(told.map(([reason]) => reason)).toContain("TopologyAwareHintsDisabled");
 });
