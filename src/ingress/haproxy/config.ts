@@ -106,8 +106,10 @@ function globalLines({ adminSocket }: ConfigPaths): string[] {
     "tune.ssl.default-dh-param 2048",
     "defaults",
     "mode http",
-    "option redispatch",
+    // A server that ends meanwhile: the next one is asked, as ingress-nginx does.
+    "option redispatch 1",
     "retries 2",
+    "retry-on conn-failure empty-response",
     "timeout connect 5s",
     "timeout client 60s",
     "timeout server 60s",

@@ -87,6 +87,8 @@ export function frontendLines(frontend: Frontend, maps: FrontendMaps, files: Fro
     "http-request normalize-uri path-strip-dotdot full if { path_sub /. }",
     "http-request set-var(txn.path) path",
     "http-request set-var(txn.path) path,regsub(//+,/,g) if { path_sub // }",
+    // Whoever asks twice for the others may do it twice.
+    "http-request disable-l7-retry if { method POST PATCH LOCK }",
     ...chooseSite(maps, files),
     ...chooseBackend(frontend, maps, files),
   ];
