@@ -1,12 +1,11 @@
 /** `knarr agent`: this machine as a node of a cluster whose control plane runs elsewhere. */
 import { forComponent, messageOf, UserError, type World } from "#base";
 import { createClient, createInformers, httpsTransport, type Informers } from "#client";
-import { startRoutes } from "#network";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterPaths } from "./config.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { loadMembership, type Membership, type MembershipOptions, renewMembership } from "./membership.ts";
-import { startNode, startRuntime } from "./node.ts";
+import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { announceDns } from "./node-dns.ts";
 
 export interface AgentOptions {
@@ -137,5 +136,5 @@ async function startParts(
   const { dnsUpstream, nodeName, dnsPort } = config;
   started.push(await startNode({ ...node, ...(dnsUpstream ? { dnsUpstream } : {}) }));
   await announceDns(client, nodeName, dnsPort);
-  started.push(await startRoutes({ world, informers, nodeName }));
+  started.push(await startNodeRoutes(world, config, paths, informers));
 }

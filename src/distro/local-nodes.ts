@@ -1,10 +1,10 @@
 /**
- * Further nodes on the same machine: each a network namespace on a bridge of the cluster's own, with its own agent,
- * containerd and folder. To the cluster they are machines like any other.
+ * Further nodes on the same machine: each a network namespace at the end of a cable, with its own agent, containerd and
+ * folder. To the cluster they are machines like any other.
  * https://man7.org/linux/man-pages/man8/ip-netns.8.html
  */
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNftRules, deleteNftTable, nftTableName, run, runOk, type World } from "#base";
 import { type ClusterConfig, type ClusterPaths, pathsOf, readConfig } from "./config.ts";
@@ -15,7 +15,7 @@ export interface LocalNode {
   readonly address: string;
   /** Of the network. */
   readonly namespace: string;
-  /** The bridge's end of its cable. */
+  /** The machine's end of its cable. */
   readonly link: string;
   readonly paths: ClusterPaths;
 }
@@ -43,20 +43,9 @@ function networkOf(slot: number): string {
   return `198.19.${slot}`;
 }
 
-function bridgeOf(slot: number): string {
-  return `knarr-br${slot}`;
-}
-
 /** Makes what is missing: after a restart of the machine everything is. */
 export async function openLocalNetwork(config: ClusterConfig, nodes: readonly LocalNode[]): Promise<void> {
-  const bridge = bridgeOf(config.slot);
   const network = networkOf(config.slot);
-  // Without one of its own a bridge takes its first link's address, and changes it when that goes.
-  const hardware = `02:6b:6e:72:00:${config.slot.toString(16).padStart(2, "0")}`;
-  if (!existsSync(`/sys/class/net/${bridge}`))
-    await ip("link", "add", bridge, "address", hardware, "type", "bridge");
-  await ip("addr", "replace", `${network}.1/24`, "dev", bridge);
-  await ip("link", "set", bridge, "up");
   for (const node of nodes) await connect(config, node);
   const table = nftTableName(config.name, part);
   // What the nodes send to the world leaves under the machine's address; among nodes and pods everybody keeps his own.
@@ -80,14 +69,26 @@ async function connect({ slot, nodeAddress }: ClusterConfig, node: LocalNode): P
     const peer = ["peer", "name", "eth0", "netns", namespace];
     await ip("link", "add", link, "type", "veth", ...peer);
   }
-  await ip("link", "set", link, "master", bridgeOf(slot), "up");
+  await ip("addr", "replace", `${network}.1`, "peer", address, "dev", link);
+  await ip("link", "set", link, "up");
+  await answerForOthers(link);
   const inside = (...args: string[]) => ip("-n", namespace, ...args);
   await inside("link", "set", "lo", "up");
   await inside("addr", "replace", `${address}/24`, "dev", "eth0");
   await inside("link", "set", "eth0", "up");
   await inside("route", "replace", "default", "via", `${network}.1`);
-  // The machine answers for all its addresses on every link: its pods are reached without a router between.
   await inside("route", "replace", nodeAddress, "dev", "eth0");
+}
+
+/**
+ * The nodes see each other and the machine as neighbours, and the machine carries what they say to each other: a bridge
+ * would do without it, but sends nothing back where it came from, as a NodePort of another node may have to.
+ * https://docs.kernel.org/networking/ip-sysctl.html
+ */
+async function answerForOthers(link: string): Promise<void> {
+  await writeFile(`/proc/sys/net/ipv4/conf/${link}/proxy_arp`, "1");
+  await writeFile(`/proc/sys/net/ipv4/neigh/${link}/proxy_delay`, "0");
+  await writeFile(`/proc/sys/net/ipv4/conf/${link}/send_redirects`, "0");
 }
 
 function ip(...args: string[]): Promise<string> {
@@ -118,7 +119,6 @@ export async function stopLocalNodes(
 }
 
 /** What the nodes had in common. */
-export async function closeLocalNetwork({ name, slot }: ClusterConfig): Promise<void> {
+export async function closeLocalNetwork({ name }: ClusterConfig): Promise<void> {
   await deleteNftTable(nftTableName(name, part));
-  if (existsSync(`/sys/class/net/${bridgeOf(slot)}`)) await run("ip", ["link", "del", bridgeOf(slot)]);
 }

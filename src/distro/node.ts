@@ -4,7 +4,7 @@ import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
-import { type Policies, startPodNetwork, startPolicies } from "#network";
+import { type Policies, startPodNetwork, startPolicies, startRoutes, writeCniConfig } from "#network";
 import { startProxy } from "#proxy";
 import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
@@ -38,6 +38,30 @@ export async function startRuntime(
     }),
   ]);
   return containerd;
+}
+
+/** The ways to the other nodes' pods. */
+export function startNodeRoutes(
+  world: World,
+  config: ClusterConfig,
+  paths: ClusterPaths,
+  informers: Informers,
+): Promise<Running> {
+  const { nodeName, nodeAddress, clusterCidr, podCidr } = config;
+  let mtu = 0;
+  return startRoutes({
+    world,
+    informers,
+    nodeName,
+    nodeAddress,
+    clusterCidr,
+    podCidr,
+    async onOverlay(wanted) {
+      if (mtu === wanted) return;
+      mtu = wanted;
+      await writeCniConfig({ podCidr, confDir: paths.cniConf, stateDir: paths.cniState }, mtu);
+    },
+  });
 }
 
 export interface NodeOptions {

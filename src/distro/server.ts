@@ -1,7 +1,6 @@
 /** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
 import { writeFile } from "node:fs/promises";
 import { messageOf, UserError, type World } from "#base";
-import { startRoutes } from "#network";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
 import { installAddons, installStorageClass } from "./addons.ts";
@@ -15,7 +14,7 @@ import { joinExtensions, joinGroup } from "./join.ts";
 import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
 import { startClusterMetrics } from "./metrics.ts";
-import { startNode, startRuntime } from "./node.ts";
+import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { followNodeDns } from "./node-dns.ts";
 
 export interface ServerOptions {
@@ -58,7 +57,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       addons.catch(() => {});
       const node = { world, config, paths, credentials, containerd, client, informers };
       started.push(await startNode({ ...node, labels: controlPlaneLabels }));
-      started.push(await startRoutes({ world, informers, nodeName: config.nodeName }));
+      started.push(await startNodeRoutes(world, config, paths, informers));
       started.push(
         await followNodeDns(world, controlPlane.clientOf("system:knarr", ["system:masters"]), informers),
       );

@@ -35,6 +35,7 @@ function answersOf(question: Question, records: NameRecords): Answer[] {
     out.push(...records.aaaa.map((data): Answer => ({ ...base, type: "AAAA", data })));
   if (any || question.type === "SRV")
     out.push(...records.srv.map((data): Answer => ({ ...base, type: "SRV", data })));
+  if (records.txt && (any || question.type === "TXT")) out.push({ ...base, type: "TXT", data: records.txt });
   if (records.ptr && (any || question.type === "PTR")) out.push({ ...base, type: "PTR", data: records.ptr });
   return out;
 }

@@ -3,8 +3,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { corev1, discoveryv1 } from "#api";
 import { answer } from "./answer.ts";
+import { ReplyCache } from "./cache.ts";
 import type { ZoneSource } from "./records.ts";
 import { responder } from "./server.ts";
+import { ttlsOf } from "./ttls.ts";
 import { nameserversOf } from "./upstream.ts";
 
 const domain = "cluster.local";
@@ -160,4 +162,119 @@ test("property: hostile bytes never crash the server", async () => {
 test("resolv.conf: at most three nameservers, never our own address", () => {
   const text = "search a\nnameserver 10.0.0.1\n# nameserver 9.9.9.9\nnameserver 192.0.2.2\n nameserver ::1\n";
   expect(nameserversOf(text, ["192.0.2.2"])).toEqual(["10.0.0.1", "::1"]);
+});
+
+const upstreamOf = (reply: () => Buffer | undefined) => {
+  let asked = 0;
+  const ask = async () => {
+    asked++;
+    return reply();
+  };
+  return { ask, count: () => asked };
+};
+
+function replyWith(ttl: number, rcode = 0): Buffer {
+  return dnsPacket.encode({
+    type: "response",
+    id: 1,
+    flags: rcode,
+    questions: [{ type: "A", name: "example.org" }],
+    answers: [{ type: "A", name: "example.org", ttl, data: "203.0.113.7" }],
+    additionals: [{ type: "OPT", name: ".", udpPayloadSize: 4096, flags: 0, options: [] } as never],
+  });
+}
+
+test("answers of others are kept for as long as they say, half a minute at most, and grow old", async () => {
+  let nowMs = 0;
+  const upstream = upstreamOf(() => replyWith(300));
+  const respond = responder(
+    zone,
+    upstream,
+    domain,
+    () => nowMs,
+    () => {},
+  );
+  const ask = async (id: number) => {
+    const questions = [{ type: "A" as const, name: "Example.org" }];
+    const reply = dnsPacket.decode(
+      (await respond(dnsPacket.encode({ type: "query", id, questions }), false))!,
+    );
+    const [first] = reply.answers ?? [];
+    // Some clients vary the case of what they ask, and believe only who repeats it.
+    return [reply.id, reply.questions?.[0]?.name, first && "ttl" in first ? first.ttl : undefined];
+  };
+  await ask(1);
+  nowMs = 10_500;
+  expect(await ask(7)).toEqual([7, "Example.org", 290]);
+  expect(upstream.count()).toBe(1);
+  nowMs = 30_000;
+  await ask(8);
+  expect(upstream.count()).toBe(2);
+});
+
+test("failures, cut answers and answers for a moment are not kept", () => {
+  const cache = new ReplyCache();
+  const cut = replyWith(300);
+  cut[2] = cut[2]! | 2;
+  for (const reply of [replyWith(300, 2), replyWith(0), cut, Buffer.alloc(3), Buffer.alloc(12)]) {
+    cache.put("k", reply, 0);
+    expect(cache.get("k", replyWith(0), 0)).toBeUndefined();
+  }
+  cache.put("k", replyWith(300, 3), 0);
+  expect(cache.get("k", replyWith(0), 0)).toBeDefined();
+});
+
+test("whoever speaks EDNS is answered in EDNS, and nobody gets more than he takes", async () => {
+  const respond = responder(
+    zone,
+    upstreamOf(() => undefined),
+    domain,
+    () => 0,
+    () => {},
+  );
+  const ask = async (additionals: object[]) => {
+    const questions = [{ type: "A" as const, name: "web.default.svc.cluster.local" }];
+    const query = dnsPacket.encode({ type: "query", id: 1, questions, additionals: additionals as never });
+    return dnsPacket.decode((await respond(query, false))!).additionals?.map(({ type }) => type);
+  };
+  expect(await ask([])).toEqual([]);
+  expect(await ask([{ type: "OPT", name: ".", udpPayloadSize: 100, flags: 0, options: [] }])).toEqual([
+    "OPT",
+  ]);
+});
+
+test("the version of the specification is a name too", () => {
+  expect(ask("dns-version.cluster.local", "TXT" as never)).toEqual(["1.1.0"]);
+});
+
+test("property: whatever comes, nothing breaks, and what goes back is no larger than a client may expect", async () => {
+  const good = dnsPacket.encode({
+    type: "query",
+    id: 1,
+    questions: [{ type: "SRV", name: "_sql._tcp.db.default.svc.cluster.local" }],
+  });
+  const spoilt = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 6 }).map((changes) => {
+    const bytes = Buffer.from(good);
+    for (const [at, value] of changes) bytes[at] = value;
+    return bytes;
+  });
+  const any = fc.oneof(
+    spoilt,
+    fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+  );
+  const respond = responder(
+    zone,
+    upstreamOf(() => undefined),
+    domain,
+    () => 0,
+    () => {},
+  );
+  await fc.assert(
+    fc.asyncProperty(any, fc.boolean(), async (query, overTcp) => {
+      const reply = await respond(query, overTcp);
+      if (reply && !overTcp) expect(reply.length).toBeLessThanOrEqual(1232);
+      expect(ttlsOf(query) ?? []).toBeInstanceOf(Array);
+    }),
+    { numRuns: 2_000 },
+  );
 });

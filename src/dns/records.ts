@@ -16,6 +16,7 @@ export interface NameRecords {
   a: string[];
   aaaa: string[];
   srv: SrvData[];
+  txt?: string;
   cname?: string;
   ptr?: string;
 }
@@ -32,6 +33,9 @@ export interface ZoneSource {
   slicesByAddress(address: string): readonly Readonly<discoveryv1.EndpointSlice>[];
 }
 
+/** Which the names follow. */
+const specificationVersion = "1.1.0";
+
 export function noRecords(): NameRecords {
   return { a: [], aaaa: [], srv: [] };
 }
@@ -39,6 +43,7 @@ export function noRecords(): NameRecords {
 /** The records of `name` (lower case, no trailing dot) inside `domain`; undefined when there is no such name. */
 export function lookup(source: ZoneSource, domain: string, name: string): NameRecords | undefined {
   if (name === domain) return noRecords();
+  if (name === `dns-version.${domain}`) return { ...noRecords(), txt: specificationVersion };
   const labels = name.slice(0, -domain.length - 1).split(".");
   const kind = labels.pop();
   if (kind === "pod") return lookupPod(source, labels);

@@ -1,10 +1,17 @@
 /** Cluster DNS: answers for the cluster's own names, passes the rest upstream, over UDP and TCP. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
-import dnsPacket, { type Answer, type DecodedPacket, type Packet, type Question } from "dns-packet";
+import dnsPacket, {
+  type Answer,
+  type DecodedPacket,
+  type OptAnswer,
+  type Packet,
+  type Question,
+} from "dns-packet";
 import { codeOf, forComponent, UserError, type World } from "#base";
 import type { Informers } from "#client";
 import { answer } from "./answer.ts";
+import { cacheKeyOf, ReplyCache } from "./cache.ts";
 import type { ZoneSource } from "./records.ts";
 import { createUpstream, framed, type Upstream } from "./upstream.ts";
 import { openZone } from "./zone.ts";
@@ -84,6 +91,7 @@ export function responder(
   count: (verdict: string) => void,
 ): Respond {
   let forwards = 0;
+  const cache = new ReplyCache();
   const forward = async (query: Buffer, overTcp: boolean) => {
     if (forwards >= forwardsMax) return undefined;
     forwards++;
@@ -132,8 +140,13 @@ export function responder(
     }
     if (verdict.kind === "nxdomain")
       return encode(packet, { ...verdict, rcode: nameError, authoritative: true }, overTcp);
+    const key = cacheKeyOf(packet, overTcp);
+    const known = key && cache.get(key, query, nowMs());
+    if (known) return known;
     if (forwards >= forwardsMax) return encode(packet, { rcode: refused }, overTcp);
-    return (await forward(query, overTcp)) ?? encode(packet, { rcode: serverFailure }, overTcp);
+    const reply = await forward(query, overTcp);
+    if (key && reply) cache.put(key, reply, nowMs());
+    return reply ?? encode(packet, { rcode: serverFailure }, overTcp);
   };
 }
 
@@ -162,6 +175,17 @@ function decode(bytes: Buffer): DecodedPacket | undefined {
   }
 }
 
+const ownOptions: OptAnswer = {
+  type: "OPT",
+  name: ".",
+  udpPayloadSize: ednsUdpBytes,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
+
 interface Reply extends Pick<Packet, "answers" | "additionals" | "authorities"> {
   rcode?: number;
   authoritative?: boolean;
@@ -175,15 +199,19 @@ function encode(query: DecodedPacket, reply: Reply, overTcp: boolean): Buffer {
     (reply.authoritative ? dnsPacket.AUTHORITATIVE_ANSWER : 0) |
     (reply.rcode ?? 0);
   const packet: Packet = { type: "response", id: query.id, flags, questions: query.questions };
+  const asked = query.additionals?.find((a) => a.type === "OPT");
+  const room =
+    asked && "udpPayloadSize" in asked ? Math.max(plainUdpBytes, asked.udpPayloadSize) : plainUdpBytes;
+  // Whoever speaks EDNS is answered in EDNS: https://www.rfc-editor.org/rfc/rfc6891#section-7
+  const edns: Answer[] = asked ? [ownOptions] : [];
   const full = dnsPacket.encode({
     ...packet,
     answers: reply.answers ?? [],
-    additionals: reply.additionals ?? [],
+    additionals: [...(reply.additionals ?? []), ...edns],
     authorities: reply.authorities ?? [],
   });
-  const edns = query.additionals?.some((a) => a.type === "OPT");
-  if (overTcp || full.length <= (edns ? ednsUdpBytes : plainUdpBytes)) return full;
-  return dnsPacket.encode({ ...packet, flags: flags | dnsPacket.TRUNCATED_RESPONSE });
+  if (overTcp || full.length <= Math.min(room, ednsUdpBytes)) return full;
+  return dnsPacket.encode({ ...packet, additionals: edns, flags: flags | dnsPacket.TRUNCATED_RESPONSE });
 }
 
 async function listenUdp(host: string, port: number, respond: Respond): Promise<UdpSocket> {

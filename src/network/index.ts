@@ -2,6 +2,7 @@ export {
   type PodNetworkOptions,
   removePodNetwork,
   startPodNetwork,
+  writeCniConfig,
 } from "./pod-network.ts";
 export { type Policies, startPolicies } from "./policy/start-policies.ts";
 export { removeRoutes, startRoutes } from "./routes.ts";

@@ -15,7 +15,6 @@ export interface PodNetworkOptions {
   confDir: string;
   /** Private state: address leases. Goes with the node. */
   stateDir: string;
-  mtu?: number;
 }
 
 /** Which of the cluster's nftables tables this is. */
@@ -27,10 +26,7 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNe
   await enableForwarding();
   await mkdir(options.confDir, { recursive: true });
   await mkdir(options.stateDir, { recursive: true });
-  const config = cniConfig({ podCidr: options.podCidr, leaseDir: options.stateDir, mtu: options.mtu ?? 0 });
-  const file = join(options.confDir, "10-knarr.conflist");
-  await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
-  await rename(`${file}.new`, file);
+  await writeCniConfig(options);
   const table = nftTableName(options.clusterName, part);
   await applyNftRules(masqueradeRules({ table, clusterCidr: options.clusterCidr, podCidr: options.podCidr }));
   return {
@@ -38,6 +34,17 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<PodNe
     status: () => ({ ready: true, message: "" }),
     stop: async () => {},
   };
+}
+
+/** Pods that are made from now on send packets of at most `mtu` bytes; 0: as the kernel likes. */
+export async function writeCniConfig(
+  { podCidr, confDir, stateDir }: Pick<PodNetworkOptions, "podCidr" | "confDir" | "stateDir">,
+  mtu = 0,
+): Promise<void> {
+  const config = cniConfig({ podCidr, leaseDir: stateDir, mtu });
+  const file = join(confDir, "10-knarr.conflist");
+  await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
+  await rename(`${file}.new`, file);
 }
 
 /** Removes rules, leases and configuration; the pods' links have gone with their namespaces. */

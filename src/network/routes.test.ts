@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { routesOf } from "./routes.ts";
+import { deviceOf, gatewayOf, hardwareAddressOf, networkIdOf, wayOf } from "./vxlan.ts";
 
 function node(name: string, address?: string, podCIDR?: string): corev1.Node {
   return {
@@ -19,4 +20,19 @@ test("every other node with an address and pods gets a route", () => {
   ];
   expect(routesOf(all, "a")).toEqual([{ cidr: "10.244.1.0/24", via: "192.0.2.2" }]);
   expect(routesOf(all, "b")).toEqual([{ cidr: "10.244.0.0/24", via: "192.0.2.1" }]);
+});
+
+test("the way to a node is direct, or through a router", () => {
+  expect(wayOf("192.0.2.7 dev eth0 src 192.0.2.2 uid 0")).toEqual({ link: "eth0", isDirect: true });
+  const far = "203.0.113.4 via 192.0.2.1 dev eth0 src 192.0.2.2 uid 0";
+  expect(wayOf(far)).toEqual({ link: "eth0", isDirect: false });
+  expect(wayOf("")).toBeUndefined();
+});
+
+test("everything of the overlay follows from the nodes' pod addresses", () => {
+  expect(gatewayOf("10.244.7.0/24")).toBe("10.244.7.0");
+  expect(hardwareAddressOf("10.244.7.0/24")).toBe("02:6b:0a:f4:07:00");
+  expect(networkIdOf("10.244.0.0/16")).toBe(2804);
+  // A link's name has at most 15 letters.
+  expect(deviceOf("255.255.0.0/16").length).toBeLessThan(16);
 });

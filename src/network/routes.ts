@@ -1,10 +1,11 @@
 /**
- * Host-gateway routes: the pods of every other node are reached through that node's own address. It needs nodes that
- * see each other without a router between them.
+ * The ways to the pods of the other nodes: through the node's own address where nothing stands between (host gateway),
+ * and through the overlay where a router does.
  */
 import { type corev1, nodes } from "#api";
-import { forComponent, messageOf, run, type World } from "#base";
+import { forComponent, messageOf, run, runOk, type World } from "#base";
 import type { Informers } from "#client";
+import { closeOverlay, openOverlay, reachThrough, wayOf } from "./vxlan.ts";
 
 export interface Route {
   cidr: string;
@@ -27,45 +28,77 @@ export interface RouteOptions {
   world: World;
   informers: Informers;
   nodeName: string;
+  nodeAddress: string;
+  clusterCidr: string;
+  podCidr: string;
+  /** What pods may send at once where the overlay is used. */
+  onOverlay(mtu: number): Promise<void>;
+}
+
+class Routes {
+  readonly #options: RouteOptions;
+  readonly #applied = new Map<string, string>();
+  /** The overlay stands: with the first other node, since that one may need it even where this one does not. */
+  #overlayMtu: number | undefined;
+
+  constructor(options: RouteOptions) {
+    this.#options = options;
+  }
+
+  async sync(wanted: ReadonlyMap<string, string>): Promise<void> {
+    const troubles: string[] = [];
+    if (wanted.size > 0 && this.#overlayMtu === undefined)
+      this.#overlayMtu = await openOverlay(this.#options).catch((error: unknown) => {
+        troubles.push(messageOf(error));
+        return undefined;
+      });
+    for (const [cidr, via] of wanted) {
+      if (this.#applied.get(cidr) === via) continue;
+      try {
+        await this.#reach({ cidr, via });
+        this.#applied.set(cidr, via);
+      } catch (error) {
+        troubles.push(messageOf(error));
+      }
+    }
+    for (const cidr of [...this.#applied.keys()].filter((c) => !wanted.has(c))) {
+      await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
+      this.#applied.delete(cidr);
+    }
+    // One node that is out of reach keeps nobody from the others.
+    if (troubles.length > 0) throw new Error(troubles.join("; "));
+  }
+
+  async #reach(route: Route): Promise<void> {
+    const { clusterCidr, onOverlay } = this.#options;
+    const way = wayOf(await runOk("ip", ["-o", "route", "get", route.via]));
+    if (!way) throw new Error(`no way leads to the node ${route.via}`);
+    if (way.isDirect || this.#overlayMtu === undefined) {
+      await runOk("ip", ["route", "replace", route.cidr, "via", route.via, "proto", routeProtocol]);
+      return;
+    }
+    await reachThrough(clusterCidr, route, routeProtocol);
+    await onOverlay(this.#overlayMtu);
+  }
 }
 
 /** Keeps the kernel's routes equal to the Node objects. They stay when the agent stops. */
 export async function startRoutes(options: RouteOptions): Promise<{ stop(): Promise<void> }> {
   const { log } = forComponent(options.world, "routes");
   const cache = options.informers.of(nodes);
-  const applied = new Map<string, string>();
+  const routes = new Routes(options);
   let work = Promise.resolve();
-  const sync = async () => {
-    const wanted = new Map(routesOf(cache.list(), options.nodeName).map((route) => [route.cidr, route.via]));
-    const troubles: string[] = [];
-    for (const [cidr, via] of wanted) {
-      if (applied.get(cidr) === via) continue;
-      const { code, stderr } = await run("ip", [
-        "route",
-        "replace",
-        cidr,
-        "via",
-        via,
-        "proto",
-        routeProtocol,
-      ]);
-      if (code === 0) applied.set(cidr, via);
-      else troubles.push(`${cidr} via ${via}: ${stderr.trim()}`);
-    }
-    for (const cidr of [...applied.keys()].filter((c) => !wanted.has(c))) {
-      await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
-      applied.delete(cidr);
-    }
-    // One node that is out of reach keeps nobody from the others.
-    if (troubles.length > 0) throw new Error(troubles.join("; "));
-  };
   let said = "";
   const touch = () => {
-    work = work.then(sync).catch((error: unknown) => {
-      // Every heartbeat of every node comes by here: the same trouble is told once.
-      if (messageOf(error) !== said) log.warn({ error: messageOf(error) }, "a route could not be set");
-      said = messageOf(error);
-    });
+    const wanted = () =>
+      routesOf(cache.list(), options.nodeName).map(({ cidr, via }) => [cidr, via] as const);
+    work = work
+      .then(() => routes.sync(new Map(wanted())))
+      .catch((error: unknown) => {
+        // Every heartbeat of every node comes by here: the same trouble is told once.
+        if (messageOf(error) !== said) log.warn({ error: messageOf(error) }, "a route could not be set");
+        said = messageOf(error);
+      });
   };
   const off = cache.on({ add: touch, update: touch, delete: touch });
   await cache.waitForSync();
@@ -81,4 +114,5 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
 /** Removes the routes to pods of `clusterCidr`. */
 export async function removeRoutes(clusterCidr: string): Promise<void> {
   await run("ip", ["route", "flush", "root", clusterCidr, "proto", routeProtocol]);
+  await closeOverlay(clusterCidr);
 }

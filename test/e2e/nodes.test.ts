@@ -81,6 +81,25 @@ test("pods of every node reach those of all, by address, Service and name", asyn
     await eventually("an answer", () => get(`http://${address}:8770/hostname`));
 });
 
+test("every node's NodePort leads to a pod, wherever who asks and the pod are", async () => {
+  const pods = await webPods();
+  await k("label", "pod", pods[1]!.name, "only=here");
+  await apply(`
+apiVersion: v1
+kind: Service
+metadata: {name: port}
+spec: {type: NodePort, selector: {only: here}, ports: [{port: 80, nodePort: 30996}]}
+`);
+  const path = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}";
+  const addresses = (await k("get", "nodes", "-o", path)).split(" ");
+  for (const address of addresses) {
+    expect(await eventually("an answer", () => get(`http://${address}:30996/hostname`))).toBe(
+      `${pods[1]!.name}\n`,
+    );
+    for (const from of pods) expect(await ask(from.name, address, 30996)).toBe(`${pods[1]!.name}\n`);
+  }
+});
+
 test("a policy holds between nodes", async () => {
   const [first, second, third] = await webPods();
   await k("label", "pod", second!.name, "may=come");

@@ -58,7 +58,7 @@ for (const [id, fromNode] of [
     const port = fromNode ? nodePort : 8080;
     const containers = [netexec(given.agnhost, port, fromNode ? nodePort : 8081)];
     const dialer = await startAgent(given, "dialer", { hostNetwork: fromNode, containers });
-    const client = await startClient(given, "client", fromNode);
+    const client = await startClient(given, "client", { hostNetwork: fromNode });
     for (const [i, host] of addresses.entries()) {
       const target: Target = { host, port: 8081, protocol: "udp" };
       expect(await reaches(client, `${dialer}:${port}`, target, names[i]!)).toBe(true);

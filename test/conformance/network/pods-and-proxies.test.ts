@@ -24,7 +24,7 @@ for (const [id, fromNode] of [
         return untilReady(given, name);
       }),
     );
-    const client = await startClient(given, "client", fromNode);
+    const client = await startClient(given, "client", { hostNetwork: fromNode });
     for (const [i, { status }] of servers.entries()) {
       expect(await client.reaches(status?.podIP ?? "", 8083)).toBe(names[i]);
     }

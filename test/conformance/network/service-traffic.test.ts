@@ -286,7 +286,7 @@ conformance(
       });
       await untilReady(given, name);
     }
-    const client = await startClient(given, "client", true);
+    const client = await startClient(given, "client", { hostNetwork: true, node });
     expect(await client.reaches("127.0.0.1", 54323)).toBe("pod1");
     expect(await client.reaches(address, 54323)).toBe("pod2");
   },

@@ -40,10 +40,19 @@ export function untilReady(given: Given, name: string): Promise<corev1.Pod> {
 }
 
 /** A pod to ask from; `hostNetwork` asks as the node does. */
-export async function startClient(given: Given, name = "client", hostNetwork = false): Promise<Client> {
+export async function startClient(
+  given: Given,
+  name = "client",
+  { hostNetwork = false, node }: { hostNetwork?: boolean; node?: string } = {},
+): Promise<Client> {
   await createPod(given, {
     name,
-    spec: { restartPolicy: "Always", hostNetwork, containers: [shell(given.image, "sleep 3600")] },
+    spec: {
+      restartPolicy: "Always",
+      hostNetwork,
+      ...(node ? { nodeSelector: { "kubernetes.io/hostname": node } } : {}),
+      containers: [shell(given.image, "sleep 3600")],
+    },
   });
   await given.kube.resource(pods, given.namespace).until(name, ({ status }) => status?.phase === "Running");
   return new Client(given, name);
