@@ -13,6 +13,7 @@ import {
 } from "#api";
 import { isCritical } from "./eviction/ranking.ts";
 import type { PressureKind } from "./eviction/signals.ts";
+import { forbiddenSysctl } from "./sysctls.ts";
 
 type Pod = Readonly<corev1.Pod>;
 
@@ -28,13 +29,16 @@ export interface AdmissionState {
   /** Undefined while the node is not known: then the scheduler's word on its labels and taints is taken. */
   readonly node: Readonly<corev1.Node> | undefined;
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Kernel parameters that pods may set though they are not safe. */
+  readonly unsafeSysctls?: readonly string[];
   /** What the node is short of. */
   readonly pressures?: ReadonlySet<PressureKind>;
 }
 
-/** Its first reason, as upstream: pressure, resources, then the node's labels, ports and taints. */
+/** Its first reason, as upstream: pressure, kernel parameters, resources, then the node's labels, ports and taints. */
 export function refusalOf(pod: Pod, state: AdmissionState): Refusal | undefined {
-  const refusal = underPressure(pod, state) ?? lacking(pod, state) ?? failedPredicate(pod, state);
+  const refusal =
+    underPressure(pod, state) ?? forbidden(pod, state) ?? lacking(pod, state) ?? failedPredicate(pod, state);
   return refusal && { ...refusal, message: `Pod was rejected: ${refusal.message}` };
 }
 
@@ -53,6 +57,11 @@ function underPressure(pod: Pod, { pressures }: AdmissionState): Refusal | undef
     return undefined;
   const names = [...pressures].map((kind) => conditionOf[kind]);
   return { reason: "Evicted", message: `The node had condition: [${names.join(" ")}]. ` };
+}
+
+function forbidden(pod: Pod, { unsafeSysctls = [] }: AdmissionState): Refusal | undefined {
+  const message = forbiddenSysctl(pod, unsafeSysctls);
+  return message === undefined ? undefined : { reason: "SysctlForbidden", message };
 }
 
 function lacking(pod: Pod, { others, allocatable }: AdmissionState): Refusal | undefined {

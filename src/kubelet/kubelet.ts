@@ -175,6 +175,7 @@ async function assemble(
     services: informers.of(services),
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
     security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
+    unsafeSysctls: config.allowedUnsafeSysctls,
     dns,
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,

@@ -38,6 +38,7 @@ export interface PodContext {
   /** Of containers that end: keys are `<uid>/<container>`. */
   crashes: KeyedBackoff;
   security: SecuritySettings;
+  unsafeSysctls: readonly string[];
   dns(): Promise<DnsSettings>;
   /** What the network has to know of a pod before its containers run. */
   admitToNetwork(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;

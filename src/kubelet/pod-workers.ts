@@ -67,6 +67,7 @@ function admit(
     node,
     allocatable: context.allocatable(),
     pressures: context.pressures(),
+    unsafeSysctls: context.unsafeSysctls,
   });
   if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
   return refusal;

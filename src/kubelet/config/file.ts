@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import { quantityValue } from "#api";
 import { formatGoDuration, messageOf, parseGoDuration, UserError } from "#base";
 import { checkAmount, isSignal } from "../eviction/signals.ts";
+import { checkSysctlPattern } from "../sysctls.ts";
 import { defaultConfig, type KubeletConfig } from "./settings.ts";
 
 interface Codec<T> {
@@ -76,6 +77,15 @@ const texts: Codec<readonly string[]> = {
     if (!Array.isArray(value) || !value.every((each) => typeof each === "string"))
       throw new Error("must be a list of texts");
     return value;
+  },
+  show: shown,
+};
+
+const sysctls: Codec<readonly string[]> = {
+  read(value) {
+    const patterns = texts.read(value);
+    for (const pattern of patterns) checkSysctlPattern(pattern);
+    return patterns;
   },
   show: shown,
 };
@@ -176,7 +186,7 @@ const memories = listOf(({ numaNode, limits }) => ({
 const percent = whole(0, 100);
 
 const fields: Readonly<Record<string, Field>> = {
-  allowedUnsafeSysctls: field("allowedUnsafeSysctls", texts),
+  allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
   cpuCFSQuota: field("cpuCfsQuota", flag),
