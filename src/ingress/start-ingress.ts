@@ -19,7 +19,7 @@ import { type Client, createEventRecorder, type Informer, type Informers } from 
 import type { GatewaySource } from "./gateway/listeners.ts";
 import { GatewayStatus } from "./gateway/status.ts";
 import { GatewayWatch } from "./gateway/watch.ts";
-import { Haproxy, HaproxyError, stopHaproxy } from "./haproxy/haproxy.ts";
+import { Haproxy, HaproxyError } from "./haproxy/haproxy.ts";
 import type { Ingress, Problem } from "./kubernetes/rules.ts";
 import type { Translation, Wanted } from "./translate.ts";
 
@@ -284,8 +284,7 @@ class IngressController implements IngressRunning {
   async #end(): Promise<void> {
     if (!this.#serving) return;
     this.#serving = false;
-    this.#haproxy.release();
-    await stopHaproxy(this.#options.dir, this.#world);
+    await this.#haproxy.end();
   }
 
   /** Each problem of an object once. */

@@ -117,6 +117,14 @@ export class Haproxy {
     this.#daemon?.release();
   }
 
+  /** Ends HAProxy; `apply` starts it anew. */
+  async end(): Promise<void> {
+    this.release();
+    this.#daemon = undefined;
+    this.#current = undefined;
+    await stopHaproxy(this.#options.dir, this.#options.world);
+  }
+
   /** A HAProxy that died has been started from its files: what it is told next must be whole. */
   #sameProcess(): boolean {
     const same = this.#daemon?.deaths === this.#deaths;
