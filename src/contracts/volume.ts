@@ -38,6 +38,8 @@ export interface VolumeSources {
   tokens: readonly string[];
   /** PEM certificates by trust bundle, in the order of the volume's projected sources. */
   trustBundles?: readonly string[];
+  /** PEM texts by pod certificate, in the order of the volume's projected sources. */
+  certificates?: readonly { key: string; chain: string }[];
 }
 
 /** The API objects a volume of this kind is made from. */
@@ -46,6 +48,7 @@ export interface VolumeNeeds {
   secrets: { name: string; optional: boolean }[];
   tokens: { audience?: string; expirationSeconds: number }[];
   trustBundles?: Readonly<corev1.ClusterTrustBundleProjection>[];
+  certificates?: Readonly<corev1.PodCertificateProjection>[];
 }
 
 export interface VolumeContext {

@@ -5,6 +5,7 @@ import {
   csrApprovingController,
   csrCleanerController,
   csrSigningController,
+  podCertificateCleanerController,
 } from "./certificates/controllers.ts";
 import { clusterRoleAggregationController } from "./cluster-role-aggregation.ts";
 import { cronJobController } from "./cron-job/controller.ts";
@@ -87,6 +88,7 @@ export const controllers: readonly Controller[] = [
   csrApprovingController,
   csrSigningController,
   csrCleanerController,
+  podCertificateCleanerController,
   clusterRoleAggregationController,
   namespaceController,
   garbageCollector,

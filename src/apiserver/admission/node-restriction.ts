@@ -3,13 +3,16 @@
  * https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
  */
 import {
+  type certificatesv1beta1,
   type corev1,
   forbidden,
   type KubernetesObject,
   leases,
   nodes,
+  podCertificateRequests,
   pods,
   type ResourceDefinition,
+  serviceAccounts,
 } from "#api";
 import { nodeNameOf } from "../authorization/node.ts";
 import type { Storage } from "../registry/storage.ts";
@@ -27,6 +30,8 @@ export function nodeRestriction(storage: Storage): AdmissionStep {
       if (!node) return;
       const why = refusal(storage, node, attributes);
       if (why) throw forbidden(attributes.definition, attributes.name, `node ${JSON.stringify(node)} ${why}`);
+      const certificate = certificateRefusal(storage, node, attributes);
+      if (certificate) throw forbidden(attributes.definition, attributes.name, certificate);
     },
   };
 }
@@ -46,6 +51,37 @@ function refusal(storage: Storage, node: string, attributes: Attributes): string
     default:
       return undefined;
   }
+}
+
+/** A node asks for certificates of its own pods, as whom they run. */
+function certificateRefusal(storage: Storage, node: string, attributes: Attributes): string | undefined {
+  const { operation, subresource, namespace, definition, object } = attributes;
+  if (definition !== (podCertificateRequests as ResourceDefinition)) return undefined;
+  if (operation !== "CREATE") return `unexpected operation ${operation}`;
+  if (subresource !== "") return `unexpected subresource ${subresource}`;
+  const { spec } = object as certificatesv1beta1.PodCertificateRequest;
+  const quoted = JSON.stringify;
+  if (spec.nodeName !== node)
+    return `PodCertificateRequest.Spec.NodeName=${quoted(spec.nodeName)}, which is not the requesting node ${quoted(node)}`;
+  const uidOf = (type: ResourceDefinition, within: string | undefined, name: string) =>
+    storage.find(type, within, name)?.parse().metadata.uid;
+  const what = `PodCertificateRequest for pod ${quoted(`${namespace}/${spec.podName}`)}`;
+  if (uidOf(nodes as ResourceDefinition, undefined, node) !== spec.nodeUID)
+    return `${what} names node UID ${quoted(spec.nodeUID)}, inconsistent with the running node`;
+  const pod = storage.find(pods as ResourceDefinition, namespace, spec.podName)?.parse() as
+    | corev1.Pod
+    | undefined;
+  if (!pod) return `while retrieving pod ${quoted(`${namespace}/${spec.podName}`)}: not found`;
+  if (pod.metadata.uid !== spec.podUID)
+    return `${what} contains pod UID (${quoted(spec.podUID)}) which differs from running pod ${quoted(pod.metadata.uid)}`;
+  if (pod.spec.nodeName !== node) return `${what} is not bound to the requesting node ${quoted(node)}`;
+  if (pod.metadata.annotations?.[mirrorAnnotation]) return `${what} is for a mirror pod`;
+  const account = pod.spec.serviceAccountName ?? "";
+  if (account !== spec.serviceAccountName)
+    return `${what} contains serviceAccountName (${quoted(spec.serviceAccountName)}) that differs from running pod (${quoted(account)})`;
+  if (uidOf(serviceAccounts as ResourceDefinition, namespace, account) !== spec.serviceAccountUID)
+    return `${what} names service account UID ${quoted(spec.serviceAccountUID)}, which differs from the running service account`;
+  return undefined;
 }
 
 function podRefusal(storage: Storage, node: string, attributes: Attributes): string | undefined {

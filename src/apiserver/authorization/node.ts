@@ -3,7 +3,15 @@
  * for the tokens of their service accounts, and keep its own lease.
  * https://kubernetes.io/docs/reference/access-authn-authz/node/
  */
-import { type corev1, persistentVolumeClaims, persistentVolumes, pods, type ResourceDefinition } from "#api";
+import {
+  type certificatesv1beta1,
+  type corev1,
+  persistentVolumeClaims,
+  persistentVolumes,
+  podCertificateRequests,
+  pods,
+  type ResourceDefinition,
+} from "#api";
 import type { CachedObject } from "../cache/cached-object.ts";
 import { keyPrefix } from "../cache/keys.ts";
 import type { Storage } from "../registry/storage.ts";
@@ -71,12 +79,13 @@ export class NodeAuthorizer implements Authorizer {
           name !== "" &&
           this.#isReferred(node, `${resource.resource}/${namespace}/${name}`)
         );
-      case "serviceaccounts":
-        return (
-          subresource === "token" &&
-          verb === "create" &&
-          this.#isReferred(node, `serviceaccounts/${namespace}/${name}`)
-        );
+      case "serviceaccounts": {
+        const isAsked = subresource === "token" ? verb === "create" : verb === "get" && !subresource;
+        return isAsked && this.#isReferred(node, `serviceaccounts/${namespace}/${name}`);
+      }
+      case "podcertificaterequests.certificates.k8s.io":
+        // Admission keeps a node to its own pods.
+        return !subresource && (verb === "create" || (isRead && this.#isOwnRequest(node, resource)));
       case "leases.coordination.k8s.io":
         return namespace === leaseNamespace && (verb === "create" || name === node);
       case "csinodes.storage.k8s.io":
@@ -97,6 +106,13 @@ export class NodeAuthorizer implements Authorizer {
     if (isCut || !name) return isCut;
     const pod = this.#storage.find(podDefinition, namespace, name);
     return pod !== undefined && nodeOf(pod) === node;
+  }
+
+  #isOwnRequest(node: string, { namespace, name, fieldSelector = "" }: ResourceAttributes): boolean {
+    if (fieldSelector.split(",").includes(`spec.nodeName=${node}`)) return true;
+    if (!name) return false;
+    const found = this.#storage.find(podCertificateRequests as ResourceDefinition, namespace, name);
+    return (found?.parse() as certificatesv1beta1.PodCertificateRequest | undefined)?.spec.nodeName === node;
   }
 
   #isReferred(node: string, reference: string): boolean {

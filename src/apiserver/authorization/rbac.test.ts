@@ -1,8 +1,12 @@
+import { generateKeyPairSync, sign } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   clusterRoleBindings,
   clusterRoles,
   namespaces,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
   pods,
   roleBindings,
   roles,
@@ -164,7 +168,31 @@ describe("a node's agent", () => {
   const at = (resource: string) => `/api/v1/namespaces/default/${resource}`;
 
   beforeAll(async () => {
-    const volumes = [{ name: "v", secret: { secretName: "needed" } }];
+    const volumes = [
+      { name: "v", secret: { secretName: "needed" } },
+      { name: "d", persistentVolumeClaim: { claimName: "disk" } },
+    ];
+    await server.client.create(persistentVolumes, {
+      metadata: { name: "disk" },
+      spec: {
+        accessModes: ["ReadWriteOnce"],
+        capacity: { storage: "1Gi" },
+        csi: {
+          driver: "x.io",
+          volumeHandle: "h",
+          nodeStageSecretRef: { namespace: "default", name: "disk-key" },
+        },
+      },
+    });
+    await server.client.create(persistentVolumeClaims, {
+      metadata: { namespace: "default", name: "disk" },
+      spec: {
+        accessModes: ["ReadWriteOnce"],
+        volumeName: "disk",
+        storageClassName: "",
+        resources: { requests: { storage: "1Gi" } },
+      },
+    });
     const spec = { nodeName: "n1", containers: [{ name: "c", image: "i" }], volumes };
     await server.client.create(pods, { metadata: { namespace: "default", name: "own" }, spec });
     await server.client.create(pods, {
@@ -183,9 +211,56 @@ describe("a node's agent", () => {
     ["pods", 403],
     ["pods?fieldSelector=spec.nodeName%3Dn1", 200],
     ["pods?fieldSelector=spec.nodeName%3Dn2", 403],
-    ["serviceaccounts/default", 403],
+    ["serviceaccounts/default", 200],
+    ["serviceaccounts/other", 403],
+    ["secrets/disk-key", 404],
+    ["persistentvolumeclaims/disk", 200],
   ])("reads %s: %i", async (path, status) => {
     expect((await ask(agent, "GET", at(path))).status).toBe(status);
+  });
+
+  it("asks for certificates of its own pods only, as whom they run", async () => {
+    const node = await server.client.create(nodes, { metadata: { name: "n1" }, spec: {} });
+    const account = await server.client.get(serviceAccounts, { namespace: "default", name: "default" });
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const request = async (podName: string, more: object = {}) => {
+      const pod = await server.client.get(pods, { namespace: "default", name: podName });
+      const podUID = pod.metadata.uid;
+      const answer = await ask(
+        agent,
+        "POST",
+        "/apis/certificates.k8s.io/v1beta1/namespaces/default/podcertificaterequests",
+        {
+          metadata: { generateName: "req-" },
+          spec: {
+            signerName: "x.io/signer",
+            podName,
+            podUID,
+            serviceAccountName: "default",
+            serviceAccountUID: account.metadata.uid,
+            nodeName: "n1",
+            nodeUID: node.metadata.uid,
+            maxExpirationSeconds: 3600,
+            pkixPublicKey: publicKey.export({ type: "spki", format: "der" }).toString("base64"),
+            proofOfPossession: sign("sha256", Buffer.from(podUID), privateKey).toString("base64"),
+            ...more,
+          },
+        },
+      );
+      const { message = "" } = JSON.parse(answer.text) as { message?: string };
+      return `${answer.status} ${message}`;
+    };
+    expect(await request("own")).toBe("201 ");
+    expect(await request("foreign")).toMatch(/^403 .*is not bound to the requesting node "n1"/);
+    expect(await request("own", { nodeName: "n2" })).toContain(
+      'PodCertificateRequest.Spec.NodeName="n2", which is not the requesting node "n1"',
+    );
+    expect(await request("own", { serviceAccountName: "other" })).toContain(
+      'contains serviceAccountName ("other") that differs from running pod ("default")',
+    );
+    expect(await request("own", { serviceAccountUID: "x" })).toMatch(/^403 .*names service account UID "x"/);
+    expect(await request("own", { nodeUID: "x" })).toMatch(/^403 .*names node UID "x"/);
+    await server.client.delete(nodes, { name: "n1" });
   });
 
   it("writes the status of its own node and pods only", async () => {

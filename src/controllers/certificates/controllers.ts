@@ -7,7 +7,9 @@ import {
   type authorizationv1,
   certificateSigningRequests,
   type certificatesv1,
+  type certificatesv1beta1,
   isStatus,
+  podCertificateRequests,
   subjectAccessReviews,
 } from "#api";
 import { messageOf } from "#base";
@@ -215,6 +217,30 @@ export const csrCleanerController = defineController<Request, { waitMs: number }
     if (waitMs > 0) return after(Math.min(longestWaitMs, waitMs));
     try {
       await client.delete(certificateSigningRequests, metadata, { preconditions: { uid: metadata.uid } });
+    } catch (error) {
+      if (!isStatus(error, "NotFound")) throw error;
+    }
+    return done;
+  },
+});
+
+/** A kubelet waits for no request that is older: it has been answered, or nobody answers. */
+const podRequestMs = 15 * 60 * secondMs;
+
+export const podCertificateCleanerController = defineController<
+  Readonly<certificatesv1beta1.PodCertificateRequest>,
+  { waitMs: number }
+>({
+  name: "podcertificaterequest-cleaner-controller",
+  primary: podCertificateRequests,
+  concurrency: 1,
+  rules: [rule(group, ["podcertificaterequests"], [...readVerbs, "delete"])],
+  observe: ({ informers }, key) => informers.of(podCertificateRequests).byKey(key),
+  decide: (request, nowMs) => ({ waitMs: createdMs(request) + podRequestMs - nowMs }),
+  async act({ waitMs }, { client }, { metadata }) {
+    if (waitMs > 0) return after(waitMs);
+    try {
+      await client.delete(podCertificateRequests, metadata, { preconditions: { uid: metadata.uid } });
     } catch (error) {
       if (!isStatus(error, "NotFound")) throw error;
     }

@@ -36,6 +36,7 @@ function setUp() {
     client,
     objects: createObjectSource(client),
     tokens: createTokenSource(client, clock),
+    certificates: { credentialsFor: async () => ({ key: "", chain: "" }), forget() {} },
     world,
     nodeName: "node-1",
     allocatable: () => ({}),

@@ -121,6 +121,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
       gauges.forget(podUid);
       watches.forget(podUid);
       options.tokens.forget(podUid);
+      options.certificates.forget(podUid);
       try {
         await removeSubPaths(join(options.podDir(podUid), subPathsDir), options.host);
       } catch (error) {

@@ -17,6 +17,7 @@ import {
 import type { ObjectSource } from "../object-source.ts";
 import type { MountedRef } from "./object-watches.ts";
 import { behindClaim } from "./persistent-volume-claim.ts";
+import type { CertificateSource } from "./pod-certificates.ts";
 import { pluginFor, refusalOf } from "./registry.ts";
 import type { TokenSource } from "./tokens.ts";
 import { trustBundleOf } from "./trust-bundles.ts";
@@ -27,6 +28,7 @@ export interface MountOptions {
   client: Client;
   objects: ObjectSource;
   tokens: TokenSource;
+  certificates: CertificateSource;
   nodeName: string;
   allocatable(): Readonly<Record<string, string>>;
   podDir(uid: string): string;
@@ -70,16 +72,26 @@ function versionIn(sources: VolumeSources, { kind, name }: MountedRef): string {
 }
 
 /** Gathers what plugins need of the cluster. */
-async function gather(options: MountOptions, pod: Readonly<corev1.Pod>, needs: VolumeNeeds) {
+async function gather(
+  options: MountOptions,
+  pod: Readonly<corev1.Pod>,
+  volumeName: string,
+  needs: VolumeNeeds,
+) {
   const namespace = pod.metadata.namespace ?? "";
   const names = (list: readonly { name: string }[]) => list.map((n) => n.name);
-  const [configMaps, secrets, tokens, trustBundles] = await Promise.all([
+  const [configMaps, secrets, tokens, trustBundles, certificates] = await Promise.all([
     options.objects.configMaps(namespace, names(needs.configMaps)),
     options.objects.secrets(namespace, names(needs.secrets)),
     Promise.all(needs.tokens.map((t) => options.tokens.tokenFor(pod, t.audience, t.expirationSeconds))),
     Promise.all((needs.trustBundles ?? []).map((bundle) => trustBundleOf(options.client, bundle))),
+    Promise.all(
+      (needs.certificates ?? []).map((each, i) =>
+        options.certificates.credentialsFor(pod, `${volumeName}/${i}`, each),
+      ),
+    ),
   ]);
-  return { configMaps, secrets, tokens, trustBundles };
+  return { configMaps, secrets, tokens, trustBundles, certificates };
 }
 
 export async function mountOne(
@@ -93,7 +105,7 @@ export async function mountOne(
   try {
     const plugin = pluginFor(plugins, volume);
     if (!plugin) throw new VolumeError(refusalOf(volume));
-    const sources = await gather(options, pod, plugin.needs(volume, pod));
+    const sources = await gather(options, pod, volume.name, plugin.needs(volume, pod));
     const plan = plugin.plan(volume, sources, {
       pod,
       nodeName: options.nodeName,

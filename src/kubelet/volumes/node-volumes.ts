@@ -12,9 +12,10 @@ import { createCsiVolumes } from "./csi/csi.ts";
 import { createCsiDrivers } from "./csi/drivers.ts";
 import { machineVolumeHost } from "./host.ts";
 import { createVolumeManager, type VolumeManager, type VolumeManagerOptions } from "./manager.ts";
+import { createCertificateSource } from "./pod-certificates.ts";
 import { volumePlugins } from "./registry.ts";
 
-export interface NodeVolumesOptions extends Omit<VolumeManagerOptions, "plugins" | "host"> {
+export interface NodeVolumesOptions extends Omit<VolumeManagerOptions, "plugins" | "host" | "certificates"> {
   /** Kinds of volumes beside the node's own. */
   more: readonly VolumePlugin[];
   recorder: EventRecorder;
@@ -58,8 +59,10 @@ export async function createNodeVolumes(options: NodeVolumesOptions): Promise<No
     inUseChanged: options.inUseChanged,
     say: (pod, kind, reason, message) => recorder.record(pod, kind, reason, message),
   });
+  const say = recorder.record.bind(recorder);
   const manager = createVolumeManager({
     ...options,
+    certificates: createCertificateSource({ client, world, nodeName, say }),
     plugins: [...volumePlugins, csi.plugin, ...options.more],
     host: machineVolumeHost(world.random),
   });

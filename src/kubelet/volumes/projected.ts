@@ -1,6 +1,6 @@
 /** Several sources in one folder. https://kubernetes.io/docs/concepts/storage/projected-volumes/ */
 import type { corev1 } from "#api";
-import { defineVolumePlugin, VolumeError, type VolumeFile, type VolumeNeeds } from "#contracts";
+import { defineVolumePlugin, type VolumeFile, type VolumeNeeds } from "#contracts";
 import {
   checkPath,
   configMapData,
@@ -32,6 +32,20 @@ function tokenAccess(pod: Readonly<corev1.Pod>, mode: number): { mode: number; o
   return { mode: isPrivate ? 0o600 : mode, ...(owner === undefined ? {} : { owner }) };
 }
 
+function certificateFiles(
+  { credentialBundlePath, keyPath, certificateChainPath }: Readonly<corev1.PodCertificateProjection>,
+  { key, chain }: { key: string; chain: string } = { key: "", chain: "" },
+): { path: string; content: Uint8Array }[] {
+  const texts = [
+    [credentialBundlePath, key + chain],
+    [keyPath, key],
+    [certificateChainPath, chain],
+  ] as const;
+  return texts.flatMap(([path, text]) =>
+    path ? [{ path: checkPath(path), content: Buffer.from(text) }] : [],
+  );
+}
+
 export const projectedVolume = defineVolumePlugin({
   ...filesVolume,
   name: "projected",
@@ -41,6 +55,7 @@ export const projectedVolume = defineVolumePlugin({
     const needs: VolumeNeeds = { configMaps: [], secrets: [], tokens: [] };
     const { sources = [] } = volume.projected!;
     needs.trustBundles = sources.flatMap(({ clusterTrustBundle }) => clusterTrustBundle ?? []);
+    needs.certificates = sources.flatMap(({ podCertificate }) => podCertificate ?? []);
     for (const { configMap, secret, serviceAccountToken: token } of sources) {
       if (configMap)
         needs.configMaps.push({ name: configMap.name ?? "", optional: configMap.optional ?? false });
@@ -57,6 +72,7 @@ export const projectedVolume = defineVolumePlugin({
     const files: VolumeFile[] = [];
     let tokens = 0;
     let bundles = 0;
+    let certificates = 0;
     for (const {
       configMap,
       secret,
@@ -86,7 +102,11 @@ export const projectedVolume = defineVolumePlugin({
         const path = checkPath(clusterTrustBundle.path);
         files.push({ path, content, ...tokenAccess(context.pod, mode) });
       }
-      if (podCertificate) throw new VolumeError("projected pod certificates are not supported by this node");
+      if (podCertificate) {
+        const access = tokenAccess(context.pod, mode);
+        const found = certificateFiles(podCertificate, sources.certificates?.[certificates++]);
+        files.push(...found.map((file) => ({ ...file, ...access })));
+      }
     }
     // A later source replaces an earlier one's file.
     return { kind: "files", medium: "memory", files: [...new Map(files.map((f) => [f.path, f])).values()] };
