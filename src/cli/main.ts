@@ -47,17 +47,7 @@ function program(): Command {
 }
 
 function addLifecycle(root: Command): void {
-  onCluster(root.command("up").description("start a cluster and wait until it is ready"))
-    .option("--simulate", "simulated nodes: no root, no containers")
-    .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000))
-    .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
-    .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
-    .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))
-    .option(
-      "--datastore <where>",
-      "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
-    )
-    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
+  withServerOptions(root.command("up").description("start a cluster and wait until it is ready"))
     .option("--gateway-api", "with the definitions of the Gateway API; on a running cluster too")
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
@@ -71,9 +61,18 @@ function addLifecycle(root: Command): void {
     .option("-f, --follow", "go on as the log grows")
     .option("--tail <lines>", "how many lines from the end", wholeNumber(0, 1_000_000), 100)
     .action(async (options) => (await import("./commands/logs.ts")).logs(options));
-  onCluster(root.command("server").description("control plane and node in the foreground, for systemd"))
+  withServerOptions(
+    root.command("server").description("control plane and node in the foreground, for systemd"),
+  )
+    .option("--log-level <level>", "trace, debug, info, warn or error", "info")
+    .action(async (options) => (await import("./commands/server.ts")).server(options));
+}
+
+/** What a cluster is, however it is started. */
+function withServerOptions(command: Command): Command {
+  return onCluster(command)
     .option("--simulate", "simulated nodes: no root, no containers")
-    .option("--nodes <count>", "how many simulated nodes", wholeNumber(1, 10_000))
+    .option("--nodes <count>", "how many nodes", wholeNumber(1, 10_000))
     .option("--port <port>", "the API server's port", wholeNumber(1, 65_535))
     .option("--http-port <port>", "the port of Ingresses", wholeNumber(1, 65_535))
     .option("--https-port <port>", "the port of Ingresses with TLS", wholeNumber(1, 65_535))
@@ -81,9 +80,7 @@ function addLifecycle(root: Command): void {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
-    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
-    .option("--log-level <level>", "trace, debug, info, warn or error", "info")
-    .action(async (options) => (await import("./commands/server.ts")).server(options));
+    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration");
 }
 
 function addAccess(root: Command): void {
