@@ -56,6 +56,11 @@ export class WorkQueue<K> {
     return this.#ready.size;
   }
 
+  /** Those that are to be worked on, now or later. */
+  get waiting(): number {
+    return this.#ready.size + this.#delayed.size;
+  }
+
   /** Nothing waits, nothing is delayed, nobody works. */
   get idle(): boolean {
     return this.#ready.size + this.#processing.size + this.#delayed.size === 0;

@@ -10,6 +10,7 @@ import type {
   Source,
 } from "./define-controller.ts";
 import { Expectations } from "./expectations.ts";
+import { Pace, restAfter } from "./pace.ts";
 
 export interface RunOptions {
   client: Client;
@@ -27,22 +28,16 @@ export interface RunningController {
 
 /** How often a key is looked at whose writes have not come back by the watch yet. */
 const staleRecheckMs = 5_000;
-/** A key that was looked at this recently waits: many events of one burst make one round. */
-const burstMs = 20;
-/** So many keys' last rounds are remembered. */
-const recentMax = 10_000;
+/** A round that asks for the next without a pause would let nothing else of the process run. */
+const pauseMs = 20;
 
 export function runController(controller: Controller, run: RunOptions): RunningController {
   const world = forComponent(run.world, controller.name);
   const { clock, metrics } = world;
   const events = createEventRecorder({ client: run.client, world, component: controller.name });
   const queue = new WorkQueue<string>({ clock, metrics, name: controller.name });
-  const recent = new Map<string, number>();
-  const enqueue = (key: string) => {
-    const sinceMs = clock.monotonic() - (recent.get(key) ?? Number.NEGATIVE_INFINITY);
-    if (sinceMs < burstMs) queue.addAfter(key, burstMs - sinceMs);
-    else queue.add(key);
-  };
+  const pace = new Pace(clock);
+  const enqueue = (key: string) => queue.addAfter(key, pace.waitMs(key));
   const stopping = new AbortController();
   const { signal } = stopping;
   const context: ControllerContext = { ...run, world, events, memory: new Map(), enqueue, signal };
@@ -59,22 +54,28 @@ export function runController(controller: Controller, run: RunOptions): RunningC
 
   const round = async (key: string): Promise<Outcome> => {
     const startedMs = clock.monotonic();
+    let restMs = 0;
     try {
       await expectations.inquire(key, run.client);
       if (!expectations.satisfied(key)) return { kind: "after", ms: staleRecheckMs };
-      return await controller.reconcile({ ...context, client: expectations.tracking(run.client, key) }, key);
+      const tracked = { ...context, client: expectations.tracking(run.client, key) };
+      const beganMs = clock.monotonic();
+      const working = controller.reconcile(tracked, key);
+      // What runs before the first answer is awaited is what a round costs this process.
+      restMs = restAfter(clock.monotonic() - beganMs, queue.waiting);
+      pace.rest(key, restMs);
+      return await working;
     } catch (error) {
       return outcomeOf(error, world, key);
     } finally {
       latency.observe({ controller: controller.name }, (clock.monotonic() - startedMs) / 1000);
+      if (restMs > 0) pace.rest(key, restMs);
     }
   };
   const worker = async () => {
     await Promise.race([stopped.promise, Promise.all(informers.map((informer) => informer.waitForSync()))]);
     for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
       settle(queue, key, await round(key), world);
-      if (recent.size >= recentMax) recent.clear();
-      recent.set(key, clock.monotonic());
       queue.done(key);
     }
   };
@@ -138,8 +139,7 @@ function settle(queue: WorkQueue<string>, key: string, outcome: Outcome, world: 
       return;
     case "after":
       queue.forget(key);
-      // Never at once: a round that asks for the next without a pause would let nothing else of the process run.
-      queue.addAfter(key, Math.max(burstMs, outcome.ms));
+      queue.addAfter(key, Math.max(pauseMs, outcome.ms));
       return;
     case "retry":
       queue.addRateLimited(key);

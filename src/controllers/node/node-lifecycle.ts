@@ -23,7 +23,7 @@ type Node = Readonly<corev1.Node>;
 const leaseNamespace = "kube-node-lease";
 /** So long may a node be silent. */
 const graceMs = 40_000;
-/** How often a node is looked at that waits for its turn. */
+/** How often a node that is ill is looked at: how the others are decides what becomes of its pods. */
 const monitorMs = 5_000;
 /** No node is named so. */
 const zonesKey = "zones/";
@@ -110,9 +110,16 @@ function zonesOf({ memory }: ControllerContext): Zones {
 
 function turnOf(context: ControllerContext, node: Node): number | undefined {
   const zones = zonesOf(context);
-  const all = () => context.informers.of(nodes).list();
-  zones.look(all, (each) => isHealthy(context, each), context.world.clock.now());
-  return zones.allDisrupted ? undefined : zones.nextMs(zoneOf(node));
+  const nowMs = context.world.clock.now();
+  const look = (goodForMs: number) => {
+    const all = () => context.informers.of(nodes).list();
+    zones.look(all, (each) => isHealthy(context, each), nowMs, goodForMs);
+    return zones.allDisrupted ? undefined : zones.nextMs(zoneOf(node));
+  };
+  const turnMs = look(monitorMs);
+  // Others may have fallen ill with it: nobody is taken on old news.
+  const isNext = turnMs !== undefined && turnMs <= nowMs && !node.spec?.taints?.some(drives);
+  return isNext ? look(0) : turnMs;
 }
 
 function lastSign(
@@ -150,10 +157,8 @@ export function decideNode(
   // While the cluster is out of reach as a whole, those that were driven away before may stay too.
   const drivesNow = ready !== "True" && turnMs !== undefined && (isDriven || turnMs <= nowMs);
   const taints = taintsFor(node, conditions, ready, drivesNow, nowMs);
-  const waits = ready !== "True" && !drivesNow;
-  const lookMs = waits
-    ? Math.min(monitorMs, Math.max(0, (turnMs ?? Number.POSITIVE_INFINITY) - nowMs))
-    : graceMs;
+  const turnInMs = drivesNow ? monitorMs : Math.max(0, (turnMs ?? Number.POSITIVE_INFINITY) - nowMs);
+  const lookMs = ready === "True" ? graceMs : Math.min(monitorMs, turnInMs);
   const changed = conditions.some((each) => conditionOf(node.status?.conditions, each.type) !== each);
   return {
     conditions: changed ? conditions : undefined,

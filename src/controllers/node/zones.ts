@@ -14,8 +14,6 @@ const secondaryRate = 0.01;
 /** Smaller zones of which most is gone are left alone altogether. */
 const largeZone = 50;
 const unhealthyShare = 0.55;
-/** So long the last look at all nodes is good for. */
-const lookMs = 5_000;
 
 export function zoneOf({ metadata }: Node): string {
   const { labels = {} } = metadata;
@@ -47,8 +45,14 @@ export class Zones {
     return this.#allDisrupted;
   }
 
-  look(nodes: () => readonly Node[], isHealthy: (node: Node) => boolean, nowMs: number): void {
-    if (nowMs - this.#lookedMs < lookMs) return;
+  /** The last look at all nodes is good for so long. */
+  look(
+    nodes: () => readonly Node[],
+    isHealthy: (node: Node) => boolean,
+    nowMs: number,
+    goodForMs: number,
+  ): void {
+    if (nowMs - this.#lookedMs < goodForMs) return;
     this.#lookedMs = nowMs;
     const counts = new Map<string, { ready: number; ill: number }>();
     for (const node of nodes()) {
