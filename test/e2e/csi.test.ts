@@ -10,7 +10,7 @@ import { run, runOk } from "#base";
 import { startTestDriver, type TestDriver } from "../../src/kubelet/testing/csi-driver.ts";
 import { eventually } from "./harness.ts";
 import { knarr } from "./knarr.ts";
-import { OwnCluster } from "./own-cluster.ts";
+import { isAlive, OwnCluster } from "./own-cluster.ts";
 
 const name = "folders.knarr.test";
 /** Where a driver's pod knows the kubelet's folder. */
@@ -121,6 +121,20 @@ spec:
   volumes:
     - {name: data, persistentVolumeClaim: {claimName: disk}}
     - {name: scratch, csi: {driver: ${name}, volumeAttributes: {colour: blue}}}
+`;
+
+const reader = `
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: c
+      image: busybox:1.36
+      command: [sleep, "1000"]
+      volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: disk}}]
 `;
 
 /** What external-provisioner would make for the claim once the scheduler has chosen its node. */
@@ -247,6 +261,29 @@ test("an agent that is killed takes back what the one before it had asked for", 
   );
   expect(readFileSync(join(disks, "disk-1", "file"), "utf8")).toBe("kept\n");
 });
+
+test.each(["csi/staged", "csi/published"])(
+  "an agent that is killed at %s leaves nothing mounted",
+  async (place) => {
+    await cluster.kill();
+    await knarr(cluster.upArguments, { env: { ...cluster.env, KNARR_FAILPOINTS: `${place}=kill` } });
+    const pid = cluster.pid();
+    await apply(reader);
+    await attach();
+    await eventually("the end of the agent", async () => (isAlive(pid) ? undefined : true));
+    await cluster.up();
+    await k("delete", "pod", "reader", "--timeout=60s");
+    await eventually(
+      "the end of the mounts",
+      async () => mountsBelow(kubeletDir()).every((point) => !/kubernetes.io.csi/.test(point)) || undefined,
+    );
+    const last = driver.asked.filter(({ request }) => request.volumeId === "disk-1").at(-1);
+    expect(last?.method).toBe("NodeUnstageVolume");
+    await eventually("the detachment", async () =>
+      (await k("get", "volumeattachments", "-o", "name")) === "" ? true : undefined,
+    );
+  },
+);
 
 test("nothing is left of it on the machine", async () => {
   await cluster.down("--purge");

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import {
   type corev1,
   csiDrivers,
@@ -19,6 +19,7 @@ import type { MountRequest } from "#contracts";
 import { startPluginWatcher } from "../../plugins/watcher.ts";
 import { startTestDriver, type TestDriverOptions } from "../../testing/csi-driver.ts";
 import { makePod } from "../../testing/pods.ts";
+import { volumeContract } from "../contract.suite.ts";
 import { machineVolumeHost } from "../host.ts";
 import { behindClaim } from "../persistent-volume-claim.ts";
 import { createCsiVolumes } from "./csi.ts";
@@ -34,14 +35,20 @@ const claimed: corev1.Volume = { name: "v", persistentVolumeClaim: { claimName: 
 
 type Spec = Draft<storagev1.CSIDriver>["spec"];
 
-async function setUp(more: Partial<TestDriverOptions> = {}, spec: Spec | null = { attachRequired: false }) {
+type End = () => Promise<void>;
+
+async function setUp(
+  more: Partial<TestDriverOptions> = {},
+  spec: Spec | null = { attachRequired: false },
+  atEnd: (end: End) => void = onTestFinished,
+) {
   const root = join(base, String(roots++));
   const world = createWorld({ random: seededRandom(1), log: silentLogger });
   const client = createClient(new FakeApi(world.clock));
   await client.create(nodes, { metadata: { name: "n1" }, spec: {} });
   if (spec) await client.create(csiDrivers, { metadata: { name }, spec });
   const driver = await startTestDriver({ name, root, ...more });
-  onTestFinished(() => driver.stop());
+  atEnd(() => driver.stop());
   const drivers = createCsiDrivers({ client, world, nodeName: "n1", root });
   const podsDir = join(root, "pods");
   const said: string[] = [];
@@ -65,7 +72,7 @@ async function setUp(more: Partial<TestDriverOptions> = {}, spec: Spec | null = 
     world,
     handlers: { CSIPlugin: drivers.handler },
   });
-  onTestFinished(async () => {
+  atEnd(async () => {
     await watcher.stop();
     drivers.stop();
   });
@@ -77,6 +84,7 @@ async function setUp(more: Partial<TestDriverOptions> = {}, spec: Spec | null = 
     driver,
     drivers,
     watcher,
+    host,
     said,
     get csi() {
       return csi;
@@ -105,6 +113,26 @@ async function setUp(more: Partial<TestDriverOptions> = {}, spec: Spec | null = 
     usage: (where: { dir: string; path: string }) => csi.plugin.usage(where, host),
   };
 }
+
+const ends: End[] = [];
+const kept = await setUp({}, { attachRequired: false, volumeLifecycleModes: ["Ephemeral"] }, (end) =>
+  ends.push(end),
+);
+await kept.register();
+afterAll(async () => {
+  for (const end of ends) await end();
+});
+
+describe("a volume of a driver is like any other", () => {
+  volumeContract(
+    {
+      plugin: kept.csi.plugin,
+      volume: { name: "v", csi: { driver: name } },
+      sources: { configMaps: new Map(), secrets: new Map(), tokens: [] },
+    },
+    () => ({ host: kept.host, root: join(kept.root, "pods", "x", "volumes") }),
+  );
+});
 
 async function bind(
   client: ReturnType<typeof createClient>,

@@ -5,7 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isStatus, volumeAttachments } from "#api";
-import { messageOf } from "#base";
+import { failpoint, messageOf } from "#base";
 import {
   type CsiPlan,
   type MountRequest,
@@ -57,6 +57,7 @@ export async function publish(state: CsiState, publication: Publication): Promis
   await mkdir(dir, { recursive: true, mode: 0o750 });
   await writeVolumeData(dir, dataOf(plan, attached));
   const stagingPath = await stage(state, driver, plan, capability, attached);
+  failpoint("csi/staged");
   await driver.call("NodePublishVolume", {
     volumeId: plan.handle,
     publishContext: attached?.publishContext ?? {},
@@ -70,6 +71,7 @@ export async function publish(state: CsiState, publication: Publication): Promis
     },
     volumeContext: details.volumeContext,
   });
+  failpoint("csi/published");
   const isFirst = !state.published.has(dir);
   if (isFirst && fsGroup !== undefined && !setsOwner && ownsByGroup(plan, object))
     await host.setGroup(path, fsGroup, request.fsGroupChangePolicy === "OnRootMismatch");
