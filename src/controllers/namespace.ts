@@ -3,6 +3,7 @@
  * https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
  */
 import {
+  apiServices,
   type corev1,
   customResourceDefinitions,
   formatTime,
@@ -15,6 +16,7 @@ import {
 } from "#api";
 import { messageOf } from "#base";
 import type { Client } from "#client";
+import { aggregatedKinds } from "./kit/aggregated-kinds.ts";
 import { withCondition } from "./kit/conditions.ts";
 import { customTypeOf } from "./kit/custom-kinds.ts";
 import {
@@ -50,11 +52,12 @@ interface Plan {
 export const namespaceController = defineController<Namespace, Plan>({
   name: "namespace-controller",
   primary: namespaces,
-  secondaries: [source(customResourceDefinitions, () => [])],
+  secondaries: [source(customResourceDefinitions, () => []), source(apiServices, () => [])],
   concurrency: 5,
   rules: [
     rule("", ["namespaces"], ["get", "list", "watch"]),
     rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get", "list", "watch"]),
+    rule("apiregistration.k8s.io", ["apiservices"], ["get", "list", "watch"]),
     rule("", ["namespaces/finalize", "namespaces/status"], ["update"]),
     rule("*", ["*"], ["get", "list", "delete", "deletecollection"]),
   ],
@@ -80,14 +83,18 @@ async function act(
   const { name } = namespace.metadata;
   const custom = informers.of(customResourceDefinitions).list().map(customTypeOf);
   const types = custom.filter((type): type is ResourceType => type?.namespaced === true);
-  const remains = await emptyAll(client, [...resources, ...types], name);
-  const conditions = deletionConditions(namespace.status?.conditions, remains, world.clock.now());
+  const aggregated = await aggregatedKinds(client, informers.of(apiServices).list());
+  const remains = await emptyAll(client, [...resources, ...types, ...aggregated.types], name);
+  const old = namespace.status?.conditions;
+  const conditions = deletionConditions(old, remains, world.clock.now(), aggregated.failures);
   let latest = namespace;
   if (!sameJson(conditions, namespace.status?.conditions) || namespace.status?.phase !== "Terminating") {
     const status = { ...namespace.status, phase: "Terminating" as const, conditions };
     latest = await client.update(namespaces, { ...namespace, status }, { subresource: "status" });
   }
-  if (remains.some((each) => each.count > 0 || each.failure)) return after(recheckMs);
+  // Nobody knows what an API server has that does not answer: the namespace waits for it.
+  const isEmpty = remains.every((each) => each.count === 0 && !each.failure);
+  if (!isEmpty || aggregated.failures.length > 0) return after(recheckMs);
   const finalizers = latest.spec?.finalizers?.filter((each) => each !== finalizer) ?? [];
   await client.update(
     namespaces,
@@ -133,6 +140,7 @@ export function deletionConditions(
   old: readonly corev1.NamespaceCondition[] | undefined,
   remains: readonly Remains[],
   nowMs: number,
+  undiscovered: readonly string[] = [],
 ): corev1.NamespaceCondition[] {
   const failures = remains.filter((each) => each.failure).map((each) => `${each.resource}: ${each.failure}`);
   const left = remains.filter((each) => each.count > 0);
@@ -147,7 +155,9 @@ export function deletionConditions(
       "NamespaceDeletionDiscoveryFailure",
       "DiscoveryFailed",
       "ResourcesDiscovered",
-      undefined,
+      undiscovered.length
+        ? `Discovery failed for some groups, ${undiscovered.length} failing: unable to retrieve the complete list of server APIs: ${undiscovered.join(", ")}`
+        : undefined,
       "All resources successfully discovered",
     ],
     [
