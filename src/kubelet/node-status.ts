@@ -163,13 +163,21 @@ async function register(options: NodeOptions): Promise<corev1.Node> {
     if (isStatus(error, "NotFound")) return undefined;
     throw error;
   });
+  if (!known && !options.config.registerNode)
+    throw new Error(`the node ${nodeName} is not there, and this kubelet is told not to register it`);
   if (!known) {
     return client.create(nodes, {
       apiVersion: "v1",
       kind: "Node",
       metadata: { name: nodeName, labels },
-      spec:
-        options.podCidrs.length > 0 ? { podCIDR: options.podCidrs[0]!, podCIDRs: [...options.podCidrs] } : {},
+      spec: {
+        ...(options.podCidrs.length > 0
+          ? { podCIDR: options.podCidrs[0]!, podCIDRs: [...options.podCidrs] }
+          : {}),
+        ...(options.config.registerTaints.length > 0
+          ? { taints: options.config.registerTaints as corev1.Taint[] }
+          : {}),
+      },
     });
   }
   const missing = Object.entries(labels).filter(([key, value]) => known.metadata.labels?.[key] !== value);

@@ -14,6 +14,7 @@ evictionPressureTransitionPeriod: 1m30s
 crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 staticPodPath: /etc/kubernetes/manifests
 cgroupDriver: systemd
+shutdownGracePeriod: 1m
 clusterDNS: [10.96.0.10]
 `;
   expect(readKubeletConfiguration(text, "kubelet.yaml")).toEqual({
@@ -25,7 +26,7 @@ clusterDNS: [10.96.0.10]
       crashBackoffMaxMs: 20_000,
       staticPodPath: "/etc/kubernetes/manifests",
     },
-    unused: ["cgroupDriver", "clusterDNS"],
+    unused: ["cgroupDriver", "shutdownGracePeriod", "clusterDNS"],
   });
 });
 
@@ -36,11 +37,14 @@ test.each([
   [`${head}maxPod: 5`, 'unknown field "maxPod"'],
   [`${head}constructor: 5`, 'unknown field "constructor"'],
   [`${head}maxPods: many`, "maxPods must be a whole number"],
-  [`${head}cpuManagerPolicy: dynamic`, "must be one of none, static"],
+  [`${head}registerWithTaints: [{key: a, effect: Gone}]`, "must be one of NoSchedule"],
   [`${head}fileCheckFrequency: soon`, "must be a duration"],
   [`${head}imageGCLowThresholdPercent: 90`, "must be less than imageGCHighThresholdPercent"],
   [`${head}evictionSoft: {memory.available: 1Gi}`, "grace period must be specified"],
-  [`${head}memorySwap: {behavior: x}`, 'unknown field "behavior"'],
+  [`${head}crashLoopBackOff: {behavior: x}`, 'unknown field "behavior"'],
+  [`${head}allowedUnsafeSysctls: [vm.swappiness]`, "not known to be in a namespace"],
+  [`${head}evictionHard: {memory.available: much}`, "must be a quantity"],
+  [`${head}evictionHard: {cpu.available: 1}`, "unsupported eviction signal"],
 ])("refuses %j", (text, words) => {
   const attempt = () => readKubeletConfiguration(text, "kubelet.yaml");
   expect(attempt).toThrow(UserError);

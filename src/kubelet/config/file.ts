@@ -173,16 +173,6 @@ const taints = listOf(({ key, value, effect }) => ({
   effect: oneOf("NoSchedule", "PreferNoSchedule", "NoExecute").read(effect),
 }));
 
-const byPriority = listOf(({ priority, shutdownGracePeriodSeconds }) => ({
-  priority: whole(-2147483648, 2147483647).read(priority),
-  shutdownGracePeriodSeconds: whole(0).read(shutdownGracePeriodSeconds),
-}));
-
-const memories = listOf(({ numaNode, limits }) => ({
-  numaNode: whole(0).read(numaNode),
-  limits: map.read(limits),
-}));
-
 const percent = whole(0, 100);
 
 const fields: Readonly<Record<string, Field>> = {
@@ -190,8 +180,6 @@ const fields: Readonly<Record<string, Field>> = {
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
   cpuCFSQuota: field("cpuCfsQuota", flag),
-  cpuManagerPolicy: field("cpuManagerPolicy", oneOf("none", "static")),
-  cpuManagerPolicyOptions: field("cpuManagerPolicyOptions", map),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
   enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
   evictionHard: field("evictionHard", bySignal),
@@ -208,28 +196,17 @@ const fields: Readonly<Record<string, Field>> = {
   kubeReserved: field("kubeReserved", map),
   maxParallelImagePulls: field("maxParallelImagePulls", whole(1)),
   maxPods: field("maxPods", whole(0, 10_000)),
-  memoryManagerPolicy: field("memoryManagerPolicy", oneOf("None", "Static")),
-  memorySwap: field("swapBehavior", inside("swapBehavior", oneOf("", "NoSwap", "LimitedSwap"))),
   nodeLeaseDurationSeconds: field("nodeLeaseSeconds", whole(1)),
   nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
   nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
   podPidsLimit: field("podPidsLimit", whole(-1)),
   registerNode: field("registerNode", flag),
   registerWithTaints: field("registerTaints", taints),
-  reservedMemory: field("reservedMemory", memories),
   reservedSystemCPUs: field("reservedCpus", text),
   resolvConf: field("resolvConf", text),
   seccompDefault: field("seccompDefault", flag),
-  shutdownGracePeriod: field("shutdownGraceMs", duration),
-  shutdownGracePeriodByPodPriority: field("shutdownGraceByPriority", byPriority),
-  shutdownGracePeriodCriticalPods: field("shutdownGraceCriticalMs", duration),
   staticPodPath: field("staticPodPath", text),
   systemReserved: field("systemReserved", map),
-  topologyManagerPolicy: field(
-    "topologyManagerPolicy",
-    oneOf("none", "best-effort", "restricted", "single-numa-node"),
-  ),
-  topologyManagerScope: field("topologyManagerScope", oneOf("container", "pod")),
 };
 
 /** Upstream's, without an effect here: Knarr decides these itself, or has no such part. */
@@ -237,7 +214,7 @@ const unusedFields = new Set(
   (
     "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
-    "containerRuntimeEndpoint contentType cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
+    "containerRuntimeEndpoint contentType cpuCFSQuotaPeriod cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency imagePullCredentialsVerificationPolicy " +
@@ -248,7 +225,8 @@ const unusedFields = new Set(
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
-    "topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+    "memoryManagerPolicy memorySwap reservedMemory shutdownGracePeriod shutdownGracePeriodByPodPriority " +
+    "shutdownGracePeriodCriticalPods topologyManagerPolicy topologyManagerPolicyOptions topologyManagerScope tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
   ).split(" "),
 );
 
@@ -305,11 +283,6 @@ function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: str
     throw wrong(
       `imageGCLowThresholdPercent (--image-gc-low-threshold) ${config.imageGcLowPercent} must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) ${config.imageGcHighPercent}`,
       "give a smaller imageGCLowThresholdPercent",
-    );
-  if (config.shutdownGraceCriticalMs > config.shutdownGraceMs)
-    throw wrong(
-      "shutdownGracePeriodCriticalPods must be <= shutdownGracePeriod",
-      "give a longer shutdownGracePeriod",
     );
   for (const signal of Object.keys(config.evictionSoft))
     if (config.evictionSoftGracePeriodMs[signal] === undefined)

@@ -4,16 +4,6 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
-export interface ShutdownByPriority {
-  priority: number;
-  shutdownGracePeriodSeconds: number;
-}
-
-export interface ReservedMemory {
-  numaNode: number;
-  limits: Readonly<Record<string, string>>;
-}
-
 type Amounts = Readonly<Record<string, string>>;
 
 export interface KubeletConfig {
@@ -58,16 +48,6 @@ export interface KubeletConfig {
   registerNode: boolean;
   registerTaints: readonly { key: string; value?: string; effect: string }[];
   allowedUnsafeSysctls: readonly string[];
-  cpuManagerPolicy: string;
-  cpuManagerPolicyOptions: Amounts;
-  memoryManagerPolicy: string;
-  reservedMemory: readonly ReservedMemory[];
-  topologyManagerPolicy: string;
-  topologyManagerScope: string;
-  shutdownGraceMs: number;
-  shutdownGraceCriticalMs: number;
-  shutdownGraceByPriority: readonly ShutdownByPriority[];
-  swapBehavior: string;
 }
 
 export const defaultConfig: KubeletConfig = {
@@ -110,14 +90,4 @@ export const defaultConfig: KubeletConfig = {
   registerNode: true,
   registerTaints: [],
   allowedUnsafeSysctls: [],
-  cpuManagerPolicy: "none",
-  cpuManagerPolicyOptions: {},
-  memoryManagerPolicy: "None",
-  reservedMemory: [],
-  topologyManagerPolicy: "none",
-  topologyManagerScope: "container",
-  shutdownGraceMs: 0,
-  shutdownGraceCriticalMs: 0,
-  shutdownGraceByPriority: [],
-  swapBehavior: "",
 };
