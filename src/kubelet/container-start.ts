@@ -6,9 +6,10 @@ import { messageOf } from "#base";
 import type { EventKind } from "#client";
 import { type Image, type Mount, type PodSandboxConfig, VolumeError } from "#contracts";
 import { abortable } from "./abortable.ts";
+import { grantOf, readCdiSpecs } from "./claims/cdi.ts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerConfig } from "./cri-config.ts";
-import type { DeviceGrant } from "./devices/allocation.ts";
+import { type DeviceGrant, mergedGrant } from "./devices/allocation.ts";
 import { DeviceError } from "./devices/manager.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
@@ -164,6 +165,22 @@ function targetOf({ pod, container, state }: StartInput): string | undefined {
   throw new StartError("CreateContainerError", `unable to find target container ${JSON.stringify(name)}`);
 }
 
+/** The devices of plugins and of claims. */
+async function grantFor(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+): Promise<DeviceGrant> {
+  const byPlugins = await context.devices.grantFor(pod, container);
+  const names = [
+    ...byPlugins.cdiDevices.map(({ name }) => name),
+    ...context.claims.devicesOf(pod, container),
+  ];
+  if (names.length === 0) return byPlugins;
+  if (context.runtimeKnowsCdi) return { ...byPlugins, cdiDevices: names.map((name) => ({ name })) };
+  return mergedGrant([{ ...byPlugins, cdiDevices: [] }, grantOf(await readCdiSpecs(), names)]);
+}
+
 /** What a device plugin wants to be seen inside. */
 function deviceMounts({ mounts }: DeviceGrant): Mount[] {
   return mounts.map(({ containerPath, hostPath, readOnly }) => ({
@@ -178,7 +195,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
   const { pod, container } = input;
   const dns = await context.dns();
   verifyNonRoot(pod, container, image);
-  const grant = await context.devices.grantFor(pod, container);
+  const grant = await grantFor(context, pod, container);
   const environment = await environmentFor(context, input);
   // What the specification says comes first.
   for (const [name, value] of Object.entries(grant.envs))

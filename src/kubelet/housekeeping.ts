@@ -24,6 +24,7 @@ export async function removeOrphans(context: PodContext, workers: PodWorkers): P
     await rm(context.paths.podDir(uid), { recursive: true, force: true });
   }
   await context.volumes.removeOrphans();
+  for (const uid of context.claims.pods()) if (!known(uid)) await context.claims.unprepare(uid);
   for (const [uid, path] of await context.cgroups.pods(context.cgroupRoot))
     if (!known(uid)) await context.cgroups.remove(path);
   for (const name of await readdir(context.paths.logsDir).catch(() => [])) {

@@ -16,6 +16,7 @@ import {
 } from "#contracts";
 import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
+import { createClaimManager } from "./claims/manager.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import { createDeviceManager } from "./devices/manager.ts";
@@ -171,6 +172,8 @@ async function assemble(
     statuses: createStatusManager(client, world, (pod) => (isStatic(pod) ? statics.mirrorFor(pod) : pod)),
     cgroups: createCgroups(),
     devices,
+    claims: createClaimManager({ client, world, file: join(options.dataDir, "claims.json") }),
+    runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
     recorder,
     services: informers.of(services),
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
@@ -315,7 +318,11 @@ async function followPlugins(
   const watcher = startPluginWatcher({
     dir,
     world: context.world,
-    handlers: { CSIPlugin: volumes.drivers, DevicePlugin: context.devices.handler },
+    handlers: {
+      CSIPlugin: volumes.drivers,
+      DevicePlugin: context.devices.handler,
+      DRAPlugin: context.claims.handler,
+    },
   });
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
@@ -343,7 +350,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   informers.start(ending.signal);
-  await Promise.all([statics.load(), context.devices.load()]);
+  await Promise.all([statics.load(), context.devices.load(), context.claims.load()]);
   const workers = startPodWorkers(context, world, podInformer, node, statics);
   parts.wake.pod = workers.wake;
   parts.wake.isActive = workers.isActive;

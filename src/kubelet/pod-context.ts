@@ -7,6 +7,7 @@ import type { Client, EventKind, EventRecorder, Informer } from "#client";
 import type { ContainerRuntime } from "#contracts";
 import type { KeyedBackoff } from "./backoff.ts";
 import type { Cgroups } from "./cgroups.ts";
+import type { ClaimManager } from "./claims/manager.ts";
 import { logDirectoryName } from "./cri-config.ts";
 import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
@@ -33,6 +34,9 @@ export interface PodContext {
   statuses: StatusManager;
   cgroups: Cgroups;
   devices: DeviceManager;
+  claims: ClaimManager;
+  /** The runtime itself knows what CDI names stand for. */
+  runtimeKnowsCdi: boolean;
   recorder: EventRecorder;
   services: Informer<corev1.Service>;
   /** Of containers that end: keys are `<uid>/<container>`. */

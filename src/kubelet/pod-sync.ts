@@ -193,6 +193,7 @@ async function finishPod(
   memory.waiting.clear();
   report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
   context.devices.release(pod.metadata.uid);
+  await context.claims.unprepare(pod.metadata.uid);
   await context.volumes.cleanUp(pod.metadata.uid);
   await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
   return Number.POSITIVE_INFINITY;
@@ -244,6 +245,18 @@ async function createSandbox(
     const message = `Failed to create pod sandbox: ${messageOf(error)}`;
     context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
     return undefined;
+  }
+}
+
+/** False where the devices that the pod claims are not ready; that is told as an event. */
+async function preparedClaims(context: PodContext, pod: Readonly<corev1.Pod>): Promise<boolean> {
+  try {
+    await context.claims.prepare(pod);
+    return true;
+  } catch (error) {
+    const message = `Failed to prepare dynamic resources: prepare dynamic resources: ${messageOf(error)}`;
+    context.recorder.record(pod, "Warning", "FailedPrepareDynamicResources", message);
+    return false;
   }
 }
 
@@ -302,6 +315,7 @@ async function act(
     }),
   ]);
   if (!sandboxId || !volumes || signal.aborted) return retryMs;
+  if (!(await preparedClaims(context, pod))) return retryMs;
   return startAll(context, pod, actions, { sandboxId, sandbox: config, volumes, signal }, memory);
 }
 

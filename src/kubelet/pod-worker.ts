@@ -181,6 +181,7 @@ export class PodWorker {
     this.#memory.waiting.clear();
     report(context, pod, state, this.#memory, true);
     if (this.#inApi) await abortable(context.statuses.written(this.uid), signal);
+    await context.claims.unprepare(this.uid);
     if (!(await context.volumes.cleanUp(this.uid))) throw new Error("volumes are still mounted");
     await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
     if (this.#inApi) await deleteFromApi(context, pod);

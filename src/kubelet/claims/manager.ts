@@ -1,0 +1,146 @@
+/**
+ * The claims of this node's pods: prepared by their drivers before a pod's first container, given to the containers that
+ * name them, taken back when no pod uses them any more. What is prepared is remembered over a restart of the kubelet.
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
+ */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { type corev1, resourceClaims, type resourcev1 } from "#api";
+import { codeOf, messageOf, type World } from "#base";
+import type { Client } from "#client";
+import type { PluginHandler } from "../plugins/watcher.ts";
+import { type ClaimReference, createClaimDrivers, type PreparedDevice } from "./drivers.ts";
+
+export interface PreparedClaim {
+  claim: ClaimReference;
+  podUids: string[];
+  devices: Record<string, PreparedDevice[]>;
+}
+
+export interface ClaimManager {
+  /** Takes plugins of the type `DRAPlugin`. */
+  readonly handler: PluginHandler;
+  load(): Promise<void>;
+  /** Throws an `Error` that says what is missing. */
+  prepare(pod: Readonly<corev1.Pod>): Promise<void>;
+  /** The CDI names of a container's devices. */
+  devicesOf(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): string[];
+  /** Uids of the pods that something is prepared for. */
+  pods(): string[];
+  /** Rejects where a driver could not take its devices back: to be tried again. */
+  unprepare(podUid: string): Promise<void>;
+}
+
+/** The claim that stands behind a name of the pod's; undefined: none is needed. */
+export function claimNameOf(pod: Readonly<corev1.Pod>, name: string): string | undefined {
+  const spec = pod.spec.resourceClaims?.find((each) => each.name === name);
+  if (spec?.resourceClaimName) return spec.resourceClaimName;
+  const status = pod.status?.resourceClaimStatuses?.find((each) => each.name === name);
+  if (!status) throw new Error(`pod claim name "${name}" has no resource claim yet`);
+  return status.resourceClaimName;
+}
+
+/** Throws in upstream's words where the pod may not use the claim. */
+export function checkClaim(
+  pod: Readonly<corev1.Pod>,
+  { metadata, status }: Readonly<resourcev1.ResourceClaim>,
+): void {
+  const { namespace, name, uid } = pod.metadata;
+  if (!status?.allocation)
+    throw new Error(`resource claim ${metadata.namespace}/${metadata.name} not allocated`);
+  if (!status.reservedFor?.some((each) => each.uid === uid))
+    throw new Error(
+      `pod ${namespace}/${name} (${uid}) is not allowed to use ResourceClaim ${metadata.namespace}/${metadata.name} (${metadata.uid})`,
+    );
+}
+
+/** The names of what a container uses of one claim: all of it, or what answers one request. */
+export function cdiNamesOf(prepared: Readonly<PreparedClaim>, request: string | undefined): string[] {
+  const isAsked = ({ requestNames }: PreparedDevice) =>
+    request === undefined ||
+    requestNames.length === 0 ||
+    requestNames.some((name) => name === request || name.startsWith(`${request}/`));
+  return Object.values(prepared.devices)
+    .flat()
+    .filter(isAsked)
+    .flatMap(({ cdiDeviceIds }) => cdiDeviceIds);
+}
+
+export function createClaimManager(options: { client: Client; world: World; file: string }): ClaimManager {
+  const { client, world, file } = options;
+  const drivers = createClaimDrivers(world);
+  let claims: PreparedClaim[] = [];
+  let turn: Promise<unknown> = Promise.resolve();
+
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = turn.then(work, work);
+    turn = next.catch(() => undefined);
+    return next;
+  }
+
+  async function save(): Promise<void> {
+    await mkdir(dirname(file), { recursive: true, mode: 0o750 });
+    await writeFile(`${file}.new`, JSON.stringify(claims), { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+
+  async function prepareOne(pod: Readonly<corev1.Pod>, name: string): Promise<void> {
+    const { namespace = "", uid: podUid } = pod.metadata;
+    const claim = await client.get(resourceClaims, { namespace, name });
+    checkClaim(pod, claim);
+    const reference = { namespace, name, uid: claim.metadata.uid };
+    let known = claims.find((each) => each.claim.uid === reference.uid);
+    if (!known) {
+      known = { claim: reference, podUids: [], devices: {} };
+      claims.push(known);
+    }
+    if (!known.podUids.includes(podUid)) known.podUids.push(podUid);
+    // Written first: what a driver has prepared is never forgotten.
+    await save();
+    const results = claim.status?.allocation?.devices?.results ?? [];
+    for (const driver of new Set(results.map((each) => each.driver)))
+      known.devices[driver] ??= await drivers.prepare(driver, reference);
+    await save();
+  }
+
+  return {
+    handler: drivers.handler,
+    async load() {
+      try {
+        claims = JSON.parse(await readFile(file, "utf8")) as PreparedClaim[];
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT")
+          world.log.warn({ file, error: messageOf(error) }, "what claims are prepared could not be read");
+      }
+    },
+    async prepare(pod) {
+      const names = (pod.spec.resourceClaims ?? []).flatMap((each) => claimNameOf(pod, each.name) ?? []);
+      if (names.length === 0) return;
+      await inTurn(async () => {
+        for (const name of names) await prepareOne(pod, name);
+      });
+    },
+    devicesOf(pod, container) {
+      return (container.resources?.claims ?? []).flatMap(({ name, request }) => {
+        const claim = claimNameOf(pod, name);
+        const prepared = claims.find(
+          (each) => each.claim.name === claim && each.podUids.includes(pod.metadata.uid),
+        );
+        return prepared ? cdiNamesOf(prepared, request) : [];
+      });
+    },
+    pods: () => [...new Set(claims.flatMap(({ podUids }) => podUids))],
+    async unprepare(podUid) {
+      if (!claims.some((each) => each.podUids.includes(podUid))) return;
+      await inTurn(async () => {
+        for (const known of claims.filter((each) => each.podUids.includes(podUid))) {
+          if (known.podUids.length === 1)
+            for (const driver of Object.keys(known.devices)) await drivers.unprepare(driver, known.claim);
+          known.podUids = known.podUids.filter((each) => each !== podUid);
+        }
+        claims = claims.filter((each) => each.podUids.length > 0);
+        await save();
+      });
+    },
+  };
+}
