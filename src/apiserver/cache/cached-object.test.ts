@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { configMaps, type KubernetesObject, type ResourceDefinition } from "#api";
-import { CachedObject, copyOf, serialize } from "./cached-object.ts";
+import { asRead, CachedObject, copyOf, serialize } from "./cached-object.ts";
 
 const definition = configMaps as unknown as ResourceDefinition;
 const revision = 41;
@@ -45,3 +45,24 @@ test("a copy is equal, and nothing of it is shared", () => {
     }),
   );
 });
+
+test("what is handed over reads as its JSON does, and is the very object where that is so already", () => {
+  const gaps = fc.letrec((tie) => ({
+    value: fc.oneof(fc.constantFrom(1, "a", null, true), tie("list"), tie("map")),
+    list: fc.array(tie("value"), { maxLength: 4 }),
+    map: fc.dictionary(text, fc.oneof(fc.constant(undefined), tie("value")), { maxKeys: 4 }),
+  })).map;
+  fc.assert(
+    fc.property(gaps, (value) => {
+      const read = asRead(value);
+      expect(JSON.stringify(read)).toBe(JSON.stringify(value));
+      expect(hasGap(read)).toBe(false);
+      if (!hasGap(value)) expect(read).toBe(value);
+    }),
+  );
+});
+
+function hasGap(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === undefined;
+  return Object.values(value).some(hasGap);
+}

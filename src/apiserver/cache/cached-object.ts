@@ -86,21 +86,45 @@ export class CachedObject {
   }
 }
 
-/** A copy of plain JSON, for less than what parsing it again costs. */
+/**
+ * A copy of plain JSON, for less than what parsing it again costs. The fields of an owner are shared: nobody changes
+ * them in place, and their names, like no others, are new in each object, which makes building them dear.
+ */
 export function copyOf<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyOf) as T;
   const copy: Record<string, unknown> = {};
   for (const key in value) {
-    const part = copyOf(value[key]);
+    const part = key === ownersFields ? value[key] : copyOf(value[key]);
     // The one name that is no field where it is assigned.
     if (key === "__proto__") Object.defineProperty(copy, key, { value: part, ...plainField });
-    else if (part !== undefined) copy[key] = part;
+    else copy[key] = part;
   }
   return copy as T;
 }
 
+const ownersFields = "fieldsV1";
 const plainField = { writable: true, enumerable: true, configurable: true };
+
+/** The value as its JSON reads: without fields that are undefined. Itself, where there are none. */
+export function asRead<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const parts = value.map(asRead);
+    return parts.some((part, i) => part !== value[i]) ? (parts as T) : value;
+  }
+  let copy: Record<string, unknown> | undefined;
+  for (const key in value) {
+    const part: unknown = value[key];
+    if (key === ownersFields) continue;
+    const read = asRead(part);
+    if (read === part && part !== undefined) continue;
+    copy ??= { ...value } as Record<string, unknown>;
+    if (part === undefined) delete copy[key];
+    else copy[key] = read;
+  }
+  return (copy ?? value) as T;
+}
 
 /** Wire bytes in a buffer of their own: these very bytes are stored and sent. */
 export function serialize(value: unknown): Buffer {

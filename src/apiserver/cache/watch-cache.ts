@@ -19,7 +19,7 @@ export class CacheEvent {
   #deleted: CachedObject | undefined;
   /** Encoded frames that watchers share while the event is handed out. */
   frames: Map<string, Buffer> | undefined;
-  /** What `current` was made of, if that is at hand while the event is handed out; it may change afterwards. */
+  /** What `current` was made of, if that is at hand while the event is handed out. */
   source: Readonly<KubernetesObject> | undefined;
 
   constructor(

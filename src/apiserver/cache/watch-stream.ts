@@ -12,7 +12,7 @@ import {
 } from "#api";
 import { type Clock, messageOf } from "#base";
 import { letStandFor } from "#client";
-import { type CachedObject, copyOf } from "./cached-object.ts";
+import { asRead, type CachedObject } from "./cached-object.ts";
 import type { Selection } from "./selection.ts";
 import type { CacheEvent, WatchCache } from "./watch-cache.ts";
 
@@ -234,12 +234,12 @@ export const jsonWatchEncoder: WatchEncoder = {
   encodeOther: (type, object) => Buffer.from(`${JSON.stringify({ type, object })}\n`),
 };
 
-/** For readers in this process: one copy for all of them, parsed by nobody. */
+/** For readers in this process: one object for all of them, parsed by nobody. */
 export const sharedWatchEncoder: WatchEncoder = {
   id: () => "shared",
   encode(type, object, _isFirst, source) {
     const frame = Buffer.from("\n");
-    letStandFor(frame, { type, object: source ? copyOf(source) : object.parse() });
+    letStandFor(frame, { type, object: source ? asRead(source) : object.parse() });
     return frame;
   },
   encodeOther: jsonWatchEncoder.encodeOther,

@@ -122,8 +122,9 @@ export class Storage {
       .write({ key, expect, value })
       .catch((error) => this.#explain(definition, error));
     assert(entry, "a write without an entry");
-    // Some stores tell the revision only now.
-    object.metadata.resourceVersion = String(entry.modRevision);
+    const revision = String(entry.modRevision);
+    // Some stores tell the revision only now. What was told of has been handed to watchers, and stays as it is.
+    if (object.metadata.resourceVersion !== revision) object.metadata.resourceVersion = revision;
     if (stored !== object) return new CachedObject(definition, { ...entry, value: serialize(object) });
     const written = new CachedObject(placeOf(definition), entry, facts);
     custom?.written(written);
