@@ -82,8 +82,7 @@ export async function createNodeVolumes(options: NodeVolumesOptions): Promise<No
 async function shareMounts(dir: string, { log }: World): Promise<void> {
   try {
     if (isSharedMount(await readFile("/proc/self/mountinfo", "utf8"), dir)) return;
-    await runOk("mount", ["--rbind", dir, dir]);
-    await runOk("mount", ["--make-rshared", dir]);
+    await runOk("mount", ["--rbind", "--make-rshared", dir, dir]);
   } catch (error) {
     log.warn({ dir, error: messageOf(error) }, "mounts below the kubelet's folder are not shared");
   }

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import {
   type corev1,
   csiDrivers,
@@ -49,7 +49,7 @@ async function setUp(
   if (spec) await client.create(csiDrivers, { metadata: { name }, spec });
   const driver = await startTestDriver({ name, root, ...more });
   atEnd(() => driver.stop());
-  const drivers = createCsiDrivers({ client, world, nodeName: "n1", root });
+  const drivers = createCsiDrivers({ client, world, nodeName: "n1", root, countPauseMs: 10 });
   const podsDir = join(root, "pods");
   const said: string[] = [];
   const start = () =>
@@ -172,6 +172,30 @@ test("a driver that registers stands in the node's CSINode, labels and annotatio
   rmSync(join(root, "plugins_registry", `${name}-reg.sock`));
   await watcher.scan();
   expect((await client.get(csiNodes, { name: "n1" })).spec.drivers).toEqual([]);
+  expect((await client.get(nodes, { name: "n1" })).metadata.annotations).toEqual({});
+});
+
+test("how many volumes fit is asked again, as often as the driver says", async () => {
+  const { client, driver, drivers, register } = await setUp(
+    { maxVolumesPerNode: 5 },
+    { nodeAllocatableUpdatePeriodSeconds: 10 },
+  );
+  await register();
+  driver.answers.NodeGetInfo = () => ({ nodeId: "node-id", maxVolumesPerNode: 7 });
+  await drivers.announce();
+  await vi.waitFor(async () => {
+    const [{ allocatable, nodeID } = {}] = (await client.get(csiNodes, { name: "n1" })).spec.drivers;
+    expect({ allocatable, nodeID }).toEqual({ allocatable: { count: 7 }, nodeID: "node-id" });
+  });
+});
+
+test("a driver never says of the node what others have said otherwise", async () => {
+  const { client, driver, register } = await setUp({ topology: { zone: "z1" } });
+  await client.patch(nodes, { name: "n1" }, "merge", { metadata: { labels: { zone: "z2" } } });
+  await register();
+  expect(driver.told[0]?.error).toBe(
+    'error updating Node object with CSI driver node info: detected topology value collision: driver reported "zone":"z1" but existing label is "zone":"z2"',
+  );
 });
 
 test("a driver that does not say what it calls the node is refused, and told why", async () => {

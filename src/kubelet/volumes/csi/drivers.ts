@@ -2,8 +2,8 @@
  * The CSI drivers of this node: registered by the plugin watcher, known to the cluster by the node's CSINode and labels.
  * https://kubernetes-csi.github.io/docs/node-driver-registrar.html
  */
-import { csiNodes, isStatus, nodes, type storagev1 } from "#api";
-import type { World } from "#base";
+import { csiDrivers, csiNodes, isStatus, nodes, type storagev1 } from "#api";
+import { messageOf, type World } from "#base";
 import type { Client } from "#client";
 import { VolumeError } from "#contracts";
 import { csiMessages, csiMethods } from "../../generated/plugins.ts";
@@ -37,6 +37,8 @@ export interface CsiDriversOptions {
   nodeName: string;
   /** The kubelet's folder. */
   root: string;
+  /** How often it is looked whether a driver is to be asked for its count again. */
+  countPauseMs?: number;
 }
 
 interface NodeInfo {
@@ -49,16 +51,28 @@ interface CapabilitiesAnswer {
   capabilities: readonly { rpc?: { type: string } }[];
 }
 
-type Connected = CsiDriver & { connection: PluginConnection<CsiMethod>; endpoint: string };
+interface Connected extends CsiDriver {
+  connection: PluginConnection<CsiMethod>;
+  endpoint: string;
+  /** When to ask again how many volumes the node takes. */
+  countAtMs: number;
+}
 
 const messages = { nested: { csi: { nested: { v1: { nested: csiMessages } } } } };
 const nodeIdAnnotation = "csi.volume.kubernetes.io/nodeid";
 const triesMax = 10;
+const nameShape = /^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/;
+const nameMaxLength = 63;
+/** The shortest period that a CSIDriver may ask for. */
+const shortestPeriodMs = 10_000;
+/** Whether one asks for it at all is looked at this often. */
+const uncountedMs = 60_000;
 
 export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
   const { client, world, nodeName } = options;
   const drivers = new Map<string, Connected>();
-  let isStopped = false;
+  const ending = new AbortController();
+  const { clock } = world;
 
   const connect = (endpoint: string) =>
     connectPlugin({
@@ -69,6 +83,8 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
     });
 
   async function register({ name, endpoint, supportedVersions }: PluginInfo): Promise<void> {
+    if (!nameShape.test(name) || name.length > nameMaxLength)
+      throw new Error(`${JSON.stringify(name.slice(0, 300))} cannot be the name of a CSI driver`);
     if (!supportedVersions.some((version) => /^v?1\./.test(version)))
       throw new Error(
         `driver ${name} speaks none of the supported versions of CSI: ${supportedVersions.join(", ")}`,
@@ -78,12 +94,13 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
       const info = await connection.call<NodeInfo>("NodeGetInfo", {});
       const { capabilities } = await connection.call<CapabilitiesAnswer>("NodeGetCapabilities", {});
       await announce(options, name, info);
-      if (isStopped) throw new Error("the node agent is ending");
+      if (ending.signal.aborted) throw new Error("the node agent is ending");
       drivers.get(name)?.connection.close();
       drivers.set(name, {
         name,
         endpoint,
         connection,
+        countAtMs: 0,
         capabilities: new Set(capabilities.map(({ rpc }) => rpc?.type ?? "")),
         call: (method, request) => connection.call(method, request),
         // One that names the usual folder has been given ours there, and knows nothing of its own place.
@@ -93,6 +110,18 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
     } catch (error) {
       connection.close();
       throw error;
+    }
+  }
+
+  async function keepCounting(): Promise<void> {
+    while (!ending.signal.aborted) {
+      await clock.sleep(options.countPauseMs ?? shortestPeriodMs, ending.signal);
+      for (const driver of drivers.values()) {
+        if (clock.monotonic() < driver.countAtMs) continue;
+        await count(options, driver).catch((error: unknown) =>
+          world.log.debug({ driver: driver.name, error: messageOf(error) }, "a driver could not be asked"),
+        );
+      }
     }
   }
 
@@ -109,12 +138,15 @@ export function createCsiDrivers(options: CsiDriversOptions): CsiDrivers {
         if (found?.endpoint !== endpoint) return;
         found.connection.close();
         drivers.delete(name);
-        await changeCsiNode(client, nodeName, (before) => before.filter((each) => each.name !== name));
+        await forget(options, name);
       },
     },
-    announce: () => changeCsiNode(client, nodeName, (before) => [...before]),
+    async announce() {
+      void keepCounting();
+      await changeCsiNode(client, nodeName, (before) => [...before]);
+    },
     stop() {
-      isStopped = true;
+      ending.abort();
       for (const { connection } of drivers.values()) connection.close();
       drivers.clear();
     },
@@ -130,6 +162,16 @@ async function announce(
   if (!info.nodeId) throw new Error(`driver ${name} did not say what it calls this node`);
   const labels = info.accessibleTopology?.segments ?? {};
   const node = await client.get(nodes, { name: nodeName });
+  for (const [key, value] of Object.entries(labels)) {
+    const known = node.metadata.labels?.[key];
+    if (known === undefined || known === value) continue;
+    const [reported, existing] = [value, known].map(
+      (each) => `${JSON.stringify(key)}:${JSON.stringify(each)}`,
+    );
+    throw new Error(
+      `error updating Node object with CSI driver node info: detected topology value collision: driver reported ${reported} but existing label is ${existing}`,
+    );
+  }
   const ids = { ...idsIn(node.metadata.annotations?.[nodeIdAnnotation]), [name]: info.nodeId };
   const annotations = { [nodeIdAnnotation]: JSON.stringify(ids) };
   await client.patch(nodes, { name: nodeName }, "merge", { metadata: { annotations, labels } });
@@ -140,6 +182,36 @@ async function announce(
     ...(info.maxVolumesPerNode > 0 ? { allocatable: { count: info.maxVolumesPerNode } } : {}),
   };
   await changeCsiNode(client, nodeName, (before) => [...before.filter((each) => each.name !== name), driver]);
+}
+
+/** A driver says for how long its count of volumes holds; the scheduler goes by it. */
+async function count({ client, world, nodeName }: CsiDriversOptions, driver: Connected): Promise<void> {
+  const nowMs = world.clock.monotonic();
+  driver.countAtMs = nowMs + uncountedMs;
+  const object = await client.get(csiDrivers, { name: driver.name }).catch((error: unknown) => {
+    if (isStatus(error, "NotFound")) return undefined;
+    throw error;
+  });
+  const seconds = object?.spec.nodeAllocatableUpdatePeriodSeconds;
+  if (!seconds) return;
+  driver.countAtMs = nowMs + seconds * 1000;
+  const { maxVolumesPerNode } = await driver.call<NodeInfo>("NodeGetInfo", {});
+  await changeCsiNode(client, nodeName, (before) =>
+    before.map(({ allocatable, ...each }) => {
+      if (each.name !== driver.name) return { ...each, ...(allocatable ? { allocatable } : {}) };
+      return { ...each, ...(maxVolumesPerNode > 0 ? { allocatable: { count: maxVolumesPerNode } } : {}) };
+    }),
+  );
+}
+
+/** The driver's name for the node goes with it; where its volumes can be reached from stays, as upstream. */
+async function forget({ client, nodeName }: CsiDriversOptions, name: string): Promise<void> {
+  const node = await client.get(nodes, { name: nodeName });
+  const { [name]: _gone, ...ids } = idsIn(node.metadata.annotations?.[nodeIdAnnotation]);
+  const isLast = Object.keys(ids).length === 0;
+  const annotations = { [nodeIdAnnotation]: isLast ? null : JSON.stringify(ids) };
+  await client.patch(nodes, { name: nodeName }, "merge", { metadata: { annotations } });
+  await changeCsiNode(client, nodeName, (before) => before.filter((each) => each.name !== name));
 }
 
 function idsIn(text: string | undefined): Record<string, string> {
