@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { routesOf } from "./routes.ts";
+import { routesOf, standingRoutes } from "./routes.ts";
 import { deviceOf, gatewayOf, hardwareAddressOf, networkIdOf, wayOf } from "./vxlan.ts";
 
 function node(name: string, address?: string, podCIDR?: string): corev1.Node {
@@ -35,4 +35,11 @@ test("everything of the overlay follows from the nodes' pod addresses", () => {
   expect(networkIdOf("10.244.0.0/16")).toBe(2804);
   // A link's name has at most 15 letters.
   expect(deviceOf("255.255.0.0/16").length).toBeLessThan(16);
+});
+
+test("routes that the kernel has lost are seen to be missing", () => {
+  const listed =
+    "10.244.1.0/24 via 198.19.0.2 dev knarr0n2 \n10.244.2.0/24 via 10.244.2.0 dev knarr-vx2804 onlink \n";
+  expect([...standingRoutes(listed)]).toEqual(["10.244.1.0/24", "10.244.2.0/24"]);
+  expect(standingRoutes("").size).toBe(0);
 });

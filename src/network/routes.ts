@@ -21,6 +21,11 @@ export function routesOf(all: readonly Readonly<corev1.Node>[], ownName: string)
   });
 }
 
+/** The destinations that `ip -o route show` lists. */
+export function standingRoutes(listed: string): ReadonlySet<string> {
+  return new Set(listed.split("\n").flatMap((line) => /^\d\S*/.exec(line)?.[0] ?? []));
+}
+
 /** Marks our routes, so that no other program's are ever touched (see ip-route(8), `proto`). */
 const routeProtocol = "196";
 
@@ -35,9 +40,13 @@ export interface RouteOptions {
   onOverlay(mtu: number): Promise<void>;
 }
 
+/** How often the routes are looked at. */
+const lookMs = 10_000;
+
 class Routes {
   readonly #options: RouteOptions;
   readonly #applied = new Map<string, string>();
+  readonly #overlaid = new Map<string, string>();
   /** The overlay stands: with the first other node, since that one may need it even where this one does not. */
   #overlayMtu: number | undefined;
 
@@ -52,6 +61,7 @@ class Routes {
         troubles.push(messageOf(error));
         return undefined;
       });
+    await this.#forgetLost();
     for (const [cidr, via] of wanted) {
       if (this.#applied.get(cidr) === via) continue;
       try {
@@ -64,20 +74,37 @@ class Routes {
     for (const cidr of [...this.#applied.keys()].filter((c) => !wanted.has(c))) {
       await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
       this.#applied.delete(cidr);
+      this.#overlaid.delete(cidr);
     }
     // One node that is out of reach keeps nobody from the others.
     if (troubles.length > 0) throw new Error(troubles.join("; "));
+  }
+
+  /** A link that was down for a moment has lost its routes, and a device that somebody removed too. */
+  async #forgetLost(): Promise<void> {
+    if (this.#applied.size === 0) return;
+    const { clusterCidr } = this.#options;
+    const { stdout } = await run("ip", ["-o", "route", "show", "root", clusterCidr, "proto", routeProtocol]);
+    const there = standingRoutes(stdout);
+    const lost = [...this.#applied.keys()].filter((cidr) => !there.has(cidr));
+    if (lost.length > 0) this.#overlayMtu = await openOverlay(this.#options).catch(() => undefined);
+    for (const cidr of lost) this.#applied.delete(cidr);
+    // Whoever was cut off may have looked far away meanwhile.
+    for (const [cidr, via] of this.#overlaid)
+      if (wayOf((await run("ip", ["-o", "route", "get", via])).stdout)?.isDirect) this.#applied.delete(cidr);
   }
 
   async #reach(route: Route): Promise<void> {
     const { clusterCidr, onOverlay } = this.#options;
     const way = wayOf(await runOk("ip", ["-o", "route", "get", route.via]));
     if (!way) throw new Error(`no way leads to the node ${route.via}`);
+    this.#overlaid.delete(route.cidr);
     if (way.isDirect || this.#overlayMtu === undefined) {
       await runOk("ip", ["route", "replace", route.cidr, "via", route.via, "proto", routeProtocol]);
       return;
     }
     await reachThrough(clusterCidr, route, routeProtocol);
+    this.#overlaid.set(route.cidr, route.via);
     await onOverlay(this.#overlayMtu);
   }
 }
@@ -101,10 +128,12 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
       });
   };
   const off = cache.on({ add: touch, update: touch, delete: touch });
+  const looker = options.world.clock.every(lookMs, touch);
   await cache.waitForSync();
   await work;
   return {
     async stop() {
+      looker.cancel();
       off();
       await work;
     },

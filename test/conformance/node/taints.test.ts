@@ -12,9 +12,15 @@ const taint = {
 };
 
 /** A running pod that bears the taint for so long; without a time, for ever. */
-async function bearing(given: Given, name: string, tolerationSeconds: number): Promise<string> {
+async function bearing(
+  given: Given,
+  name: string,
+  tolerationSeconds: number,
+  node?: string,
+): Promise<string> {
   const toleration = { ...taint, operator: "Equal" as const, tolerationSeconds };
-  const spec = { ...podSpec(given.image), tolerations: [toleration] };
+  const nodeSelector = node ? { nodeSelector: { "kubernetes.io/hostname": node } } : {};
+  const spec = { ...podSpec(given.image), ...nodeSelector, tolerations: [toleration] };
   await createPod(given, { name, spec });
   const all = given.kube.resource(pods, given.namespace);
   return (await all.until(name, ({ status }) => status?.phase === "Running")).spec.nodeName ?? "";
@@ -34,7 +40,7 @@ conformance(
   async (given) => {
     const all = given.kube.resource(pods, given.namespace);
     const node = await bearing(given, "shorter", 4);
-    await bearing(given, "longer", 8);
+    await bearing(given, "longer", 8, node);
     given.afterwards(() => setTaint(given, node, false));
     await setTaint(given, node, true);
     await all.untilGone("shorter", 40_000);
