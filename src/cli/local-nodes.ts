@@ -1,7 +1,7 @@
 /** The further nodes of a cluster on this machine, as `knarr up` starts them: one detached `knarr agent` each. */
 import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, symlink } from "node:fs/promises";
 import { createWorld, silentLogger, UserError } from "#base";
 import {
   type ClusterConfig,
@@ -33,13 +33,14 @@ export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths
 
 async function startOne(
   node: LocalNode,
-  { kubeletConfig }: ClusterPaths,
+  { kubeletConfig, registries }: ClusterPaths,
   { server, token }: { server: string; token: string },
   onEnd: () => void,
 ): Promise<void> {
   await mkdir(node.paths.dir, { recursive: true, mode: 0o711 });
   await rm(node.paths.failure, { force: true });
   if (existsSync(kubeletConfig)) copyFileSync(kubeletConfig, node.paths.kubeletConfig);
+  await shareRegistries(registries, node.paths.registries);
   const log = openSync(node.paths.log, "a", 0o600);
   const [command = "", ...inside] = insideOf(node);
   const options = {
@@ -58,6 +59,12 @@ async function startOne(
   child.once("error", onEnd);
   child.once("exit", onEnd);
   child.unref();
+}
+
+/** How registries are reached is said once, for all nodes of the machine. */
+async function shareRegistries(from: string, to: string): Promise<void> {
+  await mkdir(from, { recursive: true });
+  if (!existsSync(to)) await symlink(from, to);
 }
 
 function failureOf({ name, paths }: LocalNode): UserError {

@@ -49,6 +49,7 @@ function program(): Command {
 function addLifecycle(root: Command): void {
   withServerOptions(root.command("up").description("start a cluster and wait until it is ready"))
     .option("--gateway-api", "with the definitions of the Gateway API; on a running cluster too")
+    .option("--cni <which>", "none: another CNI plugin brings the pods' network")
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
   onCluster(root.command("down").description("stop a cluster; its objects stay for the next up"))

@@ -29,6 +29,7 @@ export interface ClusterRequest {
   httpPort?: number;
   httpsPort?: number;
   datastore?: string;
+  cni?: string;
   kubeletConfig?: string;
 }
 
@@ -60,6 +61,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
       "use another --name, or remove it: knarr down --purge",
     );
   }
+  chooseNetwork(config, known, request.cni);
   if (request.datastore !== undefined) {
     checkDatastore(request.datastore);
     if (known && known.datastore !== request.datastore) {
@@ -84,6 +86,27 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   await writeConfig(paths, config);
   await linkCluster(config.name, paths);
   return config;
+}
+
+/** For good: pods have addresses of the network that they were made in. */
+function chooseNetwork(
+  config: ClusterConfig,
+  known: ClusterConfig | undefined,
+  cni: string | undefined,
+): void {
+  if (cni !== undefined && cni !== "knarr" && cni !== "none")
+    throw new UserError(`--cni ${cni} is no choice`, "use knarr or none");
+  if (known && cni !== undefined && (known.cni ?? "knarr") !== cni)
+    throw new UserError(
+      `the cluster "${known.name}" was made with --cni ${known.cni ?? "knarr"}`,
+      "use another --name, or remove it: knarr down --purge",
+    );
+  if (cni === "none") config.cni = "none";
+  if (config.cni === "none" && config.localNodes > 0)
+    throw new UserError(
+      "several nodes on one machine share its CNI folders, where another plugin keeps what is each node's own",
+      "leave out --cni none, or use --nodes 1 and knarr agent on other machines",
+    );
 }
 
 function freshConfig(request: ClusterRequest): ClusterConfig {

@@ -43,6 +43,8 @@ export interface ClusterConfig {
   simulatedNodes: number;
   /** Real nodes on this machine beside itself, each in a network namespace. */
   localNodes: number;
+  /** Somebody else brings the pods' network. */
+  cni?: "none";
   /** Of an agent: where the server's cluster DNS answers. */
   dnsUpstream?: string;
   /** Where the state is, as `--datastore` says it; absent: in the cluster's own folder. */

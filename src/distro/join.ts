@@ -35,6 +35,7 @@ export interface JoinAnswer {
   clusterCidr: string;
   podCidr: string;
   dnsAddress: string;
+  cni?: "none";
   /** Where the server's own cluster DNS answers: `ADDRESS#PORT`. */
   dnsUpstream?: string;
 }
@@ -123,6 +124,7 @@ async function admit(
     clusterCidr: config.clusterCidr,
     podCidr,
     dnsAddress: config.dnsAddress,
+    ...(config.cni ? { cni: config.cni } : {}),
     dnsUpstream: `${config.nodeAddress}#${config.dnsPort}`,
   };
 }

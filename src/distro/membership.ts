@@ -78,6 +78,7 @@ async function keep(
     clusterCidr: answer.clusterCidr,
     podCidr: answer.podCidr,
     dnsAddress: answer.dnsAddress,
+    ...(answer.cni ? { cni: answer.cni } : {}),
     ...(answer.dnsUpstream ? { dnsUpstream: answer.dnsUpstream } : {}),
   };
   await writeConfig(paths, config);

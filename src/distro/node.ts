@@ -4,19 +4,33 @@ import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
-import { type Policies, startPodNetwork, startPolicies, startRoutes, writeCniConfig } from "#network";
+import {
+  foreignCni,
+  openForeignCni,
+  type Policies,
+  startPodNetwork,
+  startPolicies,
+  startRoutes,
+  writeCniConfig,
+} from "#network";
 import { startProxy } from "#proxy";
-import { type Containerd, type ContainerdOptions, startContainerd } from "#runtime";
+import { type Containerd, type ContainerdOptions, cniBinDirs, startContainerd } from "#runtime";
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { kubeletSettings } from "./kubelet-settings.ts";
 
-export function containerdOptions(world: World, paths: ClusterPaths): ContainerdOptions {
+export function containerdOptions(
+  world: World,
+  { cni }: Pick<ClusterConfig, "cni">,
+  paths: ClusterPaths,
+): ContainerdOptions {
   return {
     dir: paths.containerd,
     world,
-    cniConfDir: paths.cniConf,
+    ...(cni === "none"
+      ? { cniConfDir: foreignCni.confDir, cniBinDirs: [foreignCni.binDir] }
+      : { cniConfDir: paths.cniConf }),
     registryConfigDir: paths.registries,
   };
 }
@@ -28,14 +42,16 @@ export async function startRuntime(
   paths: ClusterPaths,
 ): Promise<Containerd> {
   const [containerd] = await Promise.all([
-    startContainerd(containerdOptions(world, paths)),
-    startPodNetwork({
-      clusterName: config.name,
-      clusterCidr: config.clusterCidr,
-      podCidr: config.podCidr,
-      confDir: paths.cniConf,
-      stateDir: paths.cniState,
-    }),
+    startContainerd(containerdOptions(world, config, paths)),
+    config.cni === "none"
+      ? openForeignCni(cniBinDirs)
+      : startPodNetwork({
+          clusterName: config.name,
+          clusterCidr: config.clusterCidr,
+          podCidr: config.podCidr,
+          confDir: paths.cniConf,
+          stateDir: paths.cniState,
+        }),
   ]);
   return containerd;
 }
@@ -47,7 +63,8 @@ export function startNodeRoutes(
   paths: ClusterPaths,
   informers: Informers,
 ): Promise<Running> {
-  const { nodeName, nodeAddress, clusterCidr, podCidr } = config;
+  const { nodeName, nodeAddress, clusterCidr, podCidr, cni } = config;
+  if (cni === "none") return Promise.resolve({ stop: async () => {} });
   let mtu = 0;
   return startRoutes({
     world,
@@ -101,7 +118,11 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   return { stop: () => stopAll(started) };
 }
 
+/** Whoever brings the network enforces its policies. */
+const noPolicies: Policies = { admit: async () => {}, settled: async () => {}, stop: async () => {} };
+
 function startNodePolicies(options: NodeOptions): Promise<Policies> {
+  if (options.config.cni === "none") return Promise.resolve(noPolicies);
   return startPolicies({
     world: options.world,
     informers: options.policyInformers ?? options.informers,

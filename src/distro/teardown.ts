@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { codeOf, UserError, type World } from "#base";
 import { stopHaproxy } from "#ingress";
 import { createCgroups } from "#kubelet";
-import { removePodNetwork, removeRoutes } from "#network";
+import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
-import { mountsBelow, stopContainerd, unmountBelow } from "#runtime";
+import { cniBinDirs, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
 import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
@@ -15,7 +15,7 @@ import { containerdOptions } from "./node.ts";
 /** Ends a node that has a network namespace of its own: its rules and routes go with that. */
 export async function stopAgent(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
   await endInstance(world.clock, paths.pid, agentPatienceMs);
-  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, paths));
+  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
 }
@@ -24,10 +24,11 @@ export async function stopAgent(world: World, config: ClusterConfig, paths: Clus
  * Stops every pod and containerd, and removes rules, mounts and cgroups. Images and objects stay for the next start.
  */
 export async function stopNode(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
-  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, paths));
+  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
   await stopHaproxy(paths.ingress, world);
   await removeProxy(config.name);
   await removeRoutes(config.clusterCidr);
+  if (config.cni === "none") await closeForeignCni(cniBinDirs);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));

@@ -1,3 +1,4 @@
+export { closeForeignCni, foreignCni, openForeignCni } from "./foreign-cni.ts";
 export {
   type PodNetworkOptions,
   removePodNetwork,

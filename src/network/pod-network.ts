@@ -57,6 +57,6 @@ export async function removePodNetwork(
   await rm(options.confDir, { recursive: true, force: true });
 }
 
-async function enableForwarding(): Promise<void> {
+export async function enableForwarding(): Promise<void> {
   if ((await readFile(forwarding, "utf8")).trim() !== "1") await writeFile(forwarding, "1");
 }

@@ -26,6 +26,8 @@ export interface ContainerdOptions {
   dir: string;
   world: World;
   cniConfDir: string;
+  /** Default: where Debian and others have the standard plugins. */
+  cniBinDirs?: readonly string[];
   /** Folder with `<host:port>/hosts.toml`; default below `dir`. */
   registryConfigDir?: string;
   sandboxImage?: string;
@@ -115,7 +117,7 @@ function writeConfig(options: ContainerdOptions, version: [number, number]): str
     sandboxImage: options.sandboxImage ?? pauseImageName,
     cniConfDir: options.cniConfDir,
     // Up to 2.0 containerd looks into the first folder only.
-    cniBinDirs: cniBinDirs.filter((dir) => existsSync(join(dir, "loopback"))),
+    cniBinDirs: options.cniBinDirs ?? cniBinDirs.filter((dir) => existsSync(join(dir, "loopback"))),
     registryConfigDir,
     runtimeBinary: options.runtimeBinary ?? chooseRuntime(),
     streamAddress: options.streamAddress ?? "127.0.0.1",

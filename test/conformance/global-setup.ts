@@ -3,15 +3,15 @@
  * user would and with busybox made from the machine's own.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { run } from "#base";
-import { installPackages } from "#distro";
+import { installPackages, pathsOf } from "#distro";
 import { knarr } from "../e2e/knarr.ts";
 import { findKubectls, type Kubectl } from "../e2e/kubectl.ts";
-import { startRegistry } from "../e2e/registry-server.ts";
+import { startRegistry, type TestRegistry } from "../e2e/registry-server.ts";
 import { agnhostImage, writeAgnhostImage } from "./agnhost.ts";
 
 declare module "vitest" {
@@ -47,6 +47,17 @@ kind: KubeletConfiguration
 crashLoopBackOff: { maxContainerRestartPeriod: 5s }
 `;
 
+/** The second node's loopback is not the machine's: to both nodes the registry is at the machine's address. */
+async function tellOfRegistry(name: string, { host, port }: TestRegistry): Promise<void> {
+  const { dir } = pathsOf(name);
+  const { nodeAddress } = JSON.parse(await readFile(join(dir, "cluster.json"), "utf8")) as {
+    nodeAddress: string;
+  };
+  const folder = join(dir, "registries", host);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "hosts.toml"), `server = "http://${nodeAddress}:${port}"\n`);
+}
+
 async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "knarr-conformance-"));
   const env = { KUBECONFIG: join(folder, "kubeconfig") };
@@ -70,7 +81,8 @@ async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
   }
   project.provide("conformanceKubeconfig", env.KUBECONFIG);
   project.provide("conformanceAgnhost", agnhostImage);
-  const registry = await startRegistry({ withLogin: false });
+  const registry = await startRegistry({ withLogin: false, everywhere: true });
+  await tellOfRegistry(name, registry);
   await registry.pushBusybox("fleet/files", "1");
   project.provide("conformanceRegistryImage", `${registry.host}/fleet/files:1`);
   return async () => {

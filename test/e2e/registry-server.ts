@@ -22,6 +22,7 @@ const authorization = `Basic ${Buffer.from(`${login.username}:${login.password}`
 export interface TestRegistry {
   /** `127.0.0.1:PORT`. */
   readonly host: string;
+  readonly port: number;
   /** Busybox, and a file that says which image it is. */
   pushBusybox(name: string, tag: string): Promise<void>;
   stop(): Promise<void>;
@@ -48,7 +49,11 @@ function freePort(): Promise<number> {
   });
 }
 
-export async function startRegistry(options: { withLogin: boolean }): Promise<TestRegistry> {
+export async function startRegistry(options: {
+  withLogin: boolean;
+  /** On all addresses of the machine: for nodes that have a loopback of their own. */
+  everywhere?: boolean;
+}): Promise<TestRegistry> {
   await installOnce();
   const folder = await mkdtemp(join(tmpdir(), "knarr-registry-"));
   const port = await freePort();
@@ -59,7 +64,7 @@ export async function startRegistry(options: { withLogin: boolean }): Promise<Te
     version: 0.1,
     log: { level: "error" },
     storage: { filesystem: { rootdirectory: join(folder, "images") } },
-    http: { addr: host },
+    http: { addr: options.everywhere ? `0.0.0.0:${port}` : host },
     ...(options.withLogin ? { auth: { htpasswd: { realm: "cargo", path: passwords } } } : {}),
   };
   const file = join(folder, "config.json");
@@ -73,6 +78,7 @@ export async function startRegistry(options: { withLogin: boolean }): Promise<Te
   );
   return {
     host,
+    port,
     pushBusybox: (name, tag) => push(host, name, tag),
     stop: () => stop(child, ended, folder),
   };

@@ -1,0 +1,33 @@
+/**
+ * Where another network's agent (Flannel, Calico, Cilium …) puts its configuration and its programs, as it expects of any
+ * node: `knarr up --cni none`. https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readlink, rm, rmdir, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { enableForwarding } from "./pod-network.ts";
+
+export const foreignCni = { confDir: "/etc/cni/net.d", binDir: "/opt/cni/bin" } as const;
+
+/** Idempotent. Debian's own plugins are there too: the loopback link of every pod needs one. */
+export async function openForeignCni(standardDirs: readonly string[]): Promise<void> {
+  const { confDir, binDir } = foreignCni;
+  await enableForwarding();
+  await mkdir(confDir, { recursive: true });
+  await mkdir(binDir, { recursive: true });
+  for (const dir of standardDirs) {
+    if (dir === binDir || !existsSync(dir)) continue;
+    for (const name of await readdir(dir))
+      if (!existsSync(join(binDir, name))) await symlink(join(dir, name), join(binDir, name));
+  }
+}
+
+/** What others have put there stays. */
+export async function closeForeignCni(standardDirs: readonly string[]): Promise<void> {
+  const { confDir, binDir } = foreignCni;
+  for (const name of await readdir(binDir).catch(() => [])) {
+    const target = await readlink(join(binDir, name)).catch(() => "");
+    if (standardDirs.includes(dirname(target))) await rm(join(binDir, name));
+  }
+  for (const dir of [binDir, dirname(binDir), confDir, dirname(confDir)]) await rmdir(dir).catch(() => {});
+}
