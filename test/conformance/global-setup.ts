@@ -55,7 +55,8 @@ async function tellOfRegistry(name: string, { host, port }: TestRegistry): Promi
   };
   const folder = join(dir, "registries", host);
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, "hosts.toml"), `server = "http://${nodeAddress}:${port}"\n`);
+  const server = `"http://${nodeAddress}:${port}"`;
+  await writeFile(join(folder, "hosts.toml"), `server = ${server}\n\n[host.${server}]\n`);
 }
 
 async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
