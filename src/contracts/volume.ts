@@ -64,6 +64,8 @@ export interface VolumeContext {
 export type VolumePlan =
   /** A folder of the kubelet's own; `sizeLimitBytes` bounds a memory-backed one. */
   | { kind: "directory"; medium: "disk" | "memory"; sizeLimitBytes?: number; mode: number }
+  /** A folder of large pages of memory: `2Mi`. */
+  | { kind: "hugePages"; pageSize: string; mode: number }
   /** Files replaced together, atomically, when they change; what is secret is kept in memory. */
   | { kind: "files"; medium: "disk" | "memory"; files: VolumeFile[] }
   /** A path of the host, checked or made first. */

@@ -21,6 +21,28 @@ function memorySize(
   return known.length > 0 ? Math.min(...known) : 0;
 }
 
+const hugePages = "HugePages";
+const hugePagesResource = "hugepages-";
+
+/** The size that the medium names, or the only one that the containers ask for. */
+function pageSizeOf(medium: string, { spec }: Readonly<corev1.Pod>): string {
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const asked = containers
+    .flatMap(({ resources }) => Object.keys({ ...resources?.limits, ...resources?.requests }))
+    .filter((name) => name.startsWith(hugePagesResource))
+    .map((name) => name.slice(hugePagesResource.length));
+  const isAny = medium === hugePages;
+  const named = medium.slice(hugePages.length + 1);
+  const sizes = [...new Set(asked)].filter((size) => isAny || quantityValue(size) === quantityValue(named));
+  if (sizes.length > 1)
+    throw new VolumeError(`medium: ${medium} can't be used if container requests multiple huge page sizes`);
+  if (sizes.length === 0)
+    throw new VolumeError(
+      `medium ${medium}: hugePages storage requested, but there is no resource request for huge pages`,
+    );
+  return sizes[0]!;
+}
+
 export const emptyDirVolume = defineVolumePlugin({
   name: "emptyDir",
   directoryName: "kubernetes.io~empty-dir",
@@ -28,6 +50,8 @@ export const emptyDirVolume = defineVolumePlugin({
   needs: () => noNeeds,
   plan(volume, _sources, { pod, allocatable }) {
     const { medium = "", sizeLimit } = volume.emptyDir ?? {};
+    if (medium === hugePages || medium.startsWith(`${hugePages}-`))
+      return { kind: "hugePages", pageSize: pageSizeOf(medium, pod), mode: 0o777 };
     if (medium !== "" && medium !== "Memory")
       throw new VolumeError(`unknown storage medium ${JSON.stringify(medium)}`);
     const size = medium === "Memory" ? memorySize(pod, allocatable, sizeLimit) : quantityValue(sizeLimit);
@@ -39,13 +63,20 @@ export const emptyDirVolume = defineVolumePlugin({
     };
   },
   async inspect({ plan, dir }, host) {
-    if (plan.kind === "directory" && plan.medium === "memory") return { mounted: await host.isMounted(dir) };
+    const isOnDisk = plan.kind === "directory" && plan.medium === "disk";
+    if (!isOnDisk) return { mounted: await host.isMounted(dir) };
     return { mounted: (await host.pathType(dir)) === "directory" };
   },
   async mount({ plan, dir, fsGroup }, host) {
-    if (plan.kind !== "directory") throw new VolumeError("not a folder");
+    if (plan.kind !== "directory" && plan.kind !== "hugePages") throw new VolumeError("not a folder");
     if ((await host.pathType(dir)) === "absent") await host.ensureDirectory(dir, plan.mode);
-    if (plan.medium === "memory") await host.mountTmpfs(dir, plan.sizeLimitBytes, plan.mode);
+    if (plan.kind === "hugePages") {
+      if (!(await host.isMounted(dir)))
+        await host.mount("nodev", dir, "hugetlbfs", [
+          `pagesize=${plan.pageSize}`,
+          `mode=${plan.mode.toString(8)}`,
+        ]);
+    } else if (plan.medium === "memory") await host.mountTmpfs(dir, plan.sizeLimitBytes, plan.mode);
     // Nothing lies in it before it is the group's.
     if (fsGroup !== undefined) await host.setGroup(dir, fsGroup, true);
     return dir;

@@ -214,6 +214,29 @@ test("a folder in memory is as large as its limit, its pod's or the node's, whic
   expect(sized(undefined, undefined, undefined)).not.toHaveProperty("sizeLimitBytes");
 });
 
+test("a folder of huge pages has the size of page that the pod asks for", async () => {
+  const planned = (medium: string, ...sizes: string[]) => {
+    const limits = Object.fromEntries(sizes.map((size) => [`hugepages-${size}`, "1Gi"]));
+    const pod = makePod({ containers: [makeContainer("main", { resources: { limits } })] });
+    const volume = { name: "v", emptyDir: { medium } };
+    return pluginFor(volumePlugins, volume)!.plan(volume, empty, { ...context, pod });
+  };
+  expect(planned("HugePages", "2Mi")).toEqual({ kind: "hugePages", pageSize: "2Mi", mode: 0o777 });
+  expect(planned("HugePages-1Gi", "2Mi", "1Gi")).toMatchObject({ pageSize: "1Gi" });
+  expect(() => planned("HugePages", "2Mi", "1Gi")).toThrow(
+    "medium: HugePages can't be used if container requests multiple huge page sizes",
+  );
+  expect(() => planned("HugePages-2Mi", "1Gi")).toThrow(
+    "medium HugePages-2Mi: hugePages storage requested, but there is no resource request for huge pages",
+  );
+  const mounts: unknown[] = [];
+  const host = { ...testHost(), mount: async (...args: unknown[]) => void mounts.push(args) };
+  const dir = join(root, "huge");
+  const request = { plan: planned("HugePages", "2Mi"), dir };
+  await pluginFor(volumePlugins, { name: "v" })!.mount(request, host);
+  expect(mounts).toEqual([["nodev", dir, "hugetlbfs", ["pagesize=2Mi", "mode=777"]]]);
+});
+
 test("what is optional may be missing", () => {
   expect(planOf({ name: "v", configMap: { name: "none", optional: true } })).toMatchObject({ files: [] });
 });
