@@ -137,17 +137,30 @@ describe.each(protocols)("over %s", (protocol, send) => {
     expect((await send()({ path: here })).status).toBe(200);
   });
 
-  test("who shows nothing, or nothing good, is not let in", async () => {
+  test("who shows nothing may do nothing; who shows nothing good is not let in", async () => {
+    const nobody: Record<string, string>[] = [
+      {},
+      { authorization: "Basic YWRtaW46YWRtaW4=" },
+      { authorization: "Bearer" },
+    ];
+    for (const headers of nobody) {
+      for (const request of [{ path: here }, post(configMap("intruder"), {})]) {
+        const answer = await send()({
+          ...request,
+          identity: {},
+          headers: { ...request.headers, ...headers },
+        });
+        expect([answer.status, answer.body?.reason]).toEqual([403, "Forbidden"]);
+        expect(answer.body?.message).toContain('User "system:anonymous" cannot');
+      }
+    }
     const stranger = await certificateOfAnotherCa();
     const identities: [RawRequest["identity"], Record<string, string>][] = [
-      [{}, {}],
       [stranger, {}],
       [{}, { authorization: "Bearer garbage" }],
       [{}, { authorization: "Bearer a.b.c" }],
       [{}, { authorization: `Bearer ${"x".repeat(20_000)}` }],
       [{}, { authorization: `Bearer ${unsignedToken()}` }],
-      [{}, { authorization: "Basic YWRtaW46YWRtaW4=" }],
-      [{}, { authorization: "Bearer" }],
     ];
     for (const [identity, headers] of identities) {
       for (const request of [{ path: here }, post(configMap("intruder"), {})]) {

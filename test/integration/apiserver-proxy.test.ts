@@ -77,7 +77,7 @@ describe("nodes/proxy", () => {
 
   it("is not for those who do not say who they are", async () => {
     const answer = await http1(server, "GET", "/api/v1/nodes/n1/proxy/healthz", { anonymous: true });
-    expect(answer.status).toBe(401);
+    expect(answer.status).toBe(403);
   });
 });
 

@@ -139,6 +139,6 @@ describe("streams through to the kubelet", () => {
         `POST ${pod}/exec HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n`,
       );
     });
-    expect(text).toMatch(/^HTTP\/1\.1 401 /);
+    expect(text).toMatch(/^HTTP\/1\.1 403 /);
   });
 });

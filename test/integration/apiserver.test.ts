@@ -41,8 +41,8 @@ describe("who gets in", () => {
       "/version/../metrics",
     ]) {
       const answer = await http1(server, "GET", path, { anonymous: true });
-      expect([path, answer.status]).toEqual([path, 401]);
-      expect(JSON.parse(answer.text)).toMatchObject({ kind: "Status", reason: "Unauthorized" });
+      expect([path, answer.status]).toEqual([path, 403]);
+      expect(JSON.parse(answer.text)).toMatchObject({ kind: "Status", reason: "Forbidden" });
     }
     const bearer = (value: string) =>
       http1(server, "GET", "/api/v1/pods", {
@@ -57,7 +57,11 @@ describe("who gets in", () => {
       message: `pods is forbidden: User "somebody" cannot list resource "pods" in API group "" at the cluster scope`,
     });
     expect((await bearer(`${token}x`)).status).toBe(401);
-    expect((await bearer("")).status).toBe(401);
+    expect((await bearer("")).status).toBe(403);
+    const nobody = await http1(server, "GET", "/apis", { anonymous: true });
+    expect(JSON.parse(nobody.text).message).toBe(
+      'forbidden: User "system:anonymous" cannot get path "/apis"',
+    );
   });
 
   it("a certificate of another authority is worth nothing", async () => {

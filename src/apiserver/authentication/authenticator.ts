@@ -14,8 +14,8 @@ export interface StaticToken {
 /** What the front knows of the connection and the head of the request. */
 export interface Credentials {
   authorization: string | undefined;
-  /** The subject of a certificate that the client CA signed. */
-  certificate: { commonName: string; organizations: readonly string[] } | undefined;
+  /** The subject of a certificate that the client CA signed; or that there is one which is not good. */
+  certificate: { commonName: string; organizations: readonly string[] } | "refused" | undefined;
 }
 
 const tokenMaxLength = 16 * 1024;
@@ -36,17 +36,17 @@ export class Authenticator {
     this.#serviceAccounts = serviceAccounts;
   }
 
-  /** Undefined when nothing was shown at all; what is shown and not good is a 401. */
+  /** Undefined when nothing was shown at all, or nothing that is looked at; what is shown and not good is a 401. */
   async authenticate(credentials: Credentials): Promise<User | undefined> {
     const { certificate, authorization } = credentials;
-    if (certificate) {
+    if (certificate && certificate !== "refused") {
       return { username: certificate.commonName, groups: [...certificate.organizations, authenticatedGroup] };
     }
-    if (!authorization) return undefined;
-    const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-    const found = token && (await this.review(token, []));
-    if (!found) throw unauthorized();
-    return found.user;
+    const token = /^Bearer +(\S.*)$/i.exec(authorization ?? "")?.[1];
+    const found = token && (await this.review(token.trim(), []));
+    if (found) return found.user;
+    if (token || certificate) throw unauthorized();
+    return undefined;
   }
 
   /** Whose token it is, and for which of these audiences; without any, for this server itself. */

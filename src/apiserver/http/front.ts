@@ -157,11 +157,12 @@ type Certificate = Credentials["certificate"];
 
 const certificates = new WeakMap<object, { certificate: Certificate }>();
 
-/** Looked up once for each connection. A certificate that the client CA did not sign counts as none. */
+/** Looked up once for each connection. */
 function certificateOf(socket: TLSSocket): Certificate {
   const known = certificates.get(socket);
   if (known) return known.certificate;
-  const certificate = socket.authorized ? subjectOf(socket.getPeerCertificate()) : undefined;
+  const peer = socket.getPeerCertificate();
+  const certificate = socket.authorized ? subjectOf(peer) : peer?.subject ? "refused" : undefined;
   certificates.set(socket, { certificate });
   return certificate;
 }

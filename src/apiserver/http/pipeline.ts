@@ -11,7 +11,6 @@ import {
   type ResourceDefinition,
   StatusError,
   serviceUnavailable,
-  unauthorized,
 } from "#api";
 import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
 import type { Aggregator } from "../aggregator/aggregator.ts";
@@ -105,17 +104,14 @@ export class Pipeline {
   }
 
   /**
-   * Who asks, or whom they ask to be taken for. Throws 401 for bad credentials, or for none where some are needed, and
-   * 403 for a part that may not be played.
+   * Who asks, or whom they ask to be taken for; whoever shows nothing is `system:anonymous`, whose bodies are not even
+   * read where they may not ask. Throws 401 for bad credentials, and 403 for a part that may not be played.
    */
   async authenticate(credentials: Credentials, request: Omit<ApiRequest, "user">): Promise<User> {
     const { authenticator, authorizer } = this.#parts;
-    const user = (await authenticator.authenticate(credentials)) ?? anonymous;
-    if (user === anonymous) {
-      const asked = attributesOf({ ...request, user }, resourceInfoOf(request.path));
-      if (!authorizer.authorize(asked).allowed) throw unauthorized();
-    }
-    return impersonated(authorizer, user, request.headers);
+    const user = await authenticator.authenticate(credentials);
+    if (!user) this.authorize({ ...request, user: anonymous });
+    return impersonated(authorizer, user ?? anonymous, request.headers);
   }
 
   /** Throws 403 for what the user may not do. */
