@@ -195,6 +195,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
   const { pod, container } = input;
   const dns = await context.dns();
   verifyNonRoot(pod, container, image);
+  const cpuset = await context.cpus.cpusetFor(pod, container);
   const grant = await grantFor(context, pod, container);
   const environment = await environmentFor(context, input);
   // What the specification says comes first.
@@ -220,7 +221,10 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     cdiDevices: grant.cdiDevices,
     annotations: grant.annotations,
     restartCount: restartCountOf(input),
-    resources: containerResources(pod, container, context.nodeMemoryBytes),
+    resources: {
+      ...containerResources(pod, container, context.nodeMemoryBytes),
+      ...(cpuset ? { cpusetCpus: cpuset } : {}),
+    },
     security: context.security,
     targetId: targetOf(input),
   });

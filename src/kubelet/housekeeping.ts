@@ -3,6 +3,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "#base";
 import type { ImageCollector } from "./image-gc.ts";
+import { containerNameLabel, podUidLabel } from "./labels.ts";
 import { type LogLimits, rotateLog } from "./logs/rotation.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { PodWorkers } from "./pod-workers.ts";
@@ -11,6 +12,7 @@ import { keepQosTree, type NodeShare, qosTree } from "./qos-tree.ts";
 const orphansPeriodMs = 60_000;
 const logsPeriodMs = 10_000;
 const qosPeriodMs = 2_000;
+const cpusPeriodMs = 2_000;
 const imagesPeriodMs = 5 * 60_000;
 
 /** Uids may be anything the API gave; never a path. */
@@ -45,6 +47,21 @@ async function rotateLogs(context: PodContext, limits: LogLimits): Promise<void>
   }
 }
 
+/** Containers leave the processors that another has to itself now, and come back when it has ended. */
+async function keepCpus(context: PodContext, given: Map<string, string>): Promise<void> {
+  if (!context.cpus.isStatic) return;
+  const containers = (await context.runtime.listContainers()).filter(
+    (each) => each.state === "CONTAINER_RUNNING",
+  );
+  for (const id of given.keys()) if (!containers.some((each) => each.id === id)) given.delete(id);
+  for (const { id, labels } of containers) {
+    const cpus = context.cpus.current(labels[podUidLabel] ?? "", labels[containerNameLabel] ?? "");
+    if (given.get(id) === cpus) continue;
+    await context.runtime.updateContainerResources(id, { cpusetCpus: cpus });
+    given.set(id, cpus);
+  }
+}
+
 export async function keepHouse(
   context: PodContext,
   workers: PodWorkers,
@@ -61,6 +78,7 @@ export async function keepHouse(
       await work().catch((error: unknown) => log.warn({ error: messageOf(error) }, what));
     }
   };
+  const given = new Map<string, string>();
   let kept = "";
   const keepTree = async () => {
     const active = workers.list().filter(({ metadata }) => workers.isActive(metadata.uid));
@@ -76,6 +94,7 @@ export async function keepHouse(
   await Promise.all([
     every(orphansPeriodMs, "remains of pods could not be removed", () => removeOrphans(context, workers)),
     every(qosPeriodMs, "the groups of pods could not be brought up to date", keepTree),
+    every(cpusPeriodMs, "containers could not be given their processors", () => keepCpus(context, given)),
     every(imagesPeriodMs, "images could not be looked through", () => images.collect()),
     every(logsPeriodMs, "logs could not be rotated", () => rotateLogs(context, limits)),
   ]);

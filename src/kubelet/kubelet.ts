@@ -19,6 +19,9 @@ import { createCgroups } from "./cgroups.ts";
 import { createClaimManager } from "./claims/manager.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
+import { createCpuManager } from "./cpus/manager.ts";
+import { reservedCpusOf } from "./cpus/reserved.ts";
+import { readTopology } from "./cpus/topology.ts";
 import { createDeviceManager } from "./devices/manager.ts";
 import { createEvictionManager } from "./eviction/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
@@ -110,6 +113,34 @@ interface Parts {
   wake: Late;
 }
 
+/** What containers are given of the node one by one: devices, claims, processors. */
+function whatIsGiven(
+  options: KubeletOptions,
+  config: KubeletConfig,
+  { world, machine, version, wake }: Pick<Parts, "machine" | "version" | "wake"> & { world: World },
+) {
+  const devices = createDeviceManager({
+    dir: join(options.dataDir, "device-plugins"),
+    world,
+    isActive: (uid) => wake.isActive(uid),
+    changed: () => wake.node(),
+  });
+  const topology = readTopology(machine.cpus);
+  return {
+    devices,
+    claims: createClaimManager({ client: options.client, world, file: join(options.dataDir, "claims.json") }),
+    cpus: createCpuManager({
+      policy: config.cpuManagerPolicy,
+      topology,
+      reserved: reservedCpusOf(topology, config),
+      file: join(options.dataDir, "cpus.json"),
+      world,
+      isActive: (uid) => wake.isActive(uid),
+    }),
+    runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
+  };
+}
+
 async function assemble(
   options: KubeletOptions,
   config: KubeletConfig,
@@ -124,14 +155,9 @@ async function assemble(
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
-  const devices = createDeviceManager({
-    dir: join(options.dataDir, "device-plugins"),
-    world,
-    isActive: (uid) => wake.isActive(uid),
-    changed: () => wake.node(),
-  });
-  const allocatable = () => ({ ...allocatableOf(machine, config), ...devices.allocatable() });
   const wake: Late = { pod: () => {}, node: () => {}, isActive: () => true, pressures: () => new Set() };
+  const given = whatIsGiven(options, config, { world, machine, version, wake });
+  const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
     runtime,
     world,
@@ -171,9 +197,7 @@ async function assemble(
     probes,
     statuses: createStatusManager(client, world, (pod) => (isStatic(pod) ? statics.mirrorFor(pod) : pod)),
     cgroups: createCgroups(),
-    devices,
-    claims: createClaimManager({ client, world, file: join(options.dataDir, "claims.json") }),
-    runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
+    ...given,
     recorder,
     services: informers.of(services),
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
@@ -350,7 +374,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   informers.start(ending.signal);
-  await Promise.all([statics.load(), context.devices.load(), context.claims.load()]);
+  await Promise.all([statics.load(), context.devices.load(), context.claims.load(), context.cpus.load()]);
   const workers = startPodWorkers(context, world, podInformer, node, statics);
   parts.wake.pod = workers.wake;
   parts.wake.isActive = workers.isActive;

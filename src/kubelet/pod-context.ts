@@ -8,6 +8,7 @@ import type { ContainerRuntime } from "#contracts";
 import type { KeyedBackoff } from "./backoff.ts";
 import type { Cgroups } from "./cgroups.ts";
 import type { ClaimManager } from "./claims/manager.ts";
+import type { CpuManager } from "./cpus/manager.ts";
 import { logDirectoryName } from "./cri-config.ts";
 import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
@@ -35,6 +36,7 @@ export interface PodContext {
   cgroups: Cgroups;
   devices: DeviceManager;
   claims: ClaimManager;
+  cpus: CpuManager;
   /** The runtime itself knows what CDI names stand for. */
   runtimeKnowsCdi: boolean;
   recorder: EventRecorder;

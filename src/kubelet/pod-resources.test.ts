@@ -47,6 +47,12 @@ test("a pod's group lies by its class, limited only when every container is", ()
     memoryLimitBytes: 64 * 2 ** 20,
     pidsLimit: 0,
   });
+  const overhead = { cpu: "250m", memory: "16Mi" };
+  expect(podCgroup({ ...guaranteed, spec: { ...guaranteed.spec, overhead } })).toMatchObject({
+    cpuShares: 768,
+    cpuQuotaUs: 75_000,
+    memoryLimitBytes: 80 * 2 ** 20,
+  });
   const mixed = makePod({ containers: [...guaranteed.spec.containers, makeContainer("free")] });
   expect(podCgroup(mixed)).toMatchObject({ cpuQuotaUs: 0, memoryLimitBytes: 0 });
 });

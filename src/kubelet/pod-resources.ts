@@ -102,13 +102,15 @@ export function podCgroup(pod: Readonly<corev1.Pod>, pidsLimit = 0): PodCgroup {
       ? quantityValue(overall.limits.memory)
       : podSum(pod, (c) => quantityValue(c.resources?.limits?.memory))
     : 0;
+  // What the runtime itself takes for such a pod; where there is no limit, there is none with it.
+  const overheadMilli = quantityMilliValue(pod.spec.overhead?.cpu);
+  const overheadBytes = quantityValue(pod.spec.overhead?.memory);
+  const requested = overall?.requests?.cpu !== undefined ? quantityMilliValue(overall.requests.cpu) : request;
   return {
-    cpuShares: cpuShares(
-      overall?.requests?.cpu !== undefined ? quantityMilliValue(overall.requests.cpu) : request,
-    ),
-    cpuQuotaUs: cpuQuota(cpu),
+    cpuShares: cpuShares(requested + overheadMilli),
+    cpuQuotaUs: cpuQuota(cpu > 0 ? cpu + overheadMilli : 0),
     cpuPeriodUs,
-    memoryLimitBytes: memory,
+    memoryLimitBytes: memory > 0 ? memory + overheadBytes : 0,
     pidsLimit,
   };
 }

@@ -193,6 +193,7 @@ async function finishPod(
   memory.waiting.clear();
   report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
   context.devices.release(pod.metadata.uid);
+  context.cpus.release(pod.metadata.uid);
   await context.claims.unprepare(pod.metadata.uid);
   await context.volumes.cleanUp(pod.metadata.uid);
   await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));

@@ -70,8 +70,10 @@ export class PodWorker {
       context.images.forget(this.uid);
       context.crashes.forget(`${this.uid}/`);
       context.statuses.forget(this.uid);
-      if (!this.#ending.signal.aborted) context.devices.release(this.uid);
-      if (!this.#ending.signal.aborted) onDone();
+      if (this.#ending.signal.aborted) return;
+      context.devices.release(this.uid);
+      context.cpus.release(this.uid);
+      onDone();
     });
   }
 

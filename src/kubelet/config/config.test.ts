@@ -38,6 +38,8 @@ test.each([
   [`${head}constructor: 5`, 'unknown field "constructor"'],
   [`${head}maxPods: many`, "maxPods must be a whole number"],
   [`${head}registerWithTaints: [{key: a, effect: Gone}]`, "must be one of NoSchedule"],
+  [`${head}cpuManagerPolicy: dynamic`, "must be one of none, static"],
+  [`${head}cpuManagerPolicy: static`, "to be greater than zero"],
   [`${head}fileCheckFrequency: soon`, "must be a duration"],
   [`${head}imageGCLowThresholdPercent: 90`, "must be less than imageGCHighThresholdPercent"],
   [`${head}evictionSoft: {memory.available: 1Gi}`, "grace period must be specified"],

@@ -4,7 +4,7 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 import { parse } from "yaml";
-import { quantityValue } from "#api";
+import { quantityMilliValue, quantityValue } from "#api";
 import { formatGoDuration, messageOf, parseGoDuration, UserError } from "#base";
 import { checkAmount, isSignal } from "../eviction/signals.ts";
 import { checkSysctlPattern } from "../sysctls.ts";
@@ -179,7 +179,7 @@ const fields: Readonly<Record<string, Field>> = {
   allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
-  cpuCFSQuota: field("cpuCfsQuota", flag),
+  cpuManagerPolicy: field("cpuManagerPolicy", oneOf("none", "static")),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
   enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
   evictionHard: field("evictionHard", bySignal),
@@ -214,7 +214,7 @@ const unusedFields = new Set(
   (
     "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
-    "containerRuntimeEndpoint contentType cpuCFSQuotaPeriod cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling " +
+    "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency imagePullCredentialsVerificationPolicy " +
@@ -283,6 +283,14 @@ function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: str
     throw wrong(
       `imageGCLowThresholdPercent (--image-gc-low-threshold) ${config.imageGcLowPercent} must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) ${config.imageGcHighPercent}`,
       "give a smaller imageGCLowThresholdPercent",
+    );
+  const reservesCpu = [config.kubeReserved.cpu, config.systemReserved.cpu].some(
+    (amount) => quantityMilliValue(amount) > 0,
+  );
+  if (config.cpuManagerPolicy === "static" && !config.reservedCpus && !reservesCpu)
+    throw wrong(
+      "the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero",
+      "give systemReserved: {cpu: 500m}, or reservedSystemCPUs",
     );
   for (const signal of Object.keys(config.evictionSoft))
     if (config.evictionSoftGracePeriodMs[signal] === undefined)

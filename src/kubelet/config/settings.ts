@@ -29,7 +29,6 @@ export interface KubeletConfig {
   enforceNodeAllocatable: readonly string[];
   /** Processes in one pod; -1 is without a limit. */
   podPidsLimit: number;
-  cpuCfsQuota: boolean;
   evictionHard: Amounts;
   evictionSoft: Amounts;
   evictionSoftGracePeriodMs: Readonly<Record<string, number>>;
@@ -48,6 +47,8 @@ export interface KubeletConfig {
   registerNode: boolean;
   registerTaints: readonly { key: string; value?: string; effect: string }[];
   allowedUnsafeSysctls: readonly string[];
+  /** `static`: whole processors of guaranteed pods are theirs alone. */
+  cpuManagerPolicy: string;
 }
 
 export const defaultConfig: KubeletConfig = {
@@ -66,7 +67,6 @@ export const defaultConfig: KubeletConfig = {
   reservedCpus: "",
   enforceNodeAllocatable: ["pods"],
   podPidsLimit: -1,
-  cpuCfsQuota: true,
   evictionHard: {
     "memory.available": "100Mi",
     "nodefs.available": "10%",
@@ -90,4 +90,5 @@ export const defaultConfig: KubeletConfig = {
   registerNode: true,
   registerTaints: [],
   allowedUnsafeSysctls: [],
+  cpuManagerPolicy: "none",
 };
