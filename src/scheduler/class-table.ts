@@ -103,8 +103,13 @@ export class ClassTable {
     return this.#tallies.values();
   }
 
-  *slots(): Generator<number> {
-    for (let slot = 0; slot < this.#scores.length; slot++) if (this.#scores[slot]! >= 0) yield slot;
+  /** Of the nodes that will do, beginning anywhere. */
+  *slots(from = 0): Generator<number> {
+    const { length } = this.#scores;
+    for (let i = 0; i < length; i++) {
+      const slot = (from + i) % length;
+      if (this.#scores[slot]! >= 0) yield slot;
+    }
   }
 
   /** Any of the best that `accepts` does not turn down, with equal chance; undefined: there is none. */

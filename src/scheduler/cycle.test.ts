@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { feasibleWanted, fitError } from "./cycle.ts";
+import { seededRandom } from "#base";
+import { feasibleWanted, fitError, SchedulingCycle } from "./cycle.ts";
+import { podInfoOf } from "./pod-info.ts";
+import { defaultProfile } from "./profile.ts";
 import { cacheOf, nodeOf, noKin, placeOf, podOf, trySchedule } from "./scheduler.fixture.ts";
 
 const place = (pod: corev1.Pod, ...rest: Parameters<typeof cacheOf>) =>
@@ -216,4 +219,26 @@ test("what is counted ahead is what a fresh count gives, whatever happened", () 
       }
     }),
   );
+});
+
+test("scores are asked of a sample too, another one each time: pods spread over all of a large cluster", () => {
+  const cache = cacheOf(Array.from({ length: 600 }, (_, i) => nodeOf(`n${i}`)));
+  const cycle = new SchedulingCycle({
+    cache,
+    profile: defaultProfile,
+    world: noKin,
+    random: seededRandom(1),
+  });
+  const topologyKey = "kubernetes.io/hostname";
+  const labelSelector = { matchLabels: { app: "w" } };
+  const spread = [{ maxSkew: 1, topologyKey, whenUnsatisfiable: "ScheduleAnyway" as const, labelSelector }];
+  const used = new Set<string>();
+  for (let i = 0; i < 300; i++) {
+    const pod = podOf(`p${i}`, { labels: { app: "w" }, topologySpreadConstraints: spread });
+    const name = placeOf(cycle.schedule(podInfoOf(pod)));
+    used.add(name);
+    cache.setPod({ ...pod, spec: { ...pod.spec, nodeName: name } });
+  }
+  expect(used.size).toBe(300);
+  expect([...used].some((name) => Number(name.slice(1)) > 400)).toBe(true);
 });

@@ -76,6 +76,7 @@ export class SchedulingCycle {
   readonly #tables = new Map<string, ClassTable | number>();
   /** Where the last search stopped: the next goes on from there, so that all nodes get their turn. */
   #next = 0;
+  #nextSlot = 0;
 
   constructor({ cache, profile, world, random }: CycleOptions) {
     this.#cache = cache;
@@ -156,14 +157,7 @@ export class SchedulingCycle {
     const isGlobal = (plugin: SchedulerPlugin) => !plugin.local;
     const filters = filtersOf(info, this.#cache, this.#profile, this.#world, isGlobal);
     const accepts = (node: NodeInfo) => !rejectionOf(info, node, filters);
-    const lazily = new LazyFeasible(() => {
-      const found: NodeInfo[] = [];
-      for (const slot of table.slots()) {
-        const node = this.#cache.at(slot)!;
-        if (filters.length === 0 || accepts(node)) found.push(node);
-      }
-      return found;
-    });
+    const lazily = new LazyFeasible(() => this.#someOf(table, filters.length > 0 ? accepts : undefined));
     const scorers = scorersOf(info, lazily, this.#cache, this.#profile, this.#world, isGlobal);
     if (table.feasible === 0) return this.#failure(info, table, filters);
     if (scorers.length === 0 && table.raws.length === 0) {
@@ -180,6 +174,20 @@ export class SchedulingCycle {
     }
     addScores(sums, info, candidates, scorers);
     return { kind: "node", name: best(candidates, sums, this.#random) };
+  }
+
+  /** As many of the nodes that will do as a sample has, each time others: all of them are scored for this pod alone. */
+  #someOf(table: ClassTable, accepts: ((node: NodeInfo) => boolean) | undefined): NodeInfo[] {
+    const wanted = feasibleWanted(this.#cache.nodes.length);
+    const found: NodeInfo[] = [];
+    for (const slot of table.slots(this.#nextSlot)) {
+      const node = this.#cache.at(slot)!;
+      if (!accepts || accepts(node)) found.push(node);
+      if (found.length < wanted) continue;
+      this.#nextSlot = slot + 1;
+      break;
+    }
+    return found;
   }
 
   #failure(info: PodInfo, table: ClassTable, filters: readonly Filter[]): NoNode {
