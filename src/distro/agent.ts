@@ -1,5 +1,5 @@
 /** `knarr agent`: this machine as a node of a cluster whose control plane runs elsewhere. */
-import { forComponent, messageOf, UserError, type World } from "#base";
+import { forComponent, messageOf, releaseStartMemory, UserError, type World } from "#base";
 import { createClient, createInformers, httpsTransport, type Informers } from "#client";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterPaths } from "./config.ts";
@@ -35,7 +35,13 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
     );
   const agent = new Agent(options);
   await agent.start();
-  return { stop: () => agent.stop() };
+  const memory = releaseStartMemory(options.world.clock);
+  return {
+    async stop() {
+      await memory.stop();
+      await agent.stop();
+    },
+  };
 }
 
 /** The node's parts, begun anew when the node has moved or has new certificates; pods go on meanwhile. */
