@@ -37,8 +37,12 @@ export const localVolume = defineVolumePlugin({
     if (plan.kind !== "local") throw new VolumeError("not a local volume");
     const found = await host.pathType(plan.path);
     if (plan.isBlock) return deviceOf(plan, found);
+    // The pod's own folder is there from the first time on: what it was given then is not given again.
+    const isAgain = (await host.pathType(request.dir)) === "directory";
     const path = await folderOf(request, plan, found, host);
-    if (fsGroup !== undefined) await host.setGroup(path, fsGroup, fsGroupChangePolicy === "OnRootMismatch");
+    if (fsGroup !== undefined)
+      await host.setGroup(path, fsGroup, isAgain || fsGroupChangePolicy === "OnRootMismatch");
+    if (path !== request.dir) await host.ensureDirectory(request.dir, 0o750);
     return path;
   },
   async unmount(dir, host) {

@@ -14,10 +14,11 @@ async function giveBelow(path: string, gid: number): Promise<void> {
     const info = await file.stat();
     if (info.isSymbolicLink()) return;
     const held = heldPath(file);
+    // What lies in a folder first: a folder that is the group's is so with all it holds, whenever this process ends.
+    if (info.isDirectory())
+      for (const name of await readdir(held)) await giveBelow(`${held}/${name}`, gid).catch(ignoreGone);
     await chown(held, info.uid, gid);
     await chmod(held, (info.mode & 0o7777) | (info.isDirectory() ? forFolder : forFile));
-    if (!info.isDirectory()) return;
-    for (const name of await readdir(held)) await giveBelow(`${held}/${name}`, gid).catch(ignoreGone);
   });
 }
 

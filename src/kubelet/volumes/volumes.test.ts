@@ -170,6 +170,25 @@ test("a disk of the node is a device, or is formatted and mounted; what is not t
   await expect(mount("/folder", { volumeMode: "Block" })).rejects.toThrow("is not a block device");
 });
 
+test("what a pod's group has been given once is not given again, as long as its root is the group's", async () => {
+  const given: unknown[] = [];
+  const host = { ...testHost(), setGroup: async (...args: unknown[]) => void given.push(args) };
+  const folder = mkdtempSync(join(root, "local-"));
+  const volume = { name: "v", local: { path: folder } };
+  const plugin = pluginFor(volumePlugins, volume)!;
+  const dir = join(root, "pod-of-group");
+  const mount = (more: object = {}) => plugin.mount({ plan: planOf(volume), dir, fsGroup: 7, ...more }, host);
+  await mount();
+  await mount();
+  await plugin.unmount(dir, host);
+  await mount({ fsGroupChangePolicy: "OnRootMismatch" });
+  expect(given).toEqual([
+    [folder, 7, false],
+    [folder, 7, true],
+    [folder, 7, true],
+  ]);
+});
+
 test("where the program that mounts is missing, the event names its package", async () => {
   const volume = { name: "v", nfs: { server: "fd00::1", path: "/export", readOnly: true } };
   const plan = planOf(volume);

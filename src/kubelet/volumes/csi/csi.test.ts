@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -386,6 +387,16 @@ test("a driver in a container is told paths as it knows them", async () => {
     targetPath: "/var/lib/kubelet/pods/a/volumes/kubernetes.io~csi/v/mount",
     stagingTargetPath: expect.stringMatching(/^\/var\/lib\/kubelet\/plugins\//),
   });
+});
+
+test("a plugin that does not answer holds up no other", async () => {
+  const { driver, watcher, root } = await setUp();
+  const mute = createServer(() => {});
+  await new Promise<void>((resolve) => mute.listen(join(root, "plugins_registry", "mute.sock"), resolve));
+  onTestFinished(() => void mute.close());
+  await driver.register();
+  void watcher.scan();
+  await vi.waitFor(() => expect(driver.told).toEqual([{ pluginRegistered: true, error: "" }]), 5_000);
 });
 
 test("a block volume is published as a device", async () => {

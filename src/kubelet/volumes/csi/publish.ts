@@ -26,7 +26,7 @@ import {
 } from "./requests.ts";
 import { secretOf } from "./secrets.ts";
 import { type CsiState, stageDir, targetIn } from "./state.ts";
-import { type VolumeData, writeVolumeData } from "./volume-data.ts";
+import { readVolumeData, type VolumeData, writeVolumeData } from "./volume-data.ts";
 
 interface Publication {
   request: MountRequest;
@@ -54,6 +54,7 @@ export async function publish(state: CsiState, publication: Publication): Promis
   const capability = capabilityOf(plan, driver.capabilities, setsOwner ? fsGroup : undefined);
   const details = publishDetails(plan, object, await tokensFor(state, plan, object));
   const path = targetIn(dir);
+  const isAgain = (await readVolumeData(dir)) !== undefined;
   await mkdir(dir, { recursive: true, mode: 0o750 });
   await writeVolumeData(dir, dataOf(plan, attached));
   const stagingPath = await stage(state, driver, plan, capability, attached);
@@ -74,7 +75,7 @@ export async function publish(state: CsiState, publication: Publication): Promis
   failpoint("csi/published");
   const isFirst = !state.published.has(dir);
   if (isFirst && fsGroup !== undefined && !setsOwner && ownsByGroup(plan, object))
-    await host.setGroup(path, fsGroup, request.fsGroupChangePolicy === "OnRootMismatch");
+    await host.setGroup(path, fsGroup, isAgain || request.fsGroupChangePolicy === "OnRootMismatch");
   state.published.add(dir);
   await expandOnNode(state, driver, plan, { volumePath: path, stagingPath, capability });
   return path;
