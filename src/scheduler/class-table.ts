@@ -103,13 +103,28 @@ export class ClassTable {
     return this.#tallies.values();
   }
 
-  /** Of the nodes that will do, beginning anywhere. */
-  *slots(from = 0): Generator<number> {
-    const { length } = this.#scores;
-    for (let i = 0; i < length; i++) {
-      const slot = (from + i) % length;
-      if (this.#scores[slot]! >= 0) yield slot;
+  *slots(): Generator<number> {
+    for (let slot = 0; slot < this.#scores.length; slot++) if (this.#scores[slot]! >= 0) yield slot;
+  }
+
+  /** So many of the nodes that will do, from a place on, and the place after them. */
+  some(
+    wanted: number,
+    from: number,
+    accepts?: (node: NodeInfo) => boolean,
+  ): { nodes: NodeInfo[]; next: number } {
+    const scores = this.#scores;
+    const { length } = scores;
+    const nodes: NodeInfo[] = [];
+    let slot = from < length ? from : 0;
+    for (let left = length; left > 0 && nodes.length < wanted; left--) {
+      if (scores[slot]! >= 0) {
+        const node = this.#cache.at(slot)!;
+        if (!accepts || accepts(node)) nodes.push(node);
+      }
+      if (++slot === length) slot = 0;
     }
+    return { nodes, next: slot };
   }
 
   /** Any of the best that `accepts` does not turn down, with equal chance; undefined: there is none. */

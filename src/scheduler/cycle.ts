@@ -178,16 +178,9 @@ export class SchedulingCycle {
 
   /** As many of the nodes that will do as a sample has, each time others: all of them are scored for this pod alone. */
   #someOf(table: ClassTable, accepts: ((node: NodeInfo) => boolean) | undefined): NodeInfo[] {
-    const wanted = feasibleWanted(this.#cache.nodes.length);
-    const found: NodeInfo[] = [];
-    for (const slot of table.slots(this.#nextSlot)) {
-      const node = this.#cache.at(slot)!;
-      if (!accepts || accepts(node)) found.push(node);
-      if (found.length < wanted) continue;
-      this.#nextSlot = slot + 1;
-      break;
-    }
-    return found;
+    const { nodes, next } = table.some(feasibleWanted(this.#cache.nodes.length), this.#nextSlot, accepts);
+    this.#nextSlot = next;
+    return nodes;
   }
 
   #failure(info: PodInfo, table: ClassTable, filters: readonly Filter[]): NoNode {
