@@ -171,12 +171,19 @@ function startNodeProxy(options: NodeOptions): Promise<Running> {
   });
 }
 
-async function startNodeDns({ world, config, informers, dnsUpstream }: NodeOptions): Promise<DnsServer> {
+async function startNodeDns({
+  world,
+  config,
+  informers,
+  policyInformers,
+  dnsUpstream,
+}: NodeOptions): Promise<DnsServer> {
   const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
   const own = nameserversOf(resolvConf, [config.nodeAddress, config.dnsAddress]);
   return startDns({
     world,
     informers,
+    ...(policyInformers ? { settingsInformers: policyInformers } : {}),
     clusterDomain,
     listen: { host: config.nodeAddress, port: config.dnsPort },
     nameservers: dnsUpstream ? [...own, dnsUpstream] : own,

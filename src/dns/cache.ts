@@ -20,6 +20,11 @@ export class ReplyCache {
   /** Oldest first: whoever is asked for again moves to the end. */
   readonly #entries = new Map<string, Entry>();
 
+  /** Others are asked from now on. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   /** The answer to the same question, as `query` writes it, with the time that has passed taken off. */
   get(key: string, query: Buffer, nowMs: number): Buffer | undefined {
     const entry = this.#entries.get(key);

@@ -6,6 +6,7 @@ import { answer } from "./answer.ts";
 import { ReplyCache } from "./cache.ts";
 import type { ZoneSource } from "./records.ts";
 import { responder } from "./server.ts";
+import { noSettings, parseSettings, resolversFor } from "./settings.ts";
 import { ttlsOf } from "./ttls.ts";
 import { nameserversOf } from "./upstream.ts";
 
@@ -277,4 +278,27 @@ test("property: whatever comes, nothing breaks, and what goes back is no larger 
     }),
     { numRuns: 2_000 },
   );
+});
+
+test("domains with resolvers of their own, and others for the rest", () => {
+  const settings = parseSettings({
+    stubDomains: '{"acme.local": ["192.0.2.53:5353"], "deep.acme.local": ["192.0.2.54", "2001:db8::53"]}',
+    upstreamNameservers: '["8.8.8.8"]',
+  });
+  const ask = (name: string) => resolversFor(settings, name, ["192.0.2.1"]);
+  expect(ask("www.ACME.local.")).toEqual(["192.0.2.53#5353"]);
+  expect(ask("acme.local")).toEqual(["192.0.2.53#5353"]);
+  expect(ask("a.deep.acme.local")).toEqual(["192.0.2.54", "2001:db8::53"]);
+  expect(ask("notacme.local")).toEqual(["8.8.8.8"]);
+  expect(resolversFor(noSettings, "example.org", ["192.0.2.1"])).toEqual(["192.0.2.1"]);
+  const bad: Record<string, string>[] = [
+    { stubDomains: "[]" },
+    { stubDomains: "{" },
+    { stubDomains: '{"a": "192.0.2.1"}' },
+    { stubDomains: '{"a": ["nobody"]}' },
+    { upstreamNameservers: '["192.0.2.1:0"]' },
+    { upstreamNameservers: '["1.1.1.1", "1.1.1.1", "1.1.1.1", "1.1.1.1"]' },
+    { upstreamNameservers: "{}" },
+  ];
+  for (const data of bad) expect(() => parseSettings(data)).toThrow(/stubDomains|upstreamNameservers/);
 });

@@ -8,11 +8,13 @@ import dnsPacket, {
   type Packet,
   type Question,
 } from "dns-packet";
-import { codeOf, forComponent, UserError, type World } from "#base";
+import { configMaps, type corev1 } from "#api";
+import { codeOf, forComponent, type Logger, messageOf, UserError, type World } from "#base";
 import type { Informers } from "#client";
 import { answer } from "./answer.ts";
 import { cacheKeyOf, ReplyCache } from "./cache.ts";
 import type { ZoneSource } from "./records.ts";
+import { type ForwardSettings, noSettings, parseSettings, resolversFor } from "./settings.ts";
 import { createUpstream, framed, type Upstream } from "./upstream.ts";
 import { openZone } from "./zone.ts";
 
@@ -21,6 +23,8 @@ export interface DnsOptions {
   informers: Informers;
   clusterDomain: string;
   listen: { host: string; port: number };
+  /** Those of somebody who may follow the ConfigMap `kube-dns`; default: `informers`. */
+  settingsInformers?: Informers;
   /** Where questions about the outside go; empty: they fail at once. */
   nameservers: readonly string[];
 }
@@ -56,13 +60,19 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     "verdict",
   ]);
   const zone = await openZone(options.informers);
-  const upstream = createUpstream(options.nameservers, clock);
+  const cache = new ReplyCache();
+  const settings = followSettings(options, log, () => cache.clear());
+  const upstream = createUpstream(
+    (name) => resolversFor(settings.current(), name, options.nameservers),
+    clock,
+  );
   const respond = responder(
     zone,
     upstream,
     options.clusterDomain,
     () => clock.now(),
     (v) => counter.inc({ verdict: v }),
+    cache,
   );
   const udp = await listenUdp(options.listen.host, options.listen.port, respond);
   const tcp = await listenTcp(options.listen.host, udp.address().port, respond).catch((error) => {
@@ -73,11 +83,39 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   return {
     port: udp.address().port,
     async stop() {
+      settings.stop();
       udp.close();
       for (const socket of tcp.sockets) socket.destroy();
       await new Promise<void>((resolve) => tcp.server.close(() => resolve()));
     },
   };
+}
+
+/** Those of the ConfigMap `kube-system/kube-dns`; what cannot be read changes nothing. */
+function followSettings(
+  { settingsInformers, informers }: DnsOptions,
+  log: Logger,
+  onChange: () => void,
+): { current(): ForwardSettings; stop(): void } {
+  let current = noSettings;
+  const selection = { namespace: "kube-system", fieldSelector: "metadata.name=kube-dns" };
+  const take = ({ data = {} }: Readonly<corev1.ConfigMap>) => {
+    try {
+      current = parseSettings(data);
+      onChange();
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, "the ConfigMap kube-system/kube-dns cannot be used");
+    }
+  };
+  const stop = (settingsInformers ?? informers).of(configMaps, selection).on({
+    add: take,
+    update: take,
+    delete: () => {
+      current = noSettings;
+      onChange();
+    },
+  });
+  return { current: () => current, stop };
 }
 
 type Respond = (query: Buffer, overTcp: boolean) => Promise<Buffer | undefined>;
@@ -89,14 +127,14 @@ export function responder(
   domain: string,
   nowMs: () => number,
   count: (verdict: string) => void,
+  cache = new ReplyCache(),
 ): Respond {
   let forwards = 0;
-  const cache = new ReplyCache();
-  const forward = async (query: Buffer, overTcp: boolean) => {
+  const forward = async (query: Buffer, overTcp: boolean, name: string) => {
     if (forwards >= forwardsMax) return undefined;
     forwards++;
     try {
-      return await upstream.ask(query, overTcp);
+      return await upstream.ask(query, overTcp, name);
     } finally {
       forwards--;
     }
@@ -120,6 +158,7 @@ export function responder(
     const reply = await forward(
       dnsPacket.encode({ type: "query", id: 0, flags, questions: [question] }),
       false,
+      question.name,
     );
     return (reply && decode(reply)?.answers) ?? [];
   };
@@ -144,7 +183,7 @@ export function responder(
     const known = key && cache.get(key, query, nowMs());
     if (known) return known;
     if (forwards >= forwardsMax) return encode(packet, { rcode: refused }, overTcp);
-    const reply = await forward(query, overTcp);
+    const reply = await forward(query, overTcp, question.name);
     if (key && reply) cache.put(key, reply, nowMs());
     return reply ?? encode(packet, { rcode: serverFailure }, overTcp);
   };

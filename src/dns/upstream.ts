@@ -5,7 +5,7 @@ import type { Clock } from "#base";
 
 export interface Upstream {
   /** The answer's bytes, or undefined when no resolver answered in time. */
-  ask(query: Buffer, overTcp: boolean): Promise<Buffer | undefined>;
+  ask(query: Buffer, overTcp: boolean, name: string): Promise<Buffer | undefined>;
 }
 
 /** Per resolver; a pod's own resolver waits five seconds in all. */
@@ -22,10 +22,10 @@ export function nameserversOf(resolvConf: string, own: readonly string[]): strin
   return found.filter((address) => !own.includes(address)).slice(0, 3);
 }
 
-export function createUpstream(nameservers: readonly string[], clock: Clock): Upstream {
+export function createUpstream(nameserversFor: (name: string) => readonly string[], clock: Clock): Upstream {
   return {
-    async ask(query, overTcp) {
-      for (const address of nameservers) {
+    async ask(query, overTcp, name) {
+      for (const address of nameserversFor(name)) {
         const reply = overTcp ? await askTcp(address, query, clock) : await askUdp(address, query, clock);
         if (reply) return reply;
       }

@@ -2,8 +2,10 @@
  * Three nodes on one machine: pods of each reach those of all, by address, Service and name; policies hold between them; a
  * node that is cut off loses its traffic and gets it back; nodes come and go while the cluster runs.
  */
+import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import dnsPacket from "dns-packet";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runOk } from "#base";
 import { eventually, get } from "./harness.ts";
@@ -125,6 +127,33 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
   expect(await ask(second!.name, first!.address)).toBe(`${first!.name}\n`);
   expect(await ask(second!.name, third!.address)).toBe(`${third!.name}\n`);
   await k("delete", "networkpolicy", "guarded");
+});
+
+test("names of a domain with resolvers of its own are asked of those, from every node", async () => {
+  const resolver = createSocket("udp4");
+  resolver.on("message", (message, from) => {
+    const { id, questions = [] } = dnsPacket.decode(message);
+    const answers = questions
+      .filter(({ type }) => type === "A")
+      .map(({ name }) => ({ type: "A" as const, name, ttl: 60, data: "203.0.113.99" }));
+    resolver.send(dnsPacket.encode({ type: "response", id, questions, answers }), from.port, from.address);
+  });
+  const path = `jsonpath={.items[?(@.metadata.name=='${names[0]}')].status.addresses[0].address}`;
+  const address = await k("get", "nodes", "-o", path);
+  // Not on all addresses: an answer would come from another one than was asked.
+  await new Promise<void>((resolve) => resolver.bind(0, address, resolve));
+  try {
+    const server = `${address}:${resolver.address().port}`;
+    const stubs = `--from-literal=stubDomains={"acme.local":["${server}"]}`;
+    await k("-n", "kube-system", "create", "configmap", "kube-dns", stubs);
+    for (const { name } of await webPods())
+      await eventually("the address", async () => {
+        const { stdout } = await cluster.kubectl.try(["exec", name, "--", "nslookup", "www.acme.local"]);
+        return stdout.includes("203.0.113.99") ? true : undefined;
+      });
+  } finally {
+    resolver.close();
+  }
 });
 
 test("a node that is cut off gets no traffic, and gets it back", { timeout: 180_000 }, async () => {

@@ -68,12 +68,13 @@ const proxier: DefaultRole = {
   ],
 };
 
-/** Knarr's own: who may reach whom is decided on every node by what all pods are. */
+/** Knarr's own: who may reach whom is decided on every node by what all pods are; and whom its DNS asks. */
 const networkPolicy: DefaultRole = {
   name: "system:knarr-network-policy",
   rules: [
     rule("", ["namespaces", "pods"], ["list", "watch"]),
     rule("networking.k8s.io", ["networkpolicies"], ["list", "watch"]),
+    rule("", ["configmaps"], ["list", "watch"], ["kube-dns"]),
   ],
 };
 
