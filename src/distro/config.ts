@@ -138,6 +138,8 @@ export interface ClusterPaths {
   /** Folders of this node that serve as PersistentVolumes. */
   volumes: string;
   registries: string;
+  /** Programs that have logins of registries. */
+  credentialProviders: string;
 }
 
 export function pathsOf(name: string, dataDir?: string): ClusterPaths {
@@ -163,6 +165,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     podLogs: inDir("pod-logs"),
     volumes: inDir("volumes"),
     registries: inDir("registries"),
+    credentialProviders: inDir("credential-providers"),
   };
 }
 

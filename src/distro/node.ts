@@ -147,6 +147,7 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
     admitToNetwork,
+    credentialProvidersDir: paths.credentialProviders,
     sandboxImage: options.containerd.sandboxImage,
     localVolumesDir: paths.volumes,
     config: { ...settings, cgroupRoot: cgroupRootOf(config), nodeLabels: options.labels ?? {} },

@@ -24,13 +24,21 @@ export class ImagePuller {
   readonly #runtime: ContainerRuntime;
   readonly #clock: Clock;
   readonly #parallelMax: number;
+  readonly #loginFor: (image: string) => Promise<AuthConfig | undefined>;
   readonly #backoff = new KeyedBackoff();
   /** Keys are `<pod uid>_<image>`. */
   readonly #failures = new Map<string, { atMs: number; message: string }>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(runtime: ContainerRuntime, clock: Clock, parallelMax: number) {
+  /** `loginFor`: for images that no secret of their pod has a login for. */
+  constructor(
+    runtime: ContainerRuntime,
+    clock: Clock,
+    parallelMax: number,
+    loginFor: (image: string) => Promise<AuthConfig | undefined> = async () => undefined,
+  ) {
+    this.#loginFor = loginFor;
     this.#runtime = runtime;
     this.#clock = clock;
     this.#parallelMax = parallelMax;
@@ -73,7 +81,8 @@ export class ImagePuller {
         `Back-off pulling image "${image}": ErrImagePull: ${failed.message}`,
       );
     }
-    return this.#pull(key, image, credentialsFor(image, pullSecrets), say);
+    const login = credentialsFor(image, pullSecrets) ?? (await this.#loginFor(image));
+    return this.#pull(key, image, login, say);
   }
 
   /** When a pod whose pull is held back should be looked at again. */

@@ -22,6 +22,7 @@ import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import { createCpuManager } from "./cpus/manager.ts";
 import { reservedCpusOf } from "./cpus/reserved.ts";
 import { readTopology } from "./cpus/topology.ts";
+import { createCredentialProviders } from "./credential-providers.ts";
 import { createDeviceManager } from "./devices/manager.ts";
 import { createEvictionManager } from "./eviction/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
@@ -63,6 +64,8 @@ export interface KubeletOptions {
   logDir?: string;
   /** Folders that serve as PersistentVolumes lie below. Default: `local-volumes` under `dataDir`. */
   localVolumesDir?: string;
+  /** Programs that have logins of registries, and which for which; default: `credential-providers` under `dataDir`. */
+  credentialProvidersDir?: string;
   /** Used by every pod though no container tells so: it stays. */
   sandboxImage?: string;
   /** Absent: no server; logs and exec are not offered. */
@@ -156,6 +159,10 @@ async function assemble(
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
   const wake: Late = { pod: () => {}, node: () => {}, isActive: () => true, pressures: () => new Set() };
+  const logins = createCredentialProviders(
+    options.credentialProvidersDir ?? join(options.dataDir, "credential-providers"),
+    world,
+  );
   const given = whatIsGiven(options, config, { world, machine, version, wake });
   const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
@@ -191,7 +198,7 @@ async function assemble(
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime),
-    images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls),
+    images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls, logins.loginFor),
     volumes: volumes.manager,
     objects,
     probes,

@@ -90,9 +90,12 @@ export function startScraper({ world, client, nodes }: ScraperOptions): Scraper 
     async ready() {
       await nodes.waitForSync();
       wantedMs = clock.monotonic();
-      const isFresh = wantedMs - lookedMs < periodMs + timeoutMs;
-      if (!isFresh) {
-        looking ??= catchUp().finally(() => {
+      const sinceMs = wantedMs - lookedMs;
+      const isFresh = sinceMs < periodMs + timeoutMs;
+      // A node that has just come has one sample: whoever asks again does not wait a whole period for its second.
+      const isHalf = sinceMs >= firstGapMs && [...pairs.values()].some(({ older }) => older === undefined);
+      if (!isFresh || isHalf) {
+        looking ??= (isFresh ? look() : catchUp()).finally(() => {
           looking = undefined;
         });
         await looking;
