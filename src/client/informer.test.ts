@@ -27,6 +27,27 @@ function setUp() {
   return { clock, api, client, informers, stop, create };
 }
 
+test("a copy has all of an object but the owners of its fields", async () => {
+  const { clock, client, informers, stop } = setUp();
+  const managedFields = [{ manager: "m", operation: "Update", fieldsV1: { "f:data": {} } }];
+  const make = (name: string) => {
+    const metadata = { namespace: "default", name, labels: { a: "b" }, managedFields };
+    return client.create(configMaps, { metadata, data: { k: "v" } });
+  };
+  await make("listed");
+  const informer = informers.of(configMaps);
+  informers.start(stop.signal);
+  await clock.advance(10);
+  await make("watched");
+  await clock.advance(10);
+  for (const name of ["listed", "watched"]) {
+    const there = await client.get(configMaps, { namespace: "default", name });
+    expect(there.metadata.managedFields).toHaveLength(1);
+    const { managedFields: _, ...metadata } = there.metadata;
+    expect(informer.get("default", name)).toStrictEqual({ ...there, metadata });
+  }
+});
+
 test("follows creations, changes and deletions, and tells its handlers", async () => {
   const { clock, client, informers, stop, create } = setUp();
   await create("a");

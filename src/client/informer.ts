@@ -218,7 +218,8 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
     if (revision > this.#revision) this.#revision = revision;
   }
 
-  #put(key: string, object: T): void {
+  #put(key: string, given: T): void {
+    const object = withoutOwners(given);
     if (this.#freeze) deepFreeze(object);
     const old = this.#cache.get(key);
     if (old && old.metadata.resourceVersion === object.metadata.resourceVersion) return;
@@ -254,6 +255,16 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
       }
     }
   }
+}
+
+/**
+ * The owners of an object's fields are half of it, and no reader of a copy asks for them; whoever writes such an object
+ * back changes nothing about them.
+ */
+function withoutOwners<T extends KubernetesObject>(object: T): T {
+  if (object.metadata.managedFields === undefined) return object;
+  const { managedFields: _, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 /** Objects in the copy are read-only; frozen, a writer is caught in the act. */
