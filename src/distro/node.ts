@@ -6,6 +6,7 @@ import { type DnsServer, nameserversOf, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
 import {
   foreignCni,
+  keepPodNetwork,
   openForeignCni,
   type Policies,
   startPodNetwork,
@@ -98,7 +99,9 @@ export interface NodeOptions {
 
 /** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
 export async function startNode(options: NodeOptions): Promise<Running> {
+  const { world, config } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
+  if (config.cni !== "none") started.push(keepPodNetwork(world, { ...config, clusterName: config.name }));
   try {
     const policies = startNodePolicies(options);
     const parts: Promise<Running>[] = [

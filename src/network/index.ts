@@ -1,5 +1,6 @@
 export { closeForeignCni, foreignCni, openForeignCni } from "./foreign-cni.ts";
 export {
+  keepPodNetwork,
   type PodNetworkOptions,
   removePodNetwork,
   startPodNetwork,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { run, runOk } from "#base";
 import { eventually, newestKubectl } from "./harness.ts";
-import { knarr, tryKnarr } from "./knarr.ts";
+import { knarr } from "./knarr.ts";
 
 const kubectl = newestKubectl();
 const name = inject("clusterName");
@@ -17,6 +17,17 @@ const launcher = join(import.meta.dirname, "../..", "knarr");
 const inside = ["nsenter", `--net=/run/netns/${node}`];
 let folder: string;
 let agent: ChildProcess | undefined;
+
+/** What the node's network namespace has that a cluster might leave there, or change. */
+async function surroundings(): Promise<string[]> {
+  const see = async (...args: string[]) => (await runOk(inside[0]!, [...inside.slice(1), ...args])).trim();
+  const links = await see("ip", "-br", "-4", "addr");
+  const routes = await see("ip", "-4", "route", "show", "table", "all");
+  const forwarding = await see("cat", "/proc/sys/net/ipv4/ip_forward");
+  return [links, routes, forwarding, await see("nft", "list", "ruleset")];
+}
+
+let before: string[];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "knarr-far-"));
@@ -41,6 +52,8 @@ beforeAll(async () => {
   ]) {
     await ip("-n", ...args);
   }
+  await runOk(inside[0]!, [...inside.slice(1), "sysctl", "-qw", "net.ipv4.ip_forward=0"]);
+  before = await surroundings();
   await runOk("nsenter", [`--net=/run/netns/${router}`, "sysctl", "-qw", "net.ipv4.ip_forward=1"]);
   await ip("route", "add", "192.168.79.0/24", "via", "192.168.78.2");
   const { server, token } = JSON.parse(await knarr(["token", "create", "--name", name, "-o", "json"])) as {
@@ -59,7 +72,6 @@ afterAll(async () => {
   await kubectl.try(["delete", "pod", "over-near", "over-far", "--now"]);
   agent?.kill("SIGTERM");
   await run(inside[0]!, [...inside.slice(1), launcher, "down", "--purge", "--data-dir", folder]);
-  await tryKnarr(["down", "--purge", "--data-dir", folder]);
   await kubectl.try(["delete", "node", node]);
   for (const space of [node, router]) await run("ip", ["netns", "del", space]);
   await rm(folder, { recursive: true, force: true });
@@ -111,4 +123,14 @@ spec:
     return refused.code === 0 ? undefined : true;
   });
   await kubectl.ok(["delete", "networkpolicy", "over"]);
+});
+
+test("after a purge everything is as it was: links, addresses, routes, rules and forwarding", async () => {
+  await kubectl.ok(["delete", "pod", "over-near", "over-far", "--now"]);
+  expect(await surroundings()).not.toEqual(before);
+  agent?.kill("SIGTERM");
+  await runOk(inside[0]!, [...inside.slice(1), launcher, "down", "--purge", "--data-dir", folder], {
+    timeoutMs: 120_000,
+  });
+  expect(await surroundings()).toEqual(before);
 });
