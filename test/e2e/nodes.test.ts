@@ -3,6 +3,7 @@
  * node that is cut off loses its traffic and gets it back; nodes come and go while the cluster runs.
  */
 import { createSocket } from "node:dgram";
+import { Resolver } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import dnsPacket from "dns-packet";
@@ -184,6 +185,34 @@ test("a node that is cut off gets no traffic, and gets it back", { timeout: 180_
     60_000,
   );
   expect(await ask(pods[0]!.name, lost.address)).toBe(`${lost.name}\n`);
+});
+
+test("while the control plane is down the other nodes go on: pods reach pods and Services, and names are known", async () => {
+  const [, second, third] = await webPods();
+  await k("delete", "configmap", "-n", "kube-system", "kube-dns", "--ignore-not-found");
+  const read = (file: string) =>
+    JSON.parse(readFileSync(join(cluster.dir, file), "utf8")) as { dnsPort: number; nodeAddress: string };
+  const { dnsPort, nodeAddress } = read("nodes/2/cluster.json");
+  const service = await k("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}");
+  await cluster.kill();
+  const resolver = new Resolver({ timeout: 1_000, tries: 3 });
+  resolver.setServers([`${nodeAddress}:${dnsPort}`]);
+  expect(await resolver.resolve4("web.default.svc.cluster.local")).toEqual([service]);
+  const inside = [
+    "nsenter",
+    `--net=/run/netns/knarr-${cluster.name}-2`,
+    "timeout",
+    "3",
+    "/bin/busybox",
+    "wget",
+    "-qO-",
+  ];
+  const from = (url: string) => runOk(inside[0]!, [...inside.slice(1), url]);
+  expect(await from(`http://${third!.address}/hostname`)).toBe(`${third!.name}\n`);
+  expect(await from(`http://${second!.address}/hostname`)).toBe(`${second!.name}\n`);
+  expect(await from(`http://${service}:8770/hostname`)).toMatch(/^web-/);
+  await cluster.up();
+  expect(await ask(second!.name, third!.address)).toBe(`${third!.name}\n`);
 });
 
 test("nodes come and go, and after a purge nothing is left", async () => {
