@@ -3,6 +3,7 @@
  * https://kubernetes.io/docs/tasks/debug/debug-cluster/resource-metrics-pipeline/#metrics-api
  */
 import { type corev1, formatTime, matchesLabels, notFound, parseLabelSelector } from "#api";
+import { documentAt } from "./openapi.ts";
 import type { Scraper } from "./scraper.ts";
 import { amountsOf, sumOf, timesOf } from "./usage.ts";
 
@@ -122,12 +123,13 @@ const paths = {
 };
 
 /** Whether nobody has to be asked for the answer. */
-export const isDiscovery = (path: string) => path === prefix;
+export const isDiscovery = (path: string) => path === prefix || documentAt(path) !== undefined;
 
 /** Undefined for a path that is not served. Throws a `StatusError`. */
 export function answer(question: Question, known: Known): object | undefined {
   const { path } = question;
-  if (path === prefix) return discovery;
+  const described = path === prefix ? discovery : documentAt(path);
+  if (described) return described;
   const ofNodes = paths.nodes.exec(path);
   if (ofNodes) {
     const [, name] = ofNodes;
