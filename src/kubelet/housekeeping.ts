@@ -13,6 +13,7 @@ const orphansPeriodMs = 60_000;
 const logsPeriodMs = 10_000;
 const qosPeriodMs = 2_000;
 const cpusPeriodMs = 2_000;
+const detectPeriodMs = 60_000;
 const imagesPeriodMs = 5 * 60_000;
 
 /** Uids may be anything the API gave; never a path. */
@@ -88,6 +89,9 @@ export async function keepHouse(
     await keepQosTree(context.cgroups, tree);
     kept = wanted;
   };
+  await images
+    .detect()
+    .catch((error: unknown) => log.warn({ error: messageOf(error) }, "images could not be listed"));
   await keepTree().catch((error: unknown) =>
     log.warn({ error: messageOf(error) }, "the groups of pods could not be made"),
   );
@@ -95,6 +99,7 @@ export async function keepHouse(
     every(orphansPeriodMs, "remains of pods could not be removed", () => removeOrphans(context, workers)),
     every(qosPeriodMs, "the groups of pods could not be brought up to date", keepTree),
     every(cpusPeriodMs, "containers could not be given their processors", () => keepCpus(context, given)),
+    every(detectPeriodMs, "images could not be listed", () => images.detect()),
     every(imagesPeriodMs, "images could not be looked through", () => images.collect()),
     every(logsPeriodMs, "logs could not be rotated", () => rotateLogs(context, limits)),
   ]);

@@ -60,6 +60,8 @@ export function bytesToFree(disk: { capacityBytes: number; availableBytes: numbe
 }
 
 export interface ImageCollector {
+  /** Notes which images are there and used: their age counts from then. */
+  detect(): Promise<void>;
   /** As the disk and the images' age ask for it. */
   collect(): Promise<void>;
   /** Every image that may go; answers how many bytes went. */
@@ -119,6 +121,9 @@ export function createImageCollector(options: ImageCollectorOptions): ImageColle
   }
 
   return {
+    async detect() {
+      await look();
+    },
     async collect() {
       const nowMs = clock.now();
       startedMs ??= nowMs;
