@@ -187,3 +187,10 @@ test("an ephemeral container is shown, never ready, and does not touch the phase
     { name: "look", ready: false, state: { terminated: { exitCode: 3 } } },
   ]);
 });
+
+test("a pod that was never taken has no containers to tell of: its reason is what is seen", () => {
+  const failure = { reason: "OutOfcpu", message: "Pod was rejected: …" };
+  const status = statusFor(makePod(), showPod([], []), { failure });
+  expect(status).toMatchObject({ phase: "Failed", reason: "OutOfcpu" });
+  expect(status.containerStatuses).toBeUndefined();
+});

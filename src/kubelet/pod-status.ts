@@ -272,13 +272,16 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const podIPs = ips.length > 0 ? ips.map((ip) => ({ ip })) : (old.podIPs ?? []);
   const failure =
     input.failure ?? (ended && old.reason ? { reason: old.reason, message: old.message ?? "" } : undefined);
+  const isRefused =
+    input.failure !== undefined && state.containers.length === 0 && !old.containerStatuses?.length;
   return {
     conditions: [...conditions, ...others],
-    containerStatuses: mains,
+    // Of a pod that was never taken there is nothing to tell but why.
+    ...(isRefused ? {} : { containerStatuses: mains }),
     ...(ephemerals.length > 0 ? { ephemeralContainerStatuses: ephemerals } : {}),
     hostIP: input.nodeAddresses[0] ?? "",
     hostIPs: input.nodeAddresses.map((ip) => ({ ip })),
-    ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
+    ...(inits.length > 0 && !isRefused ? { initContainerStatuses: inits } : {}),
     ...(failure?.message ? { message: failure.message } : {}),
     ...(pod.metadata.generation ? { observedGeneration: pod.metadata.generation } : {}),
     phase,
