@@ -181,17 +181,6 @@ conformance("node-80a770", "Services of the namespace", async (given) => {
   });
 });
 
-for (const [id, title, type] of [
-  ["node-645858", "A ConfigMap", configMaps],
-  ["node-495a8d", "A Secret", secrets],
-] as const)
-  conformance(id, `${title} with an empty key is refused`, async ({ kube, namespace }) => {
-    const all = kube.resource(type as typeof configMaps, namespace);
-    await expect(
-      all.create({ metadata: { name: "empty-key" }, data: { "": "dmFsdWUtMQ==" } }),
-    ).rejects.toMatchObject({ code: 422 });
-  });
-
 conformance("node-b62fc6", "A ConfigMap is updated", async ({ kube, namespace }) => {
   const all = kube.resource(configMaps, namespace);
   await all.create({ metadata: { name: "updated" } });
@@ -200,29 +189,6 @@ conformance("node-b62fc6", "A ConfigMap is updated", async ({ kube, namespace })
   });
   expect((await all.get("updated")).data).toEqual({ data: "value" });
 });
-
-for (const [id, title, type] of [
-  ["node-fc5514", "A ConfigMap", configMaps],
-  ["node-a7c915", "A Secret", secrets],
-] as const)
-  conformance(
-    id,
-    `${title} is patched, found by its label and deleted with it`,
-    async ({ kube, namespace }) => {
-      const all = kube.resource(type as typeof configMaps, namespace);
-      const labels = { "life-cycle": namespace };
-      await all.create({ metadata: { name: "patched", labels }, data: { key: "dmFsdWU=" } });
-      await all.patch("patched", "strategic", {
-        metadata: { labels: { patched: "true" } },
-        data: { key: "dmFsdWUx" },
-      });
-      const selection = { labelSelector: `life-cycle=${namespace},patched=true` };
-      const found = await kube.resource(type as typeof configMaps).list(selection);
-      expect(found.items.map(({ data: of }) => of)).toEqual([{ key: "dmFsdWUx" }]);
-      await all.deleteCollection(selection);
-      expect((await all.list(selection)).items).toEqual([]);
-    },
-  );
 
 const volumes = [{ name: "work", emptyDir: {} }];
 const podName = [field("POD_NAME", "metadata.name")];
