@@ -7,7 +7,6 @@ import {
   endpointSlices,
   ingressClasses,
   ingresses,
-  isStatus,
   type KubernetesObject,
   namespaces,
   type networkingv1,
@@ -21,6 +20,7 @@ import { GatewayStatus } from "./gateway/status.ts";
 import { GatewayWatch } from "./gateway/watch.ts";
 import { Haproxy, HaproxyError } from "./haproxy/haproxy.ts";
 import type { Ingress, Problem } from "./kubernetes/rules.ts";
+import { patchStatus } from "./patch-status.ts";
 import type { Translation, Wanted } from "./translate.ts";
 
 /** `spec.controller` of the IngressClasses that are served here. */
@@ -307,17 +307,7 @@ class IngressController implements IngressRunning {
         now.every(({ ip, hostname }, i) => ip === wanted[i]!.ip && !hostname)
       )
         continue;
-      await this.#publishAddresses(ingress, wanted);
-    }
-  }
-
-  async #publishAddresses({ metadata }: Ingress, addresses: { ip: string }[]): Promise<void> {
-    const ref = { namespace: metadata.namespace, name: metadata.name };
-    const status = { loadBalancer: { ingress: addresses } };
-    try {
-      await this.#options.client.patch(ingresses, ref, "merge", { status }, { subresource: "status" });
-    } catch (error) {
-      if (!isStatus(error, "NotFound")) throw error;
+      await patchStatus(this.#options.client, ingresses, ingress, { loadBalancer: { ingress: wanted } });
     }
   }
 }

@@ -21,6 +21,7 @@ import {
   type Schema,
   sectionName,
   text,
+  unseen,
   words,
 } from "./schema.ts";
 import { gatewayGroup } from "./types.ts";
@@ -194,15 +195,7 @@ const gatewayStatus: Schema = {
       { keys: ["name"] },
     ),
   }),
-  default: {
-    conditions: ["Accepted", "Programmed"].map((type) => ({
-      type,
-      status: "Unknown",
-      reason: "Pending",
-      message: "Waiting for controller",
-      lastTransitionTime: "1970-01-01T00:00:00Z",
-    })),
-  },
+  default: { conditions: ["Accepted", "Programmed"].map(unseen) },
 };
 
 const referenceGrantSpec = object("Who may refer to what here.", {

@@ -2,6 +2,8 @@
  * Gateways with their routes as a routing, and what their status shall say.
  * https://gateway-api.sigs.k8s.io/concepts/api-overview/
  */
+import type { KubernetesObject } from "#api";
+import { byAge } from "../by-age.ts";
 import type { Route as ModelRoute } from "../model.ts";
 import type { RoutingBuilder, Sites } from "../routing-builder.ts";
 import { fails, holds, type Verdict } from "./conditions.ts";
@@ -46,10 +48,6 @@ export interface RouteVerdict {
   parents: { parentRef: ParentReference; verdicts: Verdict[] }[];
 }
 
-interface Meta {
-  metadata: { creationTimestamp?: string; namespace?: string; name: string };
-}
-
 export function addGateways(
   builder: RoutingBuilder,
   { gateways, routes, grants }: GatewayObjects,
@@ -70,12 +68,7 @@ export function addGateways(
   };
 }
 
-function byAge({ metadata: a }: Meta, { metadata: b }: Meta): number {
-  const key = (meta: Meta["metadata"]) => `${meta.creationTimestamp ?? ""} ${meta.namespace}/${meta.name}`;
-  return key(a) < key(b) ? -1 : 1;
-}
-
-function keyOf({ metadata }: Meta): string {
+function keyOf({ metadata }: KubernetesObject): string {
   return `${metadata.namespace}/${metadata.name}`;
 }
 

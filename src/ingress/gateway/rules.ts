@@ -1,4 +1,5 @@
 /** The rules of HTTPRoutes and GRPCRoutes as routes of the model. https://gateway-api.sigs.k8s.io/api-types/httproute/ */
+import { messageOf, parseGoDuration } from "#base";
 import type { BackendOptions, Route as ModelRoute, PathMatch, Target } from "../model.ts";
 import type { RoutingBuilder } from "../routing-builder.ts";
 import { type ServiceSource, serversOf } from "../services.ts";
@@ -35,12 +36,13 @@ export interface TranslatedRoute {
   dropped: string[];
 }
 
-/** https://gateway-api.sigs.k8s.io/geps/gep-2257/; seconds. */
+/** Durations of the Gateway API are some of Go's. Throws `UnsupportedValue`. https://gateway-api.sigs.k8s.io/geps/gep-2257/ */
 export function secondsOf(duration: string): number {
-  const units: Record<string, number> = { h: 3600, m: 60, s: 1, ms: 0.001 };
-  let sum = 0;
-  for (const [, amount, unit] of duration.matchAll(/(\d+)(ms|h|m|s)/g)) sum += Number(amount) * units[unit!]!;
-  return sum;
+  try {
+    return parseGoDuration(duration) / 1000;
+  } catch (error) {
+    throw new UnsupportedValue(messageOf(error));
+  }
 }
 
 /** No limit: what HAProxy has instead of it. */

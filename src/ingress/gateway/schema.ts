@@ -134,15 +134,17 @@ const condition = object("One aspect of the state.", {
   },
 });
 
+/** What a condition says until somebody looks at the object. */
+export const unseen = (type: string) => ({
+  type,
+  status: "Unknown",
+  reason: "Pending",
+  message: "Waiting for controller",
+  lastTransitionTime: "1970-01-01T00:00:00Z",
+});
+
 /** By type; `waiting` are those an object has until somebody looks at it. */
 export function conditions(...waiting: string[]): Schema {
-  const unseen = (type: string) => ({
-    type,
-    status: "Unknown",
-    reason: "Pending",
-    message: "Waiting for controller",
-    lastTransitionTime: "1970-01-01T00:00:00Z",
-  });
   return list("The state, one aspect each.", condition, 8, {
     keys: ["type"],
     ...(waiting.length > 0 ? { default: waiting.map(unseen) } : {}),

@@ -1,8 +1,9 @@
 /** What the Gateway API's objects say of themselves: written where it differs. */
 import { isDeepStrictEqual } from "node:util";
-import { formatTime, isStatus, type KubernetesObject, type metav1, type ResourceType } from "#api";
+import { formatTime, type KubernetesObject, type metav1 } from "#api";
 import type { World } from "#base";
 import type { Client } from "#client";
+import { patchStatus } from "../patch-status.ts";
 import { conditionsOf, fails, holds, type Verdict } from "./conditions.ts";
 import type { GatewayVerdict, RouteVerdict } from "./gateways.ts";
 import type { AnyRoute } from "./rules.ts";
@@ -56,7 +57,7 @@ export class GatewayStatus {
     const conditions = this.#conditions([holds("Accepted")], object.status?.conditions, object);
     if (isDeepStrictEqual(conditions, object.status?.conditions)) return;
     const supportedFeatures = features.map((name) => ({ name }));
-    await this.#patch(gatewayClasses, object, { conditions, supportedFeatures });
+    await patchStatus(this.#options.client, gatewayClasses, object, { conditions, supportedFeatures });
   }
 
   /** `failure` is why nothing new is served at all. */
@@ -80,7 +81,8 @@ export class GatewayStatus {
         ),
       })),
     };
-    if (!isDeepStrictEqual(status, before)) await this.#patch(gateways, gateway, status);
+    if (!isDeepStrictEqual(status, before))
+      await patchStatus(this.#options.client, gateways, gateway, status);
   }
 
   /** Parents of other controllers stay as they are. */
@@ -100,7 +102,9 @@ export class GatewayStatus {
     });
     const parents = [...others, ...mine];
     if (isDeepStrictEqual(parents, before)) return;
-    await this.#patch(route.kind === "GRPCRoute" ? grpcRoutes : httpRoutes, route, { parents });
+    await patchStatus(this.#options.client, route.kind === "GRPCRoute" ? grpcRoutes : httpRoutes, route, {
+      parents,
+    });
   }
 
   #conditions(
@@ -110,14 +114,5 @@ export class GatewayStatus {
   ): metav1.Condition[] {
     const now = formatTime(this.#options.world.clock.now());
     return conditionsOf(verdicts, before, metadata.generation, now);
-  }
-
-  async #patch(type: ResourceType, { metadata }: KubernetesObject, status: unknown): Promise<void> {
-    const ref = { namespace: metadata.namespace, name: metadata.name };
-    try {
-      await this.#options.client.patch(type, ref, "merge", { status }, { subresource: "status" });
-    } catch (error) {
-      if (!isStatus(error, "NotFound")) throw error;
-    }
   }
 }

@@ -3,8 +3,10 @@
  * https://kubernetes.io/docs/concepts/services-networking/ingress/
  */
 import type { corev1, networkingv1 } from "#api";
+import { byAge } from "../by-age.ts";
 import { readCertificate } from "../certificate.ts";
 import { isMappable } from "../haproxy/config.ts";
+import { literal } from "../haproxy/quote.ts";
 import type { BackendOptions, Condition, PathMatch, Route } from "../model.ts";
 import type { RoutingBuilder, Sites } from "../routing-builder.ts";
 import { type ServiceSource, serversOf } from "../services.ts";
@@ -51,11 +53,6 @@ export function addIngresses(
     problems.push(...translation.problems.map((message) => ({ about: ingress, message })));
   }
   return { problems, ...(defaultBackend ? { defaultBackend } : {}) };
-}
-
-function byAge({ metadata: a }: Ingress, { metadata: b }: Ingress): number {
-  const key = (meta: typeof a) => `${meta.creationTimestamp ?? ""} ${meta.namespace}/${meta.name}`;
-  return key(a) < key(b) ? -1 : 1;
 }
 
 class IngressTranslation {
@@ -170,7 +167,7 @@ class IngressTranslation {
     const options: BackendOptions = { ...this.#wishes.options };
     if (tlsRedirect ?? this.#hasTls(host)) options.tlsRedirect = 308;
     if (rewriteTarget !== undefined) {
-      const pattern = path.type === "Regex" ? path.value : escaped(path.value);
+      const pattern = path.type === "Regex" ? path.value : literal(path.value);
       options.rewrite = { type: "regex", pattern, to: rewriteTarget };
     }
     return this.#guarded(options);
@@ -216,10 +213,6 @@ class IngressTranslation {
 
 function samePath(a: PathMatch, b: PathMatch): boolean {
   return a.type === b.type && a.value === b.value;
-}
-
-function escaped(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 }
 
 /** The header decides, then the cookie, then the weight. */
