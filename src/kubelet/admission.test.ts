@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { type AdmissionState, refusalOf } from "./admission.ts";
+import { type AdmissionState, admissionOf } from "./admission.ts";
 import { makeContainer, makePod } from "./testing/pods.ts";
 
 const allocatable = { cpu: "2", memory: "4Gi", pods: "3" };
 const node = { metadata: { name: "n", labels: { disk: "ssd" } }, spec: {} } as unknown as corev1.Node;
 
 function admit(spec: Partial<corev1.PodSpec>, state: Partial<AdmissionState> = {}) {
-  return refusalOf(makePod(spec), { others: [], node, allocatable, ...state });
+  return admissionOf(makePod(spec), { others: [], node, allocatable, ...state }).refusal;
 }
 
 const asking = (cpu: string) =>
@@ -27,12 +27,11 @@ test("a pod that fits is taken", () => {
 test("resources that are not there are told with all amounts", () => {
   expect(admit(asking("600m").spec, { others: [asking("1500m")] })).toEqual({
     reason: "OutOfcpu",
-    message:
-      "Pod was rejected: Node didn't have enough resource: cpu, requested: 600, used: 1500, capacity: 2000",
+    message: "Node didn't have enough resource: cpu, requested: 600, used: 1500, capacity: 2000",
   });
   expect(admit({}, { others: [makePod(), makePod(), makePod()] })).toEqual({
     reason: "OutOfpods",
-    message: "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3",
+    message: "Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3",
   });
   const resources = { requests: { "example.com/gpu": "1" } };
   expect(admit({ containers: [makeContainer("main", { resources })] })).toBeUndefined();
@@ -41,8 +40,7 @@ test("resources that are not there are told with all amounts", () => {
 test("ports, labels and taints", () => {
   expect(admit(onPort(80), { others: [makePod(onPort(80, "10.0.0.2"))] })).toEqual({
     reason: "NodePorts",
-    message:
-      "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+    message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
   });
   expect(admit({ nodeSelector: { disk: "hdd" } })?.reason).toBe("NodeAffinity");
   expect(admit({ nodeSelector: { disk: "hdd" } }, { node: undefined })).toBeUndefined();
@@ -52,4 +50,37 @@ test("ports, labels and taints", () => {
   expect(admit({}, tainted("NoExecute"))?.reason).toBe("TaintToleration");
   expect(admit({ tolerations: [{ operator: "Exists" }] }, tainted("NoExecute"))).toBeUndefined();
   expect(admit({}, tainted("NoSchedule"))).toBeUndefined();
+});
+
+test("what this node cannot do is refused before anybody has to go", () => {
+  expect(admit({ os: { name: "windows" } })).toEqual({
+    reason: "PodOSNotSupported",
+    message: "Failed to admit pod as the OS field doesn't match node OS",
+  });
+  expect(admit({ securityContext: { supplementalGroupsPolicy: "Strict" } })).toEqual({
+    reason: "SupplementalGroupsPolicyNotSupported",
+    message: "SupplementalGroupsPolicy=Strict is not supported in this node",
+  });
+});
+
+test("a critical pod takes the room of others, but not what else it lacks", () => {
+  const critical = { ...asking("1"), spec: { ...asking("1").spec, priority: 2_000_000_000 } };
+  const state = { others: [asking("1500m")], node, allocatable };
+  expect(admissionOf(critical, state)).toEqual({ preempts: state.others });
+  expect(admissionOf(asking("1"), state).refusal?.reason).toBe("OutOfcpu");
+  const elsewhere = { ...critical, spec: { ...critical.spec, nodeSelector: { disk: "hdd" } } };
+  expect(admissionOf(elsewhere, state).refusal?.reason).toBe("NodeAffinity");
+  expect(
+    admissionOf(critical, {
+      ...state,
+      others: [{ ...critical, spec: { ...critical.spec } }],
+      allocatable: { cpu: "1500m" },
+    }),
+  ).toEqual({
+    refusal: {
+      reason: "UnexpectedAdmissionError",
+      message:
+        "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 500), ]",
+    },
+  });
 });

@@ -11,17 +11,31 @@ import {
   quantityValue,
   requiredNodes,
 } from "#api";
+import { messageOf } from "#base";
 import { isCritical } from "./eviction/ranking.ts";
 import type { PressureKind } from "./eviction/signals.ts";
+import { podsToPreempt, requestOf } from "./preemption.ts";
+import { isStatic } from "./static/manifest.ts";
 import { forbiddenSysctl } from "./sysctls.ts";
 
 type Pod = Readonly<corev1.Pod>;
 
-/** What the status of a pod that is not taken says. */
+/** Why a pod is not taken; its status says so with `rejected` before it. */
 export interface Refusal {
   readonly reason: string;
   readonly message: string;
 }
+
+/** A pod that is taken may need others to go first. */
+export interface Admission {
+  readonly refusal?: Refusal;
+  readonly preempts?: readonly Pod[];
+}
+
+export const rejected = ({ reason, message }: Refusal): Refusal => ({
+  reason,
+  message: `Pod was rejected: ${message}`,
+});
 
 export interface AdmissionState {
   /** All other pods that this node has taken and that have not ended. */
@@ -35,11 +49,27 @@ export interface AdmissionState {
   readonly pressures?: ReadonlySet<PressureKind>;
 }
 
-/** Its first reason, as upstream: pressure, kernel parameters, resources, then the node's labels, ports and taints. */
-export function refusalOf(pod: Pod, state: AdmissionState): Refusal | undefined {
-  const refusal =
-    underPressure(pod, state) ?? forbidden(pod, state) ?? lacking(pod, state) ?? failedPredicate(pod, state);
-  return refusal && { ...refusal, message: `Pod was rejected: ${refusal.message}` };
+/** By the first reason, as upstream: what nothing mends comes before what the end of other pods would. */
+export function admissionOf(pod: Pod, state: AdmissionState): Admission {
+  const refusal = underPressure(pod, state) ?? forbidden(pod, state) ?? foreign(pod, state);
+  if (refusal) return { refusal };
+  const shortages = shortagesOf(pod, state);
+  const failures = failedPredicates(pod, state);
+  if (shortages.length === 0 && failures.length === 0) return {};
+  // Whatever else is wrong with a critical pod, the lack of room is not the reason.
+  if (!isCritical(pod)) return { refusal: (shortages[0] && outOf(shortages[0])) ?? failures[0]! };
+  if (failures[0]) return { refusal: failures[0] };
+  const needs = shortages.map(({ name, requested, used, capacity }) => ({
+    name,
+    amount: requested - (capacity - used),
+  }));
+  try {
+    return { preempts: podsToPreempt(pod, state.others, needs) };
+  } catch (error) {
+    const cause = `preemption: error finding a set of pods to preempt: ${messageOf(error)}`;
+    const message = `Unexpected error while attempting to recover from admission failure: ${cause}`;
+    return { refusal: { reason: "UnexpectedAdmissionError", message } };
+  }
 }
 
 const conditionOf: Record<PressureKind, string> = {
@@ -64,41 +94,67 @@ function forbidden(pod: Pod, { unsafeSysctls = [] }: AdmissionState): Refusal | 
   return message === undefined ? undefined : { reason: "SysctlForbidden", message };
 }
 
-function lacking(pod: Pod, { others, allocatable }: AdmissionState): Refusal | undefined {
-  const isTooMany = others.length + 1 > quantityValue(allocatable.pods);
-  if (allocatable.pods !== undefined && isTooMany)
-    return outOf("pods", 1, others.length, quantityValue(allocatable.pods));
-  for (const [name, amount] of Object.entries(podAmounts(pod, "requests"))) {
-    // What the node does not know of is looked after by somebody else.
-    if (allocatable[name] === undefined) continue;
-    const inUnits = name === "cpu" ? quantityMilliValue : quantityValue;
-    const requested = inUnits(amount);
-    if (requested === 0) continue;
-    const used = others.reduce((sum, other) => sum + inUnits(podAmounts(other, "requests")[name]), 0);
-    const capacity = inUnits(allocatable[name]);
-    if (requested > capacity - used) return outOf(name, requested, used, capacity);
-  }
+const osLabel = "kubernetes.io/os";
+
+/** Pods for other systems, and what this node's runtime cannot do. */
+function foreign(pod: Pod, { node }: AdmissionState): Refusal | undefined {
+  const label = pod.metadata.labels?.[osLabel];
+  if (label !== undefined && label !== "linux")
+    return {
+      reason: "PodOSSelectorNodeLabelDoesNotMatch",
+      message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    };
+  if (pod.spec.os && pod.spec.os.name !== "linux")
+    return {
+      reason: "PodOSNotSupported",
+      message: "Failed to admit pod as the OS field doesn't match node OS",
+    };
+  const policy = pod.spec.securityContext?.supplementalGroupsPolicy;
+  if (policy === "Strict" && !node?.status?.features?.supplementalGroupsPolicy)
+    return {
+      reason: "SupplementalGroupsPolicyNotSupported",
+      message: "SupplementalGroupsPolicy=Strict is not supported in this node",
+    };
   return undefined;
 }
 
-function outOf(name: string, requested: number, used: number, capacity: number): Refusal {
+interface Shortage {
+  readonly name: string;
+  readonly requested: number;
+  readonly used: number;
+  readonly capacity: number;
+}
+
+function shortagesOf(pod: Pod, { others, allocatable }: AdmissionState): Shortage[] {
+  return ["pods", ...Object.keys(podAmounts(pod, "requests"))].flatMap((name) => {
+    // What the node does not know of is looked after by somebody else.
+    if (allocatable[name] === undefined) return [];
+    const requested = requestOf(pod, name);
+    const used = others.reduce((sum, other) => sum + requestOf(other, name), 0);
+    const capacity = name === "cpu" ? quantityMilliValue(allocatable.cpu) : quantityValue(allocatable[name]);
+    return requested > 0 && requested > capacity - used ? [{ name, requested, used, capacity }] : [];
+  });
+}
+
+function outOf({ name, requested, used, capacity }: Shortage): Refusal {
   const amounts = `requested: ${requested}, used: ${used}, capacity: ${capacity}`;
   return { reason: `OutOf${name}`, message: `Node didn't have enough resource: ${name}, ${amounts}` };
 }
 
-function failedPredicate(pod: Pod, { others, node }: AdmissionState): Refusal | undefined {
+function failedPredicates(pod: Pod, { others, node }: AdmissionState): Refusal[] {
+  const failures: Refusal[] = [];
   if (node) {
     const { name, labels = {} } = node.metadata;
     if (requiredNodes(pod)?.({ name, labels }) === false)
-      return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+      failures.push(failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"));
   }
   const taken = others.flatMap(hostPortsOf);
   if (hostPortsOf(pod).some((port) => taken.some((other) => collide(port, other))))
-    return failed("NodePorts", "node(s) didn't have free ports for the requested pod ports");
+    failures.push(failed("NodePorts", "node(s) didn't have free ports for the requested pod ports"));
   const repels = (taint: Readonly<corev1.Taint>) => taint.effect === "NoExecute" && !isTolerated(pod, taint);
-  if (node?.spec?.taints?.some(repels))
-    return failed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
-  return undefined;
+  if (!isStatic(pod) && node?.spec?.taints?.some(repels))
+    failures.push(failed("TaintToleration", "node(s) had taints that the pod didn't tolerate"));
+  return failures;
 }
 
 function failed(reason: string, why: string): Refusal {

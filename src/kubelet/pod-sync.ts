@@ -31,7 +31,8 @@ import {
 export interface Eviction {
   reason: string;
   message: string;
-  graceSeconds: number;
+  /** Without: the pod's own. */
+  graceSeconds?: number;
   condition: corev1.PodCondition;
 }
 

@@ -7,7 +7,7 @@ import { type corev1, isStatus, pods } from "#api";
 import { messageOf } from "#base";
 import { isRuntimeNotFound } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
-import type { Refusal } from "./admission.ts";
+import { type Refusal, rejected } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
 import { isFinal, isOwnCondition } from "./pod-status.ts";
@@ -37,6 +37,18 @@ export function isNews(before: Readonly<corev1.Pod>, after: Readonly<corev1.Pod>
   return essence(before) !== essence(after);
 }
 
+export interface PodStart {
+  pod: Readonly<corev1.Pod>;
+  inApi: boolean;
+  /** A refused pod only fails. */
+  refusal: Refusal | undefined;
+  /** Waited for before anything of the pod is begun. */
+  room: Promise<void> | undefined;
+  others(): readonly Readonly<corev1.Pod>[];
+  /** Nothing of the pod is left. */
+  onDone(): void;
+}
+
 export class PodWorker {
   readonly uid: string;
   readonly #context: PodContext;
@@ -49,23 +61,20 @@ export class PodWorker {
   #step = new AbortController();
   #awake = Promise.withResolvers<void>();
   #dirty = true;
+  #room: Promise<void> | undefined;
+  readonly #ended = Promise.withResolvers<void>();
 
-  /** `onDone` is called when nothing of the pod is left. A refused pod only fails. */
-  constructor(
-    context: PodContext,
-    pod: Readonly<corev1.Pod>,
-    inApi: boolean,
-    refusal: Refusal | undefined,
-    others: () => readonly Readonly<corev1.Pod>[],
-    onDone: () => void,
-  ) {
+  constructor(context: PodContext, start: PodStart) {
+    const { pod, inApi, refusal, room, others, onDone } = start;
     this.#context = context;
     this.#memory = newMemory(others);
-    this.#memory.failure = refusal;
+    this.#memory.failure = refusal && rejected(refusal);
     this.#current = pod;
     this.#inApi = inApi;
+    this.#room = room;
     this.uid = pod.metadata.uid;
     this.#done = this.#run().finally(() => {
+      this.#ended.resolve();
       context.probes.forget(this.uid);
       context.images.forget(this.uid);
       context.crashes.forget(`${this.uid}/`);
@@ -81,6 +90,11 @@ export class PodWorker {
   get isActive(): boolean {
     const phase = this.#context.statuses.get(this.uid)?.phase ?? this.#current.status?.phase;
     return this.#inApi && !this.#memory.failure && !isFinal(phase);
+  }
+
+  /** Resolves when nothing of the pod runs any more, or this worker stops. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   /** The pod as the API last had it. */
@@ -144,8 +158,10 @@ export class PodWorker {
           await this.#end();
           return;
         }
+        await this.#makeRoom();
         againMs = await syncPod(this.#context, this.#current, this.#memory, this.#step.signal);
         failureMs = failureMinMs;
+        if (isFinal(this.#context.statuses.get(this.uid)?.phase)) this.#ended.resolve();
       } catch (error) {
         againMs = error instanceof InterruptedError ? 0 : failureMs;
         if (againMs === 0) continue;
@@ -156,6 +172,12 @@ export class PodWorker {
         failureMs = Math.min(failureMaxMs, failureMs * 2);
       }
     }
+  }
+
+  async #makeRoom(): Promise<void> {
+    if (!this.#room) return;
+    await abortable(this.#room, this.#step.signal);
+    this.#room = undefined;
   }
 
   /** Until woken, and no longer than `forMs`. */

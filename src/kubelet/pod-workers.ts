@@ -2,12 +2,13 @@
 import type { corev1 } from "#api";
 import { messageOf, type World } from "#base";
 import type { Informer } from "#client";
-import { type Refusal, refusalOf } from "./admission.ts";
+import { type Admission, admissionOf } from "./admission.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { RuntimePodSummary } from "./pod-state.ts";
-import { isFinal } from "./pod-status.ts";
+import { disruptedByKubelet, isFinal } from "./pod-status.ts";
 import type { Eviction } from "./pod-sync.ts";
 import { PodWorker } from "./pod-worker.ts";
+import { preempting } from "./preemption.ts";
 import { fullNameOf, isMirror } from "./static/manifest.ts";
 import type { StaticPods, StaticRunner } from "./static/static-pods.ts";
 
@@ -60,17 +61,36 @@ function admit(
   pod: Readonly<corev1.Pod>,
   others: () => readonly Readonly<corev1.Pod>[],
   node: Readonly<corev1.Node> | undefined,
-): Refusal | undefined {
-  if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return undefined;
-  const refusal = refusalOf(pod, {
+): Admission {
+  if (isTaken(pod) || isFinal(pod.status?.phase) || pod.metadata.deletionTimestamp) return {};
+  const admission = admissionOf(pod, {
     others: others(),
     node,
     allocatable: context.allocatable(),
     pressures: context.pressures(),
     unsafeSysctls: context.unsafeSysctls,
   });
+  const { refusal } = admission;
   if (refusal) context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
-  return refusal;
+  return admission;
+}
+
+/** Resolves when nothing of them runs any more. */
+async function preempt(
+  context: PodContext,
+  pods: readonly Readonly<corev1.Pod>[],
+  workers: ReadonlyMap<string, PodWorker>,
+): Promise<void> {
+  const { reason, message } = preempting;
+  const condition = { ...disruptedByKubelet, status: "True" as const, message: preempting.condition };
+  await Promise.all(
+    pods.map((pod) => {
+      const worker = workers.get(pod.metadata.uid);
+      if (!worker?.evict({ reason, message, condition })) return undefined;
+      context.recorder.record(pod, "Warning", reason, message);
+      return worker.ended;
+    }),
+  );
 }
 
 export function startPodWorkers(
@@ -91,8 +111,10 @@ export function startPodWorkers(
     const name = fullNameOf(pod);
     const others = () =>
       informer.list().filter((other) => fullNameOf(other) !== name && isOn(other, workers));
-    const refusal = inApi ? admit(context, pod, others, node()) : undefined;
-    const worker = new PodWorker(context, pod, inApi, refusal, others, () => workers.delete(uid));
+    const { refusal, preempts = [] } = inApi ? admit(context, pod, others, node()) : {};
+    const room = preempts.length > 0 ? preempt(context, preempts, workers) : undefined;
+    const onDone = () => workers.delete(uid);
+    const worker = new PodWorker(context, { pod, inApi, refusal, room, others, onDone });
     workers.set(uid, worker);
   }
 
