@@ -30,7 +30,7 @@ async function startCluster(): Promise<Cluster> {
     store,
     tls: credentials.server,
     clientCa: credentials.ca.cert,
-    serviceCidr: "10.96.0.0/16",
+    serviceCidrs: ["10.96.0.0/16"],
     nodePortRange: { from: 30000, to: 32767 },
     advertiseAddress: "127.0.0.1",
     serviceAccountKey: credentials.serviceAccountKey,

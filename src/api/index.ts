@@ -69,6 +69,7 @@ export { resourceQuotas } from "./core/resource-quota.ts";
 export { secrets } from "./core/secret.ts";
 export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";
+export { validateClusterAddresses } from "./core/service-addresses.ts";
 export { tolerates } from "./core/taints.ts";
 export { storageClassOf } from "./core/volume-claims.ts";
 export { endpointSlices } from "./discovery/endpoint-slice.ts";

@@ -51,8 +51,6 @@ describe("services", () => {
       allocateLoadBalancerNodePorts: true,
       externalTrafficPolicy: "Cluster",
       internalTrafficPolicy: "Cluster",
-      ipFamilies: ["IPv4"],
-      ipFamilyPolicy: "SingleStack",
       sessionAffinityConfig: { clientIP: { timeoutSeconds: 10800 } },
     });
     expect(
@@ -62,13 +60,18 @@ describe("services", () => {
 
   test("a node port goes with its type; the address cannot change", () => {
     const old = make(services, {
-      spec: { type: "NodePort", clusterIP: "10.0.0.1", ports: [{ port: 80, nodePort: 30001 }] },
+      spec: {
+        type: "NodePort",
+        clusterIP: "10.0.0.1",
+        clusterIPs: ["10.0.0.1"],
+        ports: [{ port: 80, nodePort: 30001 }],
+      },
     });
     const next = make(services, { spec: { ...old.spec, type: "ClusterIP" } });
     services.onUpdate(next, old, { nowMs });
     expect(next.spec.ports).toEqual([{ port: 80, protocol: "TCP", targetPort: 80 }]);
     expect(services.validateUpdate(next, old)).toEqual([]);
-    const moved = make(services, { spec: { ...old.spec, clusterIP: "10.0.0.9" } });
+    const moved = make(services, { spec: { ...old.spec, clusterIP: "10.0.0.9", clusterIPs: ["10.0.0.9"] } });
     expect(messages(services.validateUpdate(moved, old))[0]).toContain("may not change once set");
   });
 

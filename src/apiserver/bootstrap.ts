@@ -26,7 +26,7 @@ import {
   systemPriorityClasses,
 } from "#api";
 import { assert } from "#base";
-import { formatAddress, parseRange } from "./admission/address-range.ts";
+import { addressAt, parseRange } from "./admission/address-range.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import type { FrontProxy } from "./aggregator/proxy.ts";
 import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
@@ -37,7 +37,7 @@ import { change, mainStrategy, statusStrategy } from "./registry/update.ts";
 import { authenticatedGroup } from "./user.ts";
 
 export interface BootstrapOptions {
-  serviceCidr: string;
+  serviceCidrs: readonly string[];
   /** PEM of the authority whose client certificates are good. */
   clientCa: string;
   frontProxy?: FrontProxy;
@@ -64,14 +64,14 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   await installPolicy(registry, context, options.components);
   for (const { name, ...rest } of systemPriorityClasses)
     await ensure(registry, priorityClasses, { metadata: { name }, ...rest });
-  await ensureServiceCidr(registry, options.serviceCidr);
+  await ensureServiceCidr(registry, options.serviceCidrs);
   await ensureFlowControl(registry);
   await ensureAuthenticationConfig(registry, options);
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
     spec: {
-      clusterIP: formatAddress(parseRange(options.serviceCidr).first),
+      clusterIP: addressAt(parseRange(options.serviceCidrs[0] ?? ""), 0),
       ports: [{ name: portName, port: 443, protocol: "TCP", targetPort: port }],
       type: "ClusterIP",
       sessionAffinity: "None",
@@ -129,10 +129,10 @@ async function ensureFlowControl(registry: Registry): Promise<void> {
   await Promise.all([...levels, ...schemas]);
 }
 
-/** Nobody else has to prepare anything for the range that the server was started with. */
-async function ensureServiceCidr(registry: Registry, cidr: string): Promise<void> {
+/** Nobody else has to prepare anything for the ranges that the server was started with. */
+async function ensureServiceCidr(registry: Registry, cidrs: readonly string[]): Promise<void> {
   const name = defaultServiceCidrName;
-  await ensure(registry, serviceCidrs, { metadata: { name }, spec: { cidrs: [cidr] } });
+  await ensure(registry, serviceCidrs, { metadata: { name }, spec: { cidrs: [...cidrs] } });
   const definition = definitionNamed(serviceCidrs.kind);
   const target = { definition, namespace: undefined, name };
   await change(registry, target, context, statusStrategy(definition), (read) => {

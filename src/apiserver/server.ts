@@ -39,7 +39,8 @@ export interface ApiServerOptions {
   clientCa: string;
   /** Absent: no sockets, reached in this process only. Port 0 takes any. */
   listen?: { host: string; port: number };
-  serviceCidr: string;
+  /** One of each family; the first one's is the default. */
+  serviceCidrs: readonly string[];
   nodePortRange: PortRange;
   /** Where nodes and pods reach this server. */
   advertiseAddress: string;

@@ -79,7 +79,7 @@ export class Cluster implements AsyncDisposable {
         store,
         credentials,
         ...(options.listen === false ? {} : { listen: { host: loopback, port: 0 } }),
-        serviceCidr,
+        serviceCidrs: [serviceCidr],
         advertiseAddress: loopback,
         ...(options.scheduler ? { scheduler: options.scheduler } : {}),
       });

@@ -16,7 +16,8 @@ export interface ControlPlaneOptions {
   credentials: Credentials;
   /** Absent: reached from inside this process only. */
   listen?: { host: string; port: number };
-  serviceCidr: string;
+  /** One of each family; the first one's is the default. */
+  serviceCidrs: readonly string[];
   /** Where the `kubernetes` Service leads. */
   advertiseAddress: string;
   tokens?: readonly StaticToken[];
@@ -60,7 +61,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     tls: { cert: credentials.server.cert + credentials.ca.cert, key: credentials.server.key },
     clientCa: credentials.ca.cert,
     ...(options.listen ? { listen: options.listen } : {}),
-    serviceCidr: options.serviceCidr,
+    serviceCidrs: options.serviceCidrs,
     nodePortRange,
     advertiseAddress: options.advertiseAddress,
     serviceAccountKey: credentials.serviceAccountKey,

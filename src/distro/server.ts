@@ -103,7 +103,7 @@ async function startStoredControlPlane(
     store,
     credentials,
     listen: { host: "0.0.0.0", port: config.apiPort },
-    serviceCidr: config.serviceCidr,
+    serviceCidrs: [config.serviceCidr],
     advertiseAddress: config.nodeAddress,
     isShared: config.datastore !== undefined,
     loadBalancer: {

@@ -161,7 +161,7 @@ describe("hostile requests", () => {
       tls: admin,
       clientCa: authority.cert,
       listen: { host: "127.0.0.1", port: api.port },
-      serviceCidr: "10.96.0.0/16",
+      serviceCidrs: ["10.96.0.0/16"],
       nodePortRange: { from: 30_000, to: 32_767 },
       advertiseAddress: "127.0.0.1",
       serviceAccountKey: admin,

@@ -18,6 +18,7 @@ import {
   portNameErrors,
   validateLabels,
 } from "../validation/names.ts";
+import { validateAddressChange, validateClusterAddresses } from "./service-addresses.ts";
 import { validateLoadBalancing } from "./service-load-balancer.ts";
 
 const types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -26,6 +27,7 @@ const affinities = ["ClientIP", "None"];
 const policies = ["Cluster", "Local"];
 const affinitySecondsMax = 86_400;
 const portsMax = 1000;
+const addressMessage = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
 type Service = Readonly<corev1.Service>;
 
@@ -105,8 +107,6 @@ function validateType(service: Service): FieldError[] {
     );
   }
   if (spec.type === "ExternalName") {
-    if (spec.clusterIP)
-      errors.push(forbiddenField("spec.clusterIPs[0]", "may not be set for ExternalName services"));
     const name = (spec.externalName ?? "").replace(/\.$/, "");
     if (!name) errors.push(required("spec.externalName"));
     else
@@ -133,52 +133,11 @@ function validateAffinity(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
   ];
 }
 
-function validateAddresses(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
-  const errors: FieldError[] = [];
-  const message = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-  for (const [i, ip] of (spec.clusterIPs ?? []).entries()) {
-    if (ip !== "None" && isIP(ip) === 0) errors.push(invalid(`spec.clusterIPs[${i}]`, ip, message));
-  }
-  const [first] = spec.clusterIPs ?? [];
-  if (!first && spec.clusterIP && spec.clusterIP !== "None" && isIP(spec.clusterIP) === 0) {
-    errors.push(invalid("spec.clusterIPs[0]", spec.clusterIP, message));
-  }
-  if (first && spec.clusterIP && first !== spec.clusterIP) {
-    errors.push(invalid("spec.clusterIPs", spec.clusterIPs, "first value must match `clusterIP`"));
-  }
-  for (const [i, ip] of (spec.externalIPs ?? []).entries()) {
-    const wrong = isIP(ip) === 0 ? [message] : specialAddressErrors(ip);
-    errors.push(...invalidEach(`spec.externalIPs[${i}]`, ip, wrong));
-  }
-  return errors;
-}
-
-const families = ["IPv4", "IPv6"];
-const familyPolicies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-
-/** Clusters here have one family of addresses: IPv4. */
-function validateFamilies(spec: Readonly<corev1.ServiceSpec>): FieldError[] {
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
-    const at = `spec.ipFamilies[${i}]`;
-    if (!families.includes(family)) errors.push(notSupported(at, family, families));
-    else if (seen.has(family)) errors.push(duplicate(at, family));
-    else if (family === "IPv6") errors.push(invalid(at, family, "not configured on this cluster"));
-    seen.add(family);
-  }
-  const policy = spec.ipFamilyPolicy;
-  if (policy && !familyPolicies.includes(policy))
-    errors.push(notSupported("spec.ipFamilyPolicy", policy, familyPolicies));
-  if (policy === "RequireDualStack") {
-    errors.push(
-      invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"),
-    );
-  }
-  if (spec.type === "ExternalName" && (spec.ipFamilies?.length || policy)) {
-    errors.push(forbiddenField("spec.ipFamilies", "may not be set for ExternalName services"));
-  }
-  return errors;
+function validateExternalIps({ externalIPs = [] }: Readonly<corev1.ServiceSpec>): FieldError[] {
+  return externalIPs.flatMap((ip, i) => {
+    const wrong = isIP(ip) === 0 ? [addressMessage] : specialAddressErrors(ip);
+    return invalidEach(`spec.externalIPs[${i}]`, ip, wrong);
+  });
 }
 
 export function validateService(service: Service, old?: Service): FieldError[] {
@@ -188,8 +147,8 @@ export function validateService(service: Service, old?: Service): FieldError[] {
     ...validateType(service),
     ...validateLabels(spec.selector, "spec.selector"),
     ...validateAffinity(spec),
-    ...validateAddresses(spec),
-    ...validateFamilies(spec),
+    ...validateClusterAddresses(service, old),
+    ...validateExternalIps(spec),
     ...validateLoadBalancing(service, old),
   ];
   const isExposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
@@ -209,17 +168,5 @@ export function validateService(service: Service, old?: Service): FieldError[] {
 }
 
 export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
-  const errors = validateService(service, old);
-  const keepsAddress = service.spec.type !== "ExternalName" && old.spec.type !== "ExternalName";
-  const before = old.spec.clusterIP;
-  if (keepsAddress && before && service.spec.clusterIP !== before) {
-    errors.push(
-      invalid(
-        "spec.clusterIPs[0]",
-        service.spec.clusterIPs ?? [service.spec.clusterIP ?? ""],
-        "may not change once set",
-      ),
-    );
-  }
-  return errors;
+  return [...validateService(service, old), ...validateAddressChange(service, old)];
 }

@@ -2,6 +2,7 @@
 import type { corev1 } from "../generated/types/index.ts";
 import { ageColumn, column, defineResource, nameColumn, proxyVerbs } from "../meta/define-resource.ts";
 import { nameIsDns1035Label } from "../validation/names.ts";
+import { sameJson } from "./pod-spec/template.ts";
 import { defaultIpMode, dropBalancer } from "./service-load-balancer.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
 import { serviceWarnings } from "./service-warnings.ts";
@@ -28,11 +29,7 @@ function defaultService(service: corev1.Service): void {
   }
   const isExposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
   if (isExposed) spec.externalTrafficPolicy ??= "Cluster";
-  if (isExposed || spec.type === "ClusterIP") {
-    spec.internalTrafficPolicy ??= "Cluster";
-    spec.ipFamilies ??= ["IPv4"];
-    spec.ipFamilyPolicy ??= "SingleStack";
-  }
+  if (isExposed || spec.type === "ClusterIP") spec.internalTrafficPolicy ??= "Cluster";
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
   defaultIpMode(service);
 }
@@ -45,12 +42,12 @@ function dropFormerType(service: corev1.Service, old: Readonly<corev1.Service>):
   if (spec.type === was) return;
   dropBalancer(service, old);
   if (spec.type === "ExternalName") {
-    if (spec.clusterIP === old.spec.clusterIP) {
+    if (spec.clusterIP === old.spec.clusterIP && sameJson(spec.clusterIPs, old.spec.clusterIPs)) {
       delete spec.clusterIP;
       delete spec.clusterIPs;
     }
-    delete spec.ipFamilies;
-    delete spec.ipFamilyPolicy;
+    if (sameJson(spec.ipFamilies, old.spec.ipFamilies)) delete spec.ipFamilies;
+    if (spec.ipFamilyPolicy === old.spec.ipFamilyPolicy) delete spec.ipFamilyPolicy;
     delete spec.internalTrafficPolicy;
   }
   if (was === "ExternalName" && spec.externalName === old.spec.externalName) delete spec.externalName;

@@ -1,40 +1,65 @@
-/** IPv4 ranges as numbers: enough for service addresses. */
+/** Ranges of service addresses, of both families. */
+import { cidrRange, formatAddress, parseAddress } from "#api";
 import { UserError } from "#base";
+
+export type IpFamily = "IPv4" | "IPv6";
 
 export interface AddressRange {
   readonly cidr: string;
+  readonly family: IpFamily;
   /** The first address that may be given away: the network's own is not. */
-  readonly first: number;
+  readonly first: bigint;
   readonly size: number;
+  /** What belongs to the block, but to nobody: the network's own address and, with IPv4, the one for all. */
+  contains(address: string): boolean;
 }
 
+/** No more of a block is given out, however large it is. */
+const sizeMax = 2 ** 32;
+
+/** Undefined when the block is none, or too small to give anything. */
+export function rangeOf(cidr: string): AddressRange | undefined {
+  const block = cidrRange(cidr);
+  if (!block) return undefined;
+  const { bits } = block;
+  // IPv6 has no broadcast address.
+  const last = bits === 32 ? block.last - 1n : block.last;
+  const count = last - block.first;
+  if (count < 1n) return undefined;
+  return {
+    cidr,
+    family: bits === 32 ? "IPv4" : "IPv6",
+    first: block.first + 1n,
+    size: count > BigInt(sizeMax) ? sizeMax : Number(count),
+    contains(address) {
+      const parsed = parseAddress(address);
+      return parsed?.bits === bits && parsed.value >= block.first && parsed.value <= block.last;
+    },
+  };
+}
+
+/** The block that a cluster is started with. */
 export function parseRange(cidr: string): AddressRange {
-  const match = /^(\d{1,3}(?:\.\d{1,3}){3})\/(\d{1,2})$/.exec(cidr);
-  const address = match && parseAddress(match[1]!);
-  const bits = Number(match?.[2]);
-  if (address === undefined || address === null || bits < 8 || bits > 30) {
-    throw new UserError(
-      `${cidr} is no range for services`,
-      "use an IPv4 range such as 10.96.0.0/16, between /8 and /30",
-    );
-  }
-  const count = 2 ** (32 - bits);
-  const network = Math.floor(address / count) * count;
-  // Neither the network's own address nor the broadcast address.
-  return { cidr, first: network + 1, size: count - 2 };
+  const range = rangeOf(cidr);
+  if (range && range.size >= 2 && !(range.family === "IPv4" && Number(cidr.split("/")[1]) < 8)) return range;
+  throw new UserError(
+    `${cidr} is no range for services`,
+    "use a range such as 10.96.0.0/16 (IPv4, between /8 and /30) or fd00:10:96::/112",
+  );
 }
 
-export function parseAddress(text: string): number | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((p) => /^(0|[1-9]\d{0,2})$/.test(p) && Number(p) < 256))
-    return undefined;
-  return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
+export function addressAt(range: AddressRange, index: number): string {
+  return formatAddress(range.first + BigInt(index), range.family === "IPv4" ? 32 : 128);
 }
 
-export function formatAddress(address: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
+/** As it is written everywhere; undefined when it is none. */
+export function canonicalAddress(text: string): string | undefined {
+  return parseAddress(text)?.canonical;
 }
 
-export function contains(range: AddressRange, address: number): boolean {
-  return address >= range.first && address < range.first + range.size;
+/** Whether it may be given away. */
+export function isAssignable(range: AddressRange, address: string): boolean {
+  const parsed = parseAddress(address);
+  if (!parsed || !range.contains(address)) return false;
+  return parsed.value >= range.first && parsed.value < range.first + BigInt(range.size);
 }

@@ -8,15 +8,20 @@ import {
   type FieldError,
   invalid,
   invalidObject,
+  type networkingv1,
   type ResourceDefinition,
   StatusError,
+  serviceCidrs,
   services,
+  validateClusterAddresses,
 } from "#api";
 import type { Random } from "#base";
 import { keyOf } from "../cache/keys.ts";
 import type { Storage } from "../registry/storage.ts";
-import { type AddressRange, contains, formatAddress, parseAddress, parseRange } from "./address-range.ts";
+import { type AddressRange, type IpFamily, isAssignable, parseRange, rangeOf } from "./address-range.ts";
 import type { AdmissionStep, Attributes } from "./admission.ts";
+import { completeFamilies, needsAddress, normalizeAddresses } from "./service-families.ts";
+import { AddressPool, PortPool } from "./service-pools.ts";
 
 export interface PortRange {
   from: number;
@@ -24,65 +29,36 @@ export interface PortRange {
 }
 
 export interface ServiceAllocationOptions {
-  serviceCidr: string;
+  /** One of each family that the cluster has; the first one's is the default. */
+  serviceCidrs: readonly string[];
   nodePortRange: PortRange;
 }
 
-/** Numbers that belong to services, by the key of the service. */
-class Pool {
-  readonly #owners = new Map<number, string>();
-  readonly #reserved = new Map<number, string>();
-  readonly #first: number;
-  readonly #size: number;
-
-  constructor(first: number, size: number) {
-    this.#first = first;
-    this.#size = size;
-  }
-
-  isFree(value: number, key: string): boolean {
-    const owner = this.#owners.get(value) ?? this.#reserved.get(value);
-    return owner === undefined || owner === key;
-  }
-
-  reserve(value: number, key: string): void {
-    this.#reserved.set(value, key);
-  }
-
-  /** A free number from a random place on; undefined when there is none. */
-  draw(random: Random, key: string): number | undefined {
-    const start = random.int(this.#size);
-    for (let i = 0; i < this.#size; i++) {
-      const value = this.#first + ((start + i) % this.#size);
-      if (this.#owners.has(value) || this.#reserved.has(value)) continue;
-      this.reserve(value, key);
-      return value;
-    }
-    return undefined;
-  }
-
-  replace(before: readonly number[], after: readonly number[], key: string): void {
-    for (const value of before) if (this.#owners.get(value) === key) this.#owners.delete(value);
-    for (const value of after) this.#owners.set(value, key);
-  }
-
-  release(key: string): void {
-    for (const [value, owner] of this.#reserved) if (owner === key) this.#reserved.delete(value);
-  }
+interface Resources {
+  readonly random: Random;
+  readonly families: readonly IpFamily[];
+  /** The cluster's own, and those that ServiceCIDRs have added. */
+  ranges(): readonly AddressRange[];
+  readonly portRange: PortRange;
+  readonly addresses: AddressPool;
+  readonly ports: PortPool;
 }
 
 export function serviceAllocation(storage: Storage, options: ServiceAllocationOptions): AdmissionStep {
-  const range = parseRange(options.serviceCidr);
-  const ports = options.nodePortRange;
-  const pools = {
-    addresses: new Pool(range.first, range.size),
-    ports: new Pool(ports.from, ports.to - ports.from + 1),
+  const own = options.serviceCidrs.map(parseRange);
+  const resources: Resources = {
+    random: storage.world.random,
+    families: own.map(({ family }) => family),
+    ranges: followRanges(storage, own),
+    portRange: options.nodePortRange,
+    addresses: new AddressPool(),
+    ports: new PortPool(options.nodePortRange),
   };
-  const definition = services as ResourceDefinition;
-  const cache = storage.cache(definition);
+  const { addresses, ports } = resources;
+  const cache = storage.cache(services as ResourceDefinition);
   const note = (key: string, before: corev1.Service | undefined, after: corev1.Service | undefined) => {
-    pools.addresses.replace(addressesOf(before), addressesOf(after), key);
-    pools.ports.replace(nodePortsOf(before), nodePortsOf(after), key);
+    addresses.replace(addressesOf(before), addressesOf(after), key);
+    ports.owned.replace(nodePortsOf(before), nodePortsOf(after), key);
   };
   for (const object of cache.scan("")) note(object.key, undefined, object.parse() as corev1.Service);
   cache.listen(({ key, previous, current }) => {
@@ -97,22 +73,37 @@ export function serviceAllocation(storage: Storage, options: ServiceAllocationOp
     reserve(attributes) {
       const service = serviceOf(attributes);
       if (!service) return;
-      if (attributes.old) keepAllocated(service, attributes.old as corev1.Service);
-      const allocation = new Allocation(
-        service,
-        keyOfService(attributes),
-        storage.world.random,
-        range,
-        ports,
-        pools,
-      );
-      allocation.run();
+      const old = attributes.old as Readonly<corev1.Service> | undefined;
+      normalizeAddresses(service, old);
+      if (old) keepAllocated(service, old);
+      new Allocation(service, old, keyOfService(attributes), resources).run();
     },
     settled(attributes) {
       if (!serviceOf(attributes)) return;
-      pools.addresses.release(keyOfService(attributes));
-      pools.ports.release(keyOfService(attributes));
+      addresses.release(keyOfService(attributes));
+      ports.owned.release(keyOfService(attributes));
     },
+  };
+}
+
+/** The ranges as the ServiceCIDRs say; those that are on their way out give nothing more. */
+function followRanges(storage: Storage, own: readonly AddressRange[]): () => readonly AddressRange[] {
+  const cache = storage.cache(serviceCidrs as ResourceDefinition);
+  let known: readonly AddressRange[] | undefined;
+  cache.listen(() => {
+    known = undefined;
+  });
+  return () => {
+    if (known) return known;
+    const all = new Map(own.map((range) => [range.cidr, range]));
+    for (const object of cache.scan("")) {
+      const { metadata, spec, status } = object.parse() as networkingv1.ServiceCIDR;
+      const ready = status?.conditions?.find(({ type }) => type === "Ready");
+      if (metadata.deletionTimestamp || (ready && ready.status !== "True")) continue;
+      for (const range of (spec?.cidrs ?? []).map(rangeOf)) if (range) all.set(range.cidr, range);
+    }
+    known = [...all.values()];
+    return known;
   };
 }
 
@@ -125,18 +116,13 @@ function keyOfService({ definition, namespace, object, name }: Attributes): stri
   return keyOf(definition, namespace, object?.metadata.name || name);
 }
 
-function addressesOf(service: Readonly<corev1.Service> | undefined): number[] {
-  const list = service?.spec.clusterIPs ?? (service?.spec.clusterIP ? [service.spec.clusterIP] : []);
-  return list.map(parseAddress).filter((a) => a !== undefined);
+function addressesOf(service: Readonly<corev1.Service> | undefined): readonly string[] {
+  return service?.spec.clusterIPs ?? (service?.spec.clusterIP ? [service.spec.clusterIP] : []);
 }
 
 function nodePortsOf(service: Readonly<corev1.Service> | undefined): number[] {
   const list = (service?.spec.ports ?? []).map((p) => p.nodePort ?? 0);
   return [...list, service?.spec.healthCheckNodePort ?? 0].filter((p) => p > 0);
-}
-
-function needsAddress({ spec }: Readonly<corev1.Service>): boolean {
-  return spec.type !== "ExternalName";
 }
 
 function needsNodePorts({ spec }: Readonly<corev1.Service>): boolean {
@@ -153,10 +139,8 @@ function needsHealthPort({ spec }: Readonly<corev1.Service>): boolean {
 function keepAllocated(service: corev1.Service, old: Readonly<corev1.Service>): void {
   const { spec } = service;
   if (needsAddress(service) && needsAddress(old)) {
-    if (!spec.clusterIP && !spec.clusterIPs?.length && old.spec.clusterIP) {
-      spec.clusterIP = old.spec.clusterIP;
-      spec.clusterIPs = old.spec.clusterIPs ?? [old.spec.clusterIP];
-    }
+    if (!spec.clusterIP && old.spec.clusterIP) spec.clusterIP = old.spec.clusterIP;
+    if (!spec.clusterIPs?.length && old.spec.clusterIPs) spec.clusterIPs = [...old.spec.clusterIPs];
   }
   if (needsNodePorts(service) && needsNodePorts(old)) {
     for (const port of spec.ports ?? []) {
@@ -171,32 +155,30 @@ function keepAllocated(service: corev1.Service, old: Readonly<corev1.Service>): 
 
 class Allocation {
   readonly #service: corev1.Service;
+  readonly #old: Readonly<corev1.Service> | undefined;
   readonly #key: string;
-  readonly #random: Random;
-  readonly #range: AddressRange;
-  readonly #ports: PortRange;
-  readonly #pools: { addresses: Pool; ports: Pool };
+  readonly #resources: Resources;
   readonly #errors: FieldError[] = [];
 
   constructor(
     service: corev1.Service,
+    old: Readonly<corev1.Service> | undefined,
     key: string,
-    random: Random,
-    range: AddressRange,
-    ports: PortRange,
-    pools: { addresses: Pool; ports: Pool },
+    resources: Resources,
   ) {
     this.#service = service;
+    this.#old = old;
     this.#key = key;
-    this.#random = random;
-    this.#range = range;
-    this.#ports = ports;
-    this.#pools = pools;
+    this.#resources = resources;
   }
 
   run(): void {
-    const { spec, metadata } = this.#service;
-    if (needsAddress(this.#service)) this.#address();
+    const { spec } = this.#service;
+    // What is wrong by itself validation tells, with all else that is.
+    if (validateClusterAddresses(this.#service, this.#old).length > 0) return;
+    this.#errors.push(...completeFamilies(this.#service, this.#old, this.#resources.families));
+    this.#refuse();
+    if (needsAddress(this.#service)) this.#takeAddresses();
     for (const [i, port] of (spec.ports ?? []).entries()) {
       const field = `spec.ports[${i}].nodePort`;
       if (port.nodePort) this.#takePort(port.nodePort, field);
@@ -207,48 +189,65 @@ class Allocation {
       if (spec.healthCheckNodePort) this.#takePort(spec.healthCheckNodePort, field);
       else spec.healthCheckNodePort = this.#drawPort(field);
     }
-    if (this.#errors.length > 0) throw invalidObject(services, metadata.name, this.#errors);
+    this.#refuse();
   }
 
-  #address(): void {
+  #refuse(): void {
+    if (this.#errors.length > 0) throw invalidObject(services, this.#service.metadata.name, this.#errors);
+  }
+
+  /** One of each family; those that are there stay. */
+  #takeAddresses(): void {
     const { spec } = this.#service;
-    if (!spec.clusterIP && spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
-    if (spec.clusterIP === "None") spec.clusterIPs = ["None"];
-    else if (spec.clusterIP) this.#takeAddress(spec.clusterIP);
-    else {
-      const address = this.#pools.addresses.draw(this.#random, this.#key);
-      if (address === undefined) throw exhausted("failed to allocate a serviceIP: range is full");
-      spec.clusterIP = formatAddress(address);
+    const before = (this.#old && needsAddress(this.#old) && this.#old.spec.clusterIPs) || [];
+    if (spec.clusterIP === "None" || before[0] === "None") return;
+    const addresses = [...(spec.clusterIPs ?? [])];
+    for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
+      const wanted = addresses[i];
+      if (wanted === undefined) addresses[i] = this.#drawAddress(family as IpFamily);
+      else if (!before.includes(wanted)) this.#takeAddress(wanted);
     }
-    if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
+    spec.clusterIPs = addresses;
+    if (addresses[0]) spec.clusterIP = addresses[0];
   }
 
-  #takeAddress(text: string): void {
-    const address = parseAddress(text);
-    // What is no address at all is validation's to say.
-    if (address === undefined) return;
+  #drawAddress(family: IpFamily): string {
+    const { addresses, ranges, random } = this.#resources;
+    const own = ranges().filter((range) => range.family === family);
+    const address = addresses.draw(own, random, this.#key);
+    if (address === undefined) throw exhausted("failed to allocate a serviceIP: range is full");
+    return address;
+  }
+
+  #takeAddress(address: string): void {
+    const { addresses, ranges } = this.#resources;
     const refuse = (why: string) =>
-      this.#errors.push(invalid("spec.clusterIPs", [text], `failed to allocate IP ${text}: ${why}`));
-    if (!contains(this.#range, address)) {
-      refuse(
-        `the provided IP (${text}) is not in the valid range. The range of valid IPs is ${this.#range.cidr}`,
+      this.#errors.push(
+        invalid("spec.clusterIPs", this.#service.spec.clusterIPs, `failed to allocate IP ${address}: ${why}`),
       );
-    } else if (!this.#pools.addresses.isFree(address, this.#key)) refuse("provided IP is already allocated");
-    else this.#pools.addresses.reserve(address, this.#key);
+    const range = ranges().find((each) => each.contains(address));
+    if (!range) refuse("the provided network does not match the current range");
+    else if (!isAssignable(range, address))
+      refuse(
+        `the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.cidr}`,
+      );
+    else if (!addresses.isFree(address, this.#key)) refuse("provided IP is already allocated");
+    else addresses.reserve(address, this.#key);
   }
 
   #takePort(port: number, field: string): void {
-    const { from, to } = this.#ports;
+    const { from, to } = this.#resources.portRange;
+    const { owned } = this.#resources.ports;
     if (port < from || port > to) {
       const why = `provided port is not in the valid range. The range of valid ports is ${from}-${to}`;
       this.#errors.push(invalid(field, port, why));
-    } else if (!this.#pools.ports.isFree(port, this.#key)) {
+    } else if (!owned.isFree(port, this.#key)) {
       this.#errors.push(invalid(field, port, "provided port is already allocated"));
-    } else this.#pools.ports.reserve(port, this.#key);
+    } else owned.reserve(port, this.#key);
   }
 
   #drawPort(field: string): number {
-    const port = this.#pools.ports.draw(this.#random, this.#key);
+    const port = this.#resources.ports.draw(this.#resources.random, this.#key);
     if (port === undefined) throw exhausted(`failed to allocate a nodePort for ${field}: range is full`);
     return port;
   }

@@ -38,7 +38,7 @@ export async function startTestServer(more: Partial<ApiServerOptions> = {}): Pro
     store,
     tls: { cert: "", key: "" },
     clientCa: "",
-    serviceCidr: "10.96.0.0/24",
+    serviceCidrs: ["10.96.0.0/24"],
     nodePortRange: { from: 30_000, to: 30_009 },
     advertiseAddress: "127.0.0.1",
     serviceAccountKey: { cert: pem.publicKey, key: pem.privateKey },
