@@ -42,12 +42,28 @@ export interface PortMapping {
 
 export type NamespaceMode = "POD" | "CONTAINER" | "NODE" | "TARGET";
 
+/** So many ids of the container, from `containerId` on, are those of the host from `hostId` on. */
+export interface IdMapping {
+  containerId: number;
+  hostId: number;
+  length: number;
+}
+
+export interface UserNamespace {
+  mode: "POD" | "NODE";
+  uids?: IdMapping[];
+  gids?: IdMapping[];
+}
+
 export interface NamespaceOption {
   network: NamespaceMode;
   pid: NamespaceMode;
   ipc: NamespaceMode;
   targetId?: string;
+  usernsOptions?: UserNamespace;
 }
+
+export type SupplementalGroupsPolicy = "Merge" | "Strict";
 
 export interface SecurityProfile {
   profileType: "RuntimeDefault" | "Unconfined" | "Localhost";
@@ -68,6 +84,10 @@ export interface LinuxContainerResources {
   memoryLimitInBytes?: number;
   oomScoreAdj?: number;
   cpusetCpus?: string;
+  cpusetMems?: string;
+  /** `pageSize` as the kernel writes it: `2MB`. */
+  hugepageLimits?: { pageSize: string; limit: number }[];
+  memorySwapLimitInBytes?: number;
   unified?: Record<string, string>;
 }
 
@@ -76,6 +96,7 @@ export interface LinuxSandboxSecurityContext {
   runAsUser?: Int64Value;
   runAsGroup?: Int64Value;
   supplementalGroups?: number[];
+  supplementalGroupsPolicy?: SupplementalGroupsPolicy;
   readonlyRootfs?: boolean;
   privileged?: boolean;
   seccomp?: SecurityProfile;
@@ -107,7 +128,11 @@ export interface Mount {
   containerPath: string;
   hostPath: string;
   readonly: boolean;
+  /** What is mounted below is read-only too. */
+  recursiveReadOnly?: boolean;
   propagation: MountPropagation;
+  uidMappings?: IdMapping[];
+  gidMappings?: IdMapping[];
 }
 
 export interface Device {
@@ -126,6 +151,7 @@ export interface LinuxContainerSecurityContext {
   runAsGroup?: Int64Value;
   readonlyRootfs?: boolean;
   supplementalGroups?: number[];
+  supplementalGroupsPolicy?: SupplementalGroupsPolicy;
   noNewPrivs?: boolean;
   maskedPaths?: string[];
   readonlyPaths?: string[];
@@ -166,6 +192,8 @@ export interface PodSandbox {
   id: string;
   metadata: PodSandboxMetadata;
   state: PodSandboxState;
+  /** "" is the default one. */
+  runtimeHandler?: string;
   createdAt: number;
   labels: Record<string, string>;
   annotations: Record<string, string>;
@@ -203,6 +231,8 @@ export interface ContainerStatus {
   annotations: Record<string, string>;
   mounts: Mount[];
   logPath: string;
+  /** Who its first process runs as; runtimes older than containerd 2.0 do not tell. */
+  user?: { linux?: { uid: number; gid: number; supplementalGroups: number[] } | null } | null;
   /** Absent or `RUNTIME_DEFAULT` where the runtime knows of no signal but the image's. */
   stopSignal?: string;
 }
@@ -222,6 +252,20 @@ export interface RuntimeCondition {
   status: boolean;
   reason: string;
   message: string;
+}
+
+/** One way to run containers; the default one has no name. */
+export interface RuntimeHandler {
+  name: string;
+  features?: { recursiveReadOnlyMounts: boolean; userNamespaces: boolean } | null;
+}
+
+export interface RuntimeStatus {
+  /** `RuntimeReady` and `NetworkReady`. */
+  conditions: RuntimeCondition[];
+  /** Empty where the runtime does not tell. */
+  runtimeHandlers: RuntimeHandler[];
+  features?: { supplementalGroupsPolicy: boolean } | null;
 }
 
 export interface RuntimeVersion {
@@ -301,8 +345,7 @@ export function isRuntimeNotFound(error: unknown): boolean {
 
 export interface ContainerRuntime {
   version(): Promise<RuntimeVersion>;
-  /** `RuntimeReady` and `NetworkReady`. */
-  status(): Promise<RuntimeCondition[]>;
+  status(): Promise<RuntimeStatus>;
   updatePodCidr(podCidr: string): Promise<void>;
 
   /** Answers the sandbox's id. */

@@ -38,6 +38,8 @@ export interface StartInput {
   state: ObservedPod;
   sandboxId: string;
   sandbox: PodSandboxConfig;
+  /** The runtime's. */
+  handler: string;
   podIps: readonly string[];
   volumes: ReadonlyMap<string, string>;
   signal: AbortSignal;
@@ -98,26 +100,29 @@ async function ensureImage(context: PodContext, input: StartInput): Promise<Imag
   }
 }
 
-/** The images that the pod's volumes show, present; a container that mounts one waits for it as for its own. */
+/** The images that the pod's volumes show, present, by the names of the volumes; a container that mounts one waits for it as for its own. */
 export async function ensureVolumeImages(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
   signal: AbortSignal,
-): Promise<void> {
-  const images = (pod.spec.volumes ?? []).flatMap(({ image }) => (image ? [image] : []));
-  if (images.length === 0) return;
+): Promise<Map<string, string>> {
+  const volumes = (pod.spec.volumes ?? []).filter(({ image }) => image);
+  const shown = new Map<string, string>();
+  if (volumes.length === 0) return shown;
   const secrets = await pullSecrets(context, pod);
-  for (const { reference = "", pullPolicy } of images) {
+  for (const { name, image: { reference = "", pullPolicy } = {} } of volumes) {
     const wanted = { name: "", image: reference, ...(pullPolicy ? { imagePullPolicy: pullPolicy } : {}) };
     const say = (kind: EventKind, reason: string, message: string) =>
       context.recorder.record(pod, kind, reason, message);
     try {
-      await abortable(context.images.ensure(pod, wanted, secrets, say), signal);
+      const image = await abortable(context.images.ensure(pod, wanted, secrets, say), signal);
+      shown.set(name, image.repoDigests[0] ?? image.id);
     } catch (error) {
       if (error instanceof ImageError) throw new StartError(error.reason, error.message);
       throw error;
     }
   }
+  return shown;
 }
 
 async function environmentFor(context: PodContext, input: StartInput): Promise<Map<string, string>> {
@@ -208,6 +213,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     environment,
     podIps: input.podIps,
     clusterDomain: dns.clusterDomain,
+    handler: input.handler,
   });
   const mounts = [...ownMounts, ...deviceMounts(grant)];
   await mkdir(join(input.sandbox.logDirectory, container.name), { recursive: true, mode: 0o755 });
@@ -227,6 +233,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     },
     security: context.security,
     targetId: targetOf(input),
+    users: input.sandbox.linux.securityContext.namespaceOptions.usernsOptions,
   });
   return context.runtime.createContainer(input.sandboxId, config, input.sandbox).catch((error: unknown) => {
     throw new StartError("CreateContainerError", messageOf(error));

@@ -29,6 +29,10 @@ export interface StatusInput {
   runtimeName: string;
   /** What running containers have, by container id; what the specification says without. */
   resources?: ReadonlyMap<string, Readonly<corev1.ResourceRequirements>>;
+  /** What each image volume shows, by the name of the volume. */
+  volumeImages?: ReadonlyMap<string, string>;
+  /** How the devices of a container are. */
+  deviceHealth?(container: string): corev1.ResourceStatus[];
   /** What containers left at their termination message path, by container id. */
   terminationMessages: ReadonlyMap<string, string>;
 }
@@ -62,12 +66,25 @@ function stateOf(input: StatusInput, container: ObservedContainer): corev1.Conta
   return { waiting: { reason: "ContainerCreating" } };
 }
 
-function volumeMountsOf(container: Readonly<corev1.Container>): corev1.VolumeMountStatus[] | undefined {
-  const mounts = (container.volumeMounts ?? []).map((m) => ({
-    mountPath: m.mountPath,
-    name: m.name,
-    ...(m.readOnly ? { readOnly: true, recursiveReadOnly: "Disabled" } : {}),
-  }));
+function volumeMountsOf(
+  container: Readonly<corev1.Container>,
+  latest: ObservedContainer,
+  images: ReadonlyMap<string, string> | undefined,
+): corev1.VolumeMountStatus[] | undefined {
+  const recursive = new Set(
+    latest.mounts.filter((m) => m.recursiveReadOnly).map(({ containerPath }) => containerPath),
+  );
+  const mounts = (container.volumeMounts ?? []).map((m) => {
+    const imageRef = images?.get(m.name);
+    return {
+      mountPath: m.mountPath,
+      name: m.name,
+      ...(m.readOnly
+        ? { readOnly: true, recursiveReadOnly: recursive.has(m.mountPath) ? "Enabled" : "Disabled" }
+        : {}),
+      ...(imageRef ? { volumeStatus: { image: { imageRef } } } : {}),
+    };
+  });
   return mounts.length > 0 ? mounts : undefined;
 }
 
@@ -163,8 +180,15 @@ function presentStatus(
     state: stateOf(input, latest),
     ...(spec.lifecycle?.stopSignal ? { stopSignal: spec.lifecycle.stopSignal } : {}),
   };
-  const volumeMounts = volumeMountsOf(spec);
+  const volumeMounts = volumeMountsOf(spec, latest, input.volumeImages);
   if (volumeMounts) status.volumeMounts = volumeMounts;
+  const health = input.deviceHealth?.(spec.name) ?? [];
+  if (health.length > 0) status.allocatedResourcesStatus = health;
+  const user = latest.user?.linux;
+  if (user) {
+    const { uid, gid, supplementalGroups: groups } = user;
+    status.user = { linux: { uid, gid, ...(groups.length > 0 ? { supplementalGroups: groups } : {}) } };
+  }
   const waiting = input.waiting.get(spec.name);
   if (waiting && !terminal && !isEphemeral(input.pod, spec.name) && shouldRestart(input.pod, spec, latest)) {
     if (status.state?.terminated) status.lastState = status.state;

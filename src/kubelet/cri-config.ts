@@ -8,6 +8,7 @@ import type {
   LinuxContainerResources,
   Mount,
   PodSandboxConfig,
+  UserNamespace,
 } from "#contracts";
 import { expand } from "./environment.ts";
 import { containerAnnotations, containerLabels, sandboxLabels } from "./labels.ts";
@@ -30,6 +31,7 @@ export interface SandboxInput {
   /** `setHostnameAsFQDN` puts the whole name in place of the short one. */
   domainName: string;
   security: SecuritySettings;
+  users?: UserNamespace | undefined;
 }
 
 export function sandboxConfig(input: SandboxInput): PodSandboxConfig {
@@ -59,7 +61,7 @@ export function sandboxConfig(input: SandboxInput): PodSandboxConfig {
     annotations: pod.metadata.annotations ?? {},
     linux: {
       cgroupParent: input.cgroupParent,
-      securityContext: sandboxSecurity(pod, input.security),
+      securityContext: sandboxSecurity(pod, input.security, input.users),
       sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
     },
   };
@@ -80,10 +82,18 @@ export interface ContainerInput {
   security: SecuritySettings;
   /** The container whose processes this one shall see. */
   targetId?: string | undefined;
+  users?: UserNamespace | undefined;
+}
+
+/** What is mounted shows itself to the container's users as its own. */
+function mapped(mounts: Mount[], users: UserNamespace | undefined): Mount[] {
+  const { uids, gids } = users ?? {};
+  if (!uids || !gids) return mounts;
+  return mounts.map((mount) => ({ ...mount, uidMappings: uids, gidMappings: gids }));
 }
 
 export function containerConfig(input: ContainerInput): ContainerConfig {
-  const { pod, container, environment } = input;
+  const { pod, container, environment, users } = input;
   const expanded = (words: readonly string[] | undefined) => (words ?? []).map((w) => expand(w, environment));
   return {
     metadata: { name: container.name, attempt: input.restartCount },
@@ -92,7 +102,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     args: expanded(container.args),
     workingDir: container.workingDir ?? "",
     envs: [...environment].map(([key, value]) => ({ key, value })),
-    mounts: input.mounts,
+    mounts: mapped(input.mounts, users),
     devices: input.devices,
     ...(input.cdiDevices.length > 0 ? { CDIDevices: input.cdiDevices } : {}),
     labels: containerLabels(pod, container.name),
@@ -104,7 +114,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
     linux: {
       resources: input.resources,
-      securityContext: containerSecurity(pod, container, input.image, input.security, input.targetId),
+      securityContext: containerSecurity(pod, container, input.image, input.security, input.targetId, users),
     },
   };
 }

@@ -38,11 +38,13 @@ import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
 import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
+import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { isStatic } from "./static/manifest.ts";
 import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
+import { createUserNamespaces, idsPerPodDefault } from "./user-namespaces.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
@@ -126,7 +128,11 @@ function whatIsGiven(
     dir: join(options.dataDir, "device-plugins"),
     world,
     isActive: (uid) => wake.isActive(uid),
-    changed: () => wake.node(),
+    changed: () => {
+      wake.node();
+      // Their status tells how their devices are.
+      for (const uid of devices.pods()) wake.pod(uid);
+    },
   });
   const topology = readTopology(machine.cpus);
   return {
@@ -139,6 +145,12 @@ function whatIsGiven(
       file: join(options.dataDir, "cpus.json"),
       world,
       isActive: (uid) => wake.isActive(uid),
+    }),
+    handlers: createRuntimeHandlers(options.client),
+    userNamespaces: createUserNamespaces({
+      podsDir: join(options.dataDir, "pods"),
+      idsPerPod: idsPerPodDefault,
+      podsMax: config.maxPods,
     }),
     runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
   };
@@ -246,6 +258,7 @@ function reportNode(
     config,
     pressures: context.pressures,
     devices: context.devices,
+    handlers: context.handlers,
     port,
     sinceRelistMs: workers.sinceRelistMs,
     volumesInUse: parts.volumes.volumesInUse,

@@ -6,11 +6,12 @@
 import { type corev1, formatMicroTime, formatTime, isStatus, leases, nodes } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client, EventRecorder } from "#client";
-import type { ContainerRuntime, Image } from "#contracts";
+import type { ContainerRuntime, Image, RuntimeStatus } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
 import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine } from "./node-info.ts";
+import type { RuntimeHandlers } from "./runtime-handlers.ts";
 import { canonical } from "./status-manager.ts";
 
 export interface NodeOptions {
@@ -26,6 +27,7 @@ export interface NodeOptions {
   machine: Machine;
   config: KubeletConfig;
   devices: Pick<DeviceManager, "allocatable" | "capacity">;
+  handlers: Pick<RuntimeHandlers, "status" | "seen">;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
   port: number;
@@ -118,6 +120,21 @@ function nodeLabels(options: Pick<NodeOptions, "hostname" | "labels" | "machine"
   };
 }
 
+/** What the runtime says that it can do; one that says nothing is not spoken of. */
+function runtimeFacts({
+  runtimeHandlers,
+  features,
+}: RuntimeStatus): Pick<corev1.NodeStatus, "runtimeHandlers" | "features"> {
+  const handlers = runtimeHandlers
+    .map(({ name, features: can }) => ({ name, ...(can ? { features: { ...can } } : {}) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const supplementalGroupsPolicy = features?.supplementalGroupsPolicy ?? false;
+  return {
+    ...(handlers.length > 0 ? { runtimeHandlers: handlers } : {}),
+    features: { supplementalGroupsPolicy },
+  };
+}
+
 function steadyStatus(options: NodeOptions): corev1.NodeStatus {
   const volumesInUse = options.volumesInUse();
   return {
@@ -129,16 +146,19 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
     capacity: { ...capacityOf(options.machine, options.config.maxPods), ...options.devices.capacity() },
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
+    ...runtimeFacts(options.handlers.status),
     ...(volumesInUse.length > 0 ? { volumesInUse } : {}),
   };
 }
 
 async function healthOf(options: NodeOptions): Promise<Health> {
-  const conditions = await options.runtime
-    .status()
-    .catch((error: unknown) => [
-      { type: "RuntimeReady", status: false, reason: "", message: messageOf(error) },
-    ]);
+  const conditions = await options.runtime.status().then(
+    (status) => {
+      options.handlers.seen(status);
+      return status.conditions;
+    },
+    (error: unknown) => [{ type: "RuntimeReady", status: false, reason: "", message: messageOf(error) }],
+  );
   const problems: string[] = [];
   for (const [type, words] of [
     ["RuntimeReady", "container runtime not ready"],

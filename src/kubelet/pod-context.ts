@@ -18,8 +18,10 @@ import { containerField } from "./pod-containers.ts";
 import type { DnsSettings } from "./pod-network-config.ts";
 import type { StateReader } from "./pod-state.ts";
 import type { ProbeManager } from "./probes/manager.ts";
+import type { RuntimeHandlers } from "./runtime-handlers.ts";
 import type { SecuritySettings } from "./security-context.ts";
 import type { StatusManager } from "./status-manager.ts";
+import type { UserNamespaces } from "./user-namespaces.ts";
 import type { PodVolumes } from "./volumes/node-volumes.ts";
 
 export interface PodContext {
@@ -37,6 +39,8 @@ export interface PodContext {
   devices: DeviceManager;
   claims: ClaimManager;
   cpus: CpuManager;
+  handlers: RuntimeHandlers;
+  userNamespaces: UserNamespaces;
   /** The runtime itself knows what CDI names stand for. */
   runtimeKnowsCdi: boolean;
   recorder: EventRecorder;

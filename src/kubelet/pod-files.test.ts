@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { corev1 } from "#api";
 import { runOk, seededRandom } from "#base";
 import type { PodContext } from "./pod-context.ts";
-import { containerMounts, terminationMessage } from "./pod-files.ts";
+import { containerMounts, isRecursive, terminationMessage } from "./pod-files.ts";
 import { makeContainer, makePod, showContainer } from "./testing/pods.ts";
 
 async function folder(): Promise<string> {
@@ -31,6 +31,7 @@ test("volumes that are written from the API cannot be written by containers", as
   const context = {
     paths: { podDir: () => dir },
     world: { random: seededRandom(1) },
+    handlers: { supports: () => false },
   } as unknown as PodContext;
   const mounts = await containerMounts(context, {
     pod: makePod({ volumes, containers: [container] }),
@@ -39,9 +40,26 @@ test("volumes that are written from the API cannot be written by containers", as
     environment: new Map(),
     podIps: [],
     clusterDomain: "cluster.local",
+    handler: "",
   });
   const readonly = mounts.filter((m) => m.readonly).map((m) => m.containerPath);
   expect(readonly).toEqual(["/configMap", "/secret", "/downwardAPI", "/projected", "/asked"]);
+});
+
+test("recursively read-only is what is read-only, where the runtime can", () => {
+  const mount = (recursiveReadOnly: string, readOnly = true) => ({
+    name: "v",
+    mountPath: "/v",
+    readOnly,
+    recursiveReadOnly,
+  });
+  expect(isRecursive(mount("IfPossible"), true)).toBe(true);
+  expect(isRecursive(mount("IfPossible"), false)).toBe(false);
+  expect(isRecursive(mount("Enabled"), true)).toBe(true);
+  expect(isRecursive(mount("Disabled"), true)).toBe(false);
+  expect(() => isRecursive(mount("Enabled"), false)).toThrow(
+    'failed to resolve recursive read-only mode: volume "v" requested recursive read-only mode, but it is not supported by the runtime',
+  );
 });
 
 test("last words are read from the container's own file: no link is followed, no pipe waited for", async () => {

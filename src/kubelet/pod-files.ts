@@ -37,6 +37,7 @@ interface MountInput {
   environment: ReadonlyMap<string, string>;
   podIps: readonly string[];
   clusterDomain: string;
+  handler: string;
 }
 
 /** Where the machine itself shares no mounts, there is nothing to follow: the volume is mounted as it is. */
@@ -52,10 +53,14 @@ async function propagationOf(
 }
 
 /**
- * None of the runtimes that Knarr brings has it. https://kubernetes.io/docs/concepts/storage/volumes/#recursive-read-only-mounts
+ * Runtimes have it from containerd 2.0 on. https://kubernetes.io/docs/concepts/storage/volumes/#recursive-read-only-mounts
  */
-function refuseRecursive({ name, recursiveReadOnly }: Readonly<corev1.VolumeMount>): void {
-  if (recursiveReadOnly !== "Enabled") return;
+export function isRecursive(
+  { name, readOnly, recursiveReadOnly }: Readonly<corev1.VolumeMount>,
+  isSupported: boolean,
+): boolean {
+  if (!readOnly || !recursiveReadOnly || recursiveReadOnly === "Disabled") return false;
+  if (isSupported || recursiveReadOnly === "IfPossible") return isSupported;
   const words = `volume ${JSON.stringify(name)} requested recursive read-only mode, but it is not supported by the runtime`;
   throw new VolumeError(`failed to resolve recursive read-only mode: ${words}`);
 }
@@ -87,16 +92,18 @@ export function containerDevices(
 
 async function volumeMounts(context: PodContext, input: MountInput): Promise<Mount[]> {
   const mounts: Mount[] = [];
+  const canRecurse = context.handlers.supports(input.handler, "recursiveReadOnlyMounts");
   for (const [index, mount] of (input.container.volumeMounts ?? []).entries()) {
     const volumePath = input.volumes.get(mount.name);
     if (!volumePath) throw missing(mount.name, input.container);
-    refuseRecursive(mount);
+    const recursive = isRecursive(mount, canRecurse);
     const subPath = mount.subPathExpr ? expand(mount.subPathExpr, input.environment) : (mount.subPath ?? "");
     const hostPath = subPath ? await partOf(context, input, index, volumePath, subPath) : volumePath;
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
       hostPath,
       readonly: mount.readOnly || isReadOnly(input.pod, mount.name),
+      ...(recursive ? { recursiveReadOnly: true } : {}),
       propagation: await propagationOf(mount, hostPath),
     });
   }

@@ -194,3 +194,36 @@ test("a pod that was never taken has no containers to tell of: its reason is wha
   expect(status).toMatchObject({ phase: "Failed", reason: "OutOfcpu" });
   expect(status.containerStatuses).toBeUndefined();
 });
+
+test("a container's user, its devices and what its image volumes show are told", () => {
+  const spec = makeContainer("main", {
+    volumeMounts: [
+      { name: "pictures", mountPath: "/pictures" },
+      { name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "IfPossible" },
+    ],
+  });
+  const shown = showContainer({ spec });
+  const user = { linux: { uid: 1000, gid: 0, supplementalGroups: [0, 7] } };
+  const mounts = [
+    {
+      containerPath: "/data",
+      hostPath: "/d",
+      readonly: true,
+      recursiveReadOnly: true,
+      propagation: "PROPAGATION_PRIVATE" as const,
+    },
+  ];
+  const health = [{ name: "example.com/gpu", resources: [{ resourceID: "g0", health: "Unhealthy" }] }];
+  const status = statusFor(makePod({ containers: [spec] }), showPod(ready, [{ ...shown, user, mounts }]), {
+    volumeImages: new Map([["pictures", "web@sha256:1"]]),
+    deviceHealth: () => health,
+  });
+  expect(status.containerStatuses?.[0]).toMatchObject({
+    user,
+    allocatedResourcesStatus: health,
+    volumeMounts: [
+      { name: "pictures", mountPath: "/pictures", volumeStatus: { image: { imageRef: "web@sha256:1" } } },
+      { name: "data", mountPath: "/data", readOnly: true, recursiveReadOnly: "Enabled" },
+    ],
+  });
+});

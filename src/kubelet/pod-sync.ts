@@ -1,7 +1,7 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
 import { type corev1, parseTime } from "#api";
 import { messageOf } from "#base";
-import { type PodSandboxConfig, VolumeError, VolumePendingError } from "#contracts";
+import { type PodSandboxConfig, type UserNamespace, VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
@@ -26,6 +26,7 @@ import {
   restartsForResize,
   tellingOf,
 } from "./resize.ts";
+import { unsupportedUsers, wantsOwnUsers } from "./user-namespaces.ts";
 
 /** Why the kubelet ends a pod that may still run. */
 export interface Eviction {
@@ -44,6 +45,8 @@ export interface PodMemory {
   /** Where the kubelet itself ends the pod: what its status says of it, and how long its containers have. */
   eviction: Pick<Eviction, "condition" | "graceSeconds"> | undefined;
   resize: ResizeMemory;
+  /** What its image volumes show, by their names. */
+  volumeImages: Map<string, string>;
   /** The other pods of the node that take part of it. */
   others(): readonly Readonly<corev1.Pod>[];
 }
@@ -55,6 +58,7 @@ export function newMemory(others: PodMemory["others"] = () => []): PodMemory {
     failure: undefined,
     eviction: undefined,
     resize: newResizeMemory(),
+    volumeImages: new Map(),
     others,
   };
 }
@@ -102,6 +106,8 @@ export function report(
     disruption: memory.eviction?.condition,
     resize: resizeConditions(memory.resize),
     resources: memory.resize.actual,
+    volumeImages: memory.volumeImages,
+    deviceHealth: (container) => context.devices.healthOf(pod.metadata.uid, container),
     // Conditions of others come from the API; everything of ours from what was last reported.
     old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
     ending,
@@ -214,13 +220,39 @@ function tellOfVolumes(context: PodContext, pod: Readonly<corev1.Pod>, error: un
   context.recorder.record(pod as corev1.Pod, "Warning", reason, messageOf(error));
 }
 
-async function makeSandboxConfig(
+/** How the runtime is asked for a sandbox. */
+interface SandboxPlan {
+  sandbox: PodSandboxConfig;
+  handler: string;
+}
+
+/** Throws an `Error` for what this node's runtime cannot do. */
+async function usersOf(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  handler: string,
+): Promise<UserNamespace | undefined> {
+  if (!wantsOwnUsers(pod)) return undefined;
+  if (!context.handlers.supports(handler, "userNamespaces")) throw new Error(unsupportedUsers(handler));
+  await ensurePodFolders(context, pod);
+  return context.userNamespaces.rangeFor(pod.metadata.uid);
+}
+
+function tellOfSandbox(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): undefined {
+  const message = `Failed to create pod sandbox: ${messageOf(error)}`;
+  context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
+}
+
+async function planSandbox(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
   attempt: number,
-): Promise<PodSandboxConfig> {
+): Promise<SandboxPlan> {
+  const handler = await context.handlers.of(pod);
+  const users = await usersOf(context, pod, handler);
   const dns = await context.dns();
-  return sandboxConfig({
+  const sandbox = sandboxConfig({
+    users,
     pod,
     attempt,
     logDirectory: context.paths.logDir(pod),
@@ -229,24 +261,21 @@ async function makeSandboxConfig(
     domainName: domainNameOf(pod, dns.clusterDomain),
     security: context.security,
   });
+  return { sandbox, handler };
 }
 
 /** Answers the sandbox's id, or undefined when it could not be made; that is told as an event. */
 async function createSandbox(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
-  config: PodSandboxConfig,
+  { sandbox, handler }: SandboxPlan,
 ): Promise<string | undefined> {
   try {
-    if (pod.spec.hostUsers === false)
-      throw new Error("user namespaces are not supported by this node's runtime");
     await ensurePodFolders(context, pod);
     await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod, context.podPidsLimit));
-    return await context.runtime.runPodSandbox(config);
+    return await context.runtime.runPodSandbox(sandbox, handler);
   } catch (error) {
-    const message = `Failed to create pod sandbox: ${messageOf(error)}`;
-    context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
-    return undefined;
+    return tellOfSandbox(context, pod, error);
   }
 }
 
@@ -266,10 +295,11 @@ async function preparedClaims(context: PodContext, pod: Readonly<corev1.Pod>): P
 async function missingVolumeImage(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
+  memory: PodMemory,
   signal: AbortSignal,
 ): Promise<WaitingReason | undefined> {
   try {
-    await ensureVolumeImages(context, pod, signal);
+    memory.volumeImages = await ensureVolumeImages(context, pod, signal);
     return undefined;
   } catch (error) {
     if (error instanceof StartError) return { reason: error.reason, message: error.message };
@@ -303,14 +333,17 @@ async function act(
     await abortable(stopContainer(context, how, container, words), signal);
   }
   if (actions.start.length === 0) return 0;
-  const missing = await missingVolumeImage(context, pod, signal);
+  const missing = await missingVolumeImage(context, pod, memory, signal);
   if (missing) {
     for (const name of actions.start) memory.waiting.set(name, missing);
     return retryMs;
   }
-  const config = await makeSandboxConfig(context, pod, actions.attempt);
+  const plan = await planSandbox(context, pod, actions.attempt).catch((error: unknown) =>
+    tellOfSandbox(context, pod, error),
+  );
+  if (!plan) return retryMs;
   const [sandboxId, volumes] = await Promise.all([
-    actions.createSandbox ? createSandbox(context, pod, config) : actions.sandboxId,
+    actions.createSandbox ? createSandbox(context, pod, plan) : actions.sandboxId,
     context.volumes.ensure(pod).catch((error: unknown) => {
       tellOfVolumes(context, pod, error);
       return undefined;
@@ -318,7 +351,7 @@ async function act(
   ]);
   if (!sandboxId || !volumes || signal.aborted) return retryMs;
   if (!(await preparedClaims(context, pod))) return retryMs;
-  return startAll(context, pod, actions, { sandboxId, sandbox: config, volumes, signal }, memory);
+  return startAll(context, pod, actions, { sandboxId, ...plan, volumes, signal }, memory);
 }
 
 /** As if the pod had not been admitted: upstream asks for devices before it takes a pod. */
@@ -342,6 +375,7 @@ async function startAll(
   where: {
     sandboxId: string;
     sandbox: PodSandboxConfig;
+    handler: string;
     volumes: ReadonlyMap<string, string>;
     signal: AbortSignal;
   },

@@ -123,3 +123,15 @@ test("a container made to look into another sees its processes, unless all see a
   expect(namespaces({})).toMatchObject({ pid: "TARGET", targetId: "c1" });
   expect(namespaces({ shareProcessNamespace: true }).pid).toBe("POD");
 });
+
+test("users of its own and the policy of its groups are the sandbox's and the containers'", () => {
+  const ids = [{ containerId: 0, hostId: 65_536, length: 65_536 }];
+  const users = { mode: "POD" as const, uids: ids, gids: ids };
+  const pod = makePod({ hostUsers: false, securityContext: { supplementalGroupsPolicy: "Strict" } });
+  const wanted = { namespaceOptions: { usernsOptions: users }, supplementalGroupsPolicy: "Strict" };
+  expect(sandboxSecurity(pod, settings, users)).toMatchObject(wanted);
+  const container = pod.spec.containers[0]!;
+  expect(containerSecurity(pod, container, { username: "" }, settings, undefined, users)).toMatchObject(
+    wanted,
+  );
+});

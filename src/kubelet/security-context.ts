@@ -9,6 +9,8 @@ import type {
   LinuxSandboxSecurityContext,
   NamespaceOption,
   SecurityProfile,
+  SupplementalGroupsPolicy,
+  UserNamespace,
 } from "#contracts";
 import { ContainerConfigError } from "./environment.ts";
 
@@ -29,8 +31,9 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-function namespaceOptions(pod: Readonly<corev1.Pod>): NamespaceOption {
+function namespaceOptions(pod: Readonly<corev1.Pod>, users: UserNamespace | undefined): NamespaceOption {
   return {
+    ...(users ? { usernsOptions: users } : {}),
     network: pod.spec.hostNetwork ? "NODE" : "POD",
     pid: pod.spec.hostPID ? "NODE" : pod.spec.shareProcessNamespace ? "POD" : "CONTAINER",
     ipc: pod.spec.hostIPC ? "NODE" : "POD",
@@ -55,6 +58,12 @@ function groupsOf(pod: Readonly<corev1.Pod>): number[] {
   return [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])];
 }
 
+/** Unset is the runtime's own, which is `Merge`. */
+function groupsPolicyOf(pod: Readonly<corev1.Pod>): { supplementalGroupsPolicy?: SupplementalGroupsPolicy } {
+  const policy = pod.spec.securityContext?.supplementalGroupsPolicy;
+  return policy ? { supplementalGroupsPolicy: policy as SupplementalGroupsPolicy } : {};
+}
+
 export interface SecuritySettings {
   seccompDefault: boolean;
   seccompProfileRoot: string;
@@ -63,19 +72,21 @@ export interface SecuritySettings {
 export function sandboxSecurity(
   pod: Readonly<corev1.Pod>,
   settings: SecuritySettings,
+  users?: UserNamespace,
 ): LinuxSandboxSecurityContext {
   const context = pod.spec.securityContext ?? {};
   const privileged = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
     (c) => c.securityContext?.privileged,
   );
   return {
-    namespaceOptions: namespaceOptions(pod),
+    namespaceOptions: namespaceOptions(pod, users),
     ...(context.runAsUser === undefined ? {} : { runAsUser: { value: context.runAsUser } }),
     // A group without a user is refused by the runtime.
     ...(context.runAsGroup === undefined || context.runAsUser === undefined
       ? {}
       : { runAsGroup: { value: context.runAsGroup } }),
     supplementalGroups: groupsOf(pod),
+    ...groupsPolicyOf(pod),
     privileged,
     seccomp: seccompProfile(
       context.seccompProfile ?? { type: "RuntimeDefault" },
@@ -121,13 +132,14 @@ export function containerSecurity(
   image: Readonly<Pick<Image, "uid" | "username">>,
   settings: SecuritySettings,
   targetId?: string,
+  users?: UserNamespace,
 ): LinuxContainerSecurityContext {
   const own = container.securityContext ?? {};
   const shared = pod.spec.securityContext ?? {};
   const runAsUser = own.runAsUser ?? shared.runAsUser ?? image.uid?.value;
   const runAsGroup = own.runAsGroup ?? shared.runAsGroup;
   const unmasked = own.procMount === "Unmasked" || own.privileged === true;
-  const namespaces = namespaceOptions(pod);
+  const namespaces = namespaceOptions(pod, users);
   const isTargeted = targetId !== undefined && namespaces.pid === "CONTAINER";
   return {
     namespaceOptions: isTargeted ? { ...namespaces, pid: "TARGET", targetId } : namespaces,
@@ -140,6 +152,7 @@ export function containerSecurity(
     ...(runAsGroup === undefined ? {} : { runAsGroup: { value: runAsGroup } }),
     readonlyRootfs: own.readOnlyRootFilesystem ?? false,
     supplementalGroups: groupsOf(pod),
+    ...groupsPolicyOf(pod),
     noNewPrivs: own.allowPrivilegeEscalation === false,
     maskedPaths: unmasked ? [] : maskedPaths,
     readonlyPaths: unmasked ? [] : readonlyPaths,

@@ -149,7 +149,7 @@ async function waitUntilReady(
   for (;;) {
     const ready = await runtime
       .status()
-      .then((conditions) => conditions.some((c) => c.type === "RuntimeReady" && c.status))
+      .then(({ conditions }) => conditions.some((c) => c.type === "RuntimeReady" && c.status))
       .catch(() => false);
     if (ready) return;
     if (daemon.deaths >= deathsMax || clock.monotonic() > deadlineMs) {

@@ -26,6 +26,7 @@ import {
   type PodSandboxStatus,
   type RuntimeCondition,
   RuntimeError,
+  type RuntimeStatus,
   type RuntimeVersion,
 } from "#contracts";
 import { decodeExit, encodeSubscription, subscribePath } from "./containerd-events.ts";
@@ -171,14 +172,18 @@ async function* streamOf<T>(
   }
 }
 
+type StatusAnswer = Omit<RuntimeStatus, "conditions"> & { status?: { conditions: RuntimeCondition[] } };
+
 type Call = <R>(method: Method, request: object, timeoutMs?: number) => Promise<R>;
 
 function sandboxCalls(call: Call) {
   return {
     version: () => call<RuntimeVersion>("Version", { version: "v1" }),
-    status: async () =>
-      (await call<{ status?: { conditions: RuntimeCondition[] } }>("Status", {}, 10_000)).status
-        ?.conditions ?? [],
+    status: async (): Promise<RuntimeStatus> => {
+      const answer = await call<StatusAnswer>("Status", {}, 10_000);
+      const { status: health, runtimeHandlers, features } = answer;
+      return { conditions: health?.conditions ?? [], runtimeHandlers, ...(features ? { features } : {}) };
+    },
     updatePodCidr: async (podCidr: string) => {
       await call("UpdateRuntimeConfig", { runtimeConfig: { networkConfig: { podCidr } } });
     },

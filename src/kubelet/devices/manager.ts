@@ -27,6 +27,10 @@ export class DeviceError extends Error {
 export interface DeviceManager extends Pick<Endpoints, "capacity" | "allocatable" | "handler"> {
   /** The same container is given the same devices again. Throws `DeviceError`. */
   grantFor(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): Promise<DeviceGrant>;
+  /** Of each resource of the container. */
+  healthOf(podUid: string, container: string): corev1.ResourceStatus[];
+  /** Pods that have devices. */
+  pods(): string[];
   release(podUid: string): void;
   /** What is known from before: first of all. */
   load(): Promise<void>;
@@ -43,6 +47,24 @@ export interface DeviceManagerOptions {
   isActive(podUid: string): boolean;
   /** The node has other devices than before. */
   changed(): void;
+}
+
+function healthOfDevice(
+  resourceID: string,
+  devices: ReadonlyMap<string, boolean> | undefined,
+): corev1.ResourceHealth {
+  const isHealthy = devices?.get(resourceID);
+  if (isHealthy === undefined) return { resourceID, health: "Unknown" };
+  return { resourceID, health: isHealthy ? "Healthy" : "Unhealthy" };
+}
+
+function healthOfAll(allocations: readonly Allocation[], endpoints: Endpoints): corev1.ResourceStatus[] {
+  return allocations
+    .toSorted((a, b) => (a.resource < b.resource ? -1 : 1))
+    .map(({ resource, ids }) => {
+      const devices = endpoints.find(resource)?.endpoint?.devices;
+      return { name: resource, resources: ids.map((id) => healthOfDevice(id, devices)) };
+    });
 }
 
 /** Which devices, by what is free and what the plugin prefers. */
@@ -123,6 +145,11 @@ export function createDeviceManager(options: DeviceManagerOptions): DeviceManage
         }
         return mergedGrant(grants);
       }),
+    healthOf(podUid, container) {
+      const own = allocations.filter((each) => each.podUid === podUid && each.container === container);
+      return healthOfAll(own, endpoints);
+    },
+    pods: () => [...new Set(allocations.map(({ podUid }) => podUid))],
     release(podUid) {
       allocations = allocations.filter((each) => each.podUid !== podUid);
     },
