@@ -81,7 +81,8 @@ function withServerOptions(command: Command): Command {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
-    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration");
+    .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
+    .option("--scheduler-config <file>", "settings of the scheduler: a KubeSchedulerConfiguration");
 }
 
 function addAccess(root: Command): void {

@@ -9,6 +9,7 @@ import {
   freeSlot,
   isPortFree,
   keepKubeletConfig,
+  keepSchedulerConfig,
   linkCluster,
   listClusters,
   machineAddress,
@@ -31,6 +32,7 @@ export interface ClusterRequest {
   datastore?: string;
   cni?: string;
   kubeletConfig?: string;
+  schedulerConfig?: string;
 }
 
 /** Each is an agent and a containerd of its own: some 150 MB. */
@@ -83,6 +85,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
     );
   }
   if (request.kubeletConfig !== undefined) await keepKubeletConfig(request.kubeletConfig, paths);
+  if (request.schedulerConfig !== undefined) await keepSchedulerConfig(request.schedulerConfig, paths);
   await writeConfig(paths, config);
   await linkCluster(config.name, paths);
   return config;

@@ -132,6 +132,8 @@ export interface ClusterPaths {
   kubelet: string;
   /** The kubelet's settings, where the user gave any. */
   kubeletConfig: string;
+  /** The scheduler's, likewise. */
+  schedulerConfig: string;
   /** Pods of this node alone, as files. */
   staticPods: string;
   podLogs: string;
@@ -161,6 +163,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),
     kubeletConfig: inDir("kubelet.yaml"),
+    schedulerConfig: inDir("scheduler.yaml"),
     staticPods: inDir("static-pods"),
     podLogs: inDir("pod-logs"),
     volumes: inDir("volumes"),

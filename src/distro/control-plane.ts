@@ -3,7 +3,7 @@ import { type ApiServer, type Extension, type StaticToken, startApiServer } from
 import { forComponent, type World } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { type ControllerOptions, controllers, startControllers } from "#controllers";
-import { extendersOf, type KubeSchedulerConfiguration, profilesOf, startScheduler } from "#scheduler";
+import { type KubeSchedulerConfiguration, settingsOf, startScheduler } from "#scheduler";
 import type { Store } from "#store";
 import { type Running, stopAll } from "./components.ts";
 import { clusterDomain } from "./config.ts";
@@ -110,9 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           client: clientOf("system:kube-scheduler"),
           world,
           informers,
-          ...(options.scheduler
-            ? { profiles: profilesOf(options.scheduler), extenders: extendersOf(options.scheduler) }
-            : {}),
+          ...(options.scheduler ? settingsOf(options.scheduler) : {}),
         }),
       ),
     );

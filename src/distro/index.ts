@@ -38,5 +38,6 @@ export {
 } from "./local-nodes.ts";
 export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
 export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
+export { keepSchedulerConfig } from "./scheduler-settings.ts";
 export { startServer } from "./server.ts";
 export { purge, stopNode } from "./teardown.ts";

@@ -16,6 +16,7 @@ import { kubeconfigOf } from "./kubeconfig.ts";
 import { startClusterMetrics } from "./metrics.ts";
 import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { followNodeDns } from "./node-dns.ts";
+import { schedulerSettings } from "./scheduler-settings.ts";
 
 export interface ServerOptions {
   world: World;
@@ -98,12 +99,14 @@ async function startStoredControlPlane(
   const store = await openStore(world, config, paths);
   started.push({ stop: () => store.close() });
   const token = await loadJoinSecret(world.random, paths.tls);
+  const scheduler = await schedulerSettings(world, paths);
   const controlPlane: ControlPlane = await startControlPlane({
     world,
     store,
     credentials,
     listen: { host: "0.0.0.0", port: config.apiPort },
     serviceCidrs: [config.serviceCidr],
+    ...(scheduler ? { scheduler } : {}),
     advertiseAddress: config.nodeAddress,
     isShared: config.datastore !== undefined,
     loadBalancer: {

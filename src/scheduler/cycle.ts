@@ -50,9 +50,9 @@ const tablesMax = 128;
  * In a large cluster not every feasible node must be found.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/scheduler-perf-tuning/
  */
-export function feasibleWanted(nodes: number): number {
-  if (nodes < sampleMin) return nodes;
-  const percent = Math.max(5, 50 - Math.floor(nodes / 125));
+export function feasibleWanted(nodes: number, percentage = 0): number {
+  if (nodes < sampleMin || percentage >= 100) return nodes;
+  const percent = percentage || Math.max(5, 50 - Math.floor(nodes / 125));
   return Math.max(sampleMin, Math.floor((nodes * percent) / 100));
 }
 
@@ -178,7 +178,8 @@ export class SchedulingCycle {
 
   /** As many of the nodes that will do as a sample has, each time others: all of them are scored for this pod alone. */
   #someOf(table: ClassTable, accepts: ((node: NodeInfo) => boolean) | undefined): NodeInfo[] {
-    const { nodes, next } = table.some(feasibleWanted(this.#cache.nodes.length), this.#nextSlot, accepts);
+    const wanted = feasibleWanted(this.#cache.nodes.length, this.#profile.percentageOfNodesToScore);
+    const { nodes, next } = table.some(wanted, this.#nextSlot, accepts);
     this.#nextSlot = next;
     return nodes;
   }
@@ -229,7 +230,7 @@ export class SchedulingCycle {
 
   #sample(info: PodInfo, nodes: readonly NodeInfo[]): Omit<Considered, "kind"> {
     const filters = filtersOf(info, this.#cache, this.#profile, this.#world, () => true);
-    const wanted = feasibleWanted(nodes.length);
+    const wanted = feasibleWanted(nodes.length, this.#profile.percentageOfNodesToScore);
     const feasible: NodeInfo[] = [];
     const verdicts = new Map<number, Verdict>();
     const start = this.#next % nodes.length;

@@ -1,5 +1,6 @@
 export type { Snapshot } from "./cache.ts";
-export { extendersOf, type KubeSchedulerConfiguration, profilesOf } from "./configuration.ts";
+export { readSchedulerConfiguration, settingsOf } from "./configuration.ts";
+export type { KubeSchedulerConfiguration } from "./configuration-shape.ts";
 export { defineSchedulerPlugin, type Rejection, type SchedulerPlugin } from "./define-plugin.ts";
 export type { NodeInfo } from "./node-info.ts";
 export type { PodInfo } from "./pod-info.ts";

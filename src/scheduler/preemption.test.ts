@@ -12,7 +12,8 @@ function setUp(nodes: readonly corev1.Node[], pods: readonly corev1.Pod[], budge
   const cache = cacheOf(nodes, pods);
   const random = seededRandom(1);
   const cycle = new SchedulingCycle({ cache, profile: defaultProfile, world: noKin, random });
-  const preemptor = new Preemptor({ cache, cycle, random, budgets: () => budgets });
+  const settings = defaultProfile.preemption;
+  const preemptor = new Preemptor({ cache, cycle, settings, random, budgets: () => budgets });
   const preempt = (pod: corev1.Pod): Preemption | string => {
     const result = cycle.schedule(podInfoOf(pod));
     if (result.kind === "node") throw new Error(`it fits on ${result.name}`);
@@ -130,7 +131,8 @@ test("what is remembered of nodes is what a fresh look finds, whatever happens i
       const cache = cacheOf(nodes);
       const random = seededRandom(1);
       const cycle = new SchedulingCycle({ cache, profile: defaultProfile, world: noKin, random });
-      const fresh = () => new Preemptor({ cache, cycle, random, budgets: () => [] });
+      const fresh = () =>
+        new Preemptor({ cache, cycle, settings: defaultProfile.preemption, random, budgets: () => [] });
       const lasting = fresh();
       const there: string[] = [];
       changes.forEach((each, i) => {

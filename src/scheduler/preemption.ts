@@ -18,6 +18,7 @@ import {
   PreemptionCandidates,
   type Verdict,
 } from "./preemption-candidates.ts";
+import type { PreemptionSettings } from "./profile.ts";
 
 export type Budget = Readonly<policyv1.PodDisruptionBudget>;
 
@@ -34,9 +35,6 @@ export type PreemptionResult =
 
 type Judge = (node: NodeInfo) => Rejection | undefined;
 
-/** `minCandidateNodesPercentage`, `minCandidateNodesAbsolute`: so many candidates are enough. */
-const candidatesPercent = 10;
-const candidatesMin = 100;
 const shapesMax = 32;
 
 const noVictims = "No preemption victims found for incoming pod";
@@ -45,6 +43,7 @@ const notHelpful = "Preemption is not helpful for scheduling";
 export interface PreemptionOptions {
   cache: SchedulerCache;
   cycle: SchedulingCycle;
+  settings: PreemptionSettings;
   random: Random;
   budgets(): readonly Budget[];
 }
@@ -64,7 +63,8 @@ export class Preemptor {
   }
 
   preempt(info: PodInfo, failure: NoNode): PreemptionResult {
-    const { cache } = this.#options;
+    const { cache, settings } = this.#options;
+    if (!settings.isOn) return { kind: "no", message: "", keepsNomination: false };
     const ineligible = this.#ineligible(info, failure);
     if (ineligible) return { kind: "no", message: `preemption: ${ineligible}`, keepsNomination: true };
     const { choice, reasons } = this.#search(info, failure);
@@ -109,7 +109,7 @@ export class Preemptor {
     }
     const judge = cycle.judge(info);
     const known = this.#candidatesFor(info);
-    const choice = known.find(candidatesWanted(failure), random.int(cache.nodes.length), (node) =>
+    const choice = known.find(this.#wanted(failure), random.int(cache.nodes.length), (node) =>
       failure.isResolvable(node) ? this.#dryRun(info, node, judge) : { reasons: [] },
     );
     return { choice, reasons: known.reasons() };
@@ -119,7 +119,7 @@ export class Preemptor {
   #scan(info: PodInfo, failure: NoNode): { found: Candidate[]; reasons: Map<string, number> } {
     const { nodes } = this.#options.cache;
     const offset = this.#options.random.int(nodes.length);
-    const wanted = candidatesWanted(failure);
+    const wanted = this.#wanted(failure);
     const reasons = new Map<string, number>();
     const found: Candidate[] = [];
     let harmless = 0;
@@ -135,6 +135,11 @@ export class Preemptor {
       }
     }
     return { found, reasons };
+  }
+
+  #wanted({ resolvable }: NoNode): number {
+    const { candidatesMin, candidatesPercent } = this.#options.settings;
+    return Math.max(candidatesMin, Math.floor((resolvable * candidatesPercent) / 100));
   }
 
   #candidatesFor({ shape }: PodInfo): PreemptionCandidates {
@@ -166,10 +171,6 @@ export class Preemptor {
       rejection: () => judge(copy),
     });
   }
-}
-
-function candidatesWanted({ resolvable }: NoNode): number {
-  return Math.max(candidatesMin, Math.floor((resolvable * candidatesPercent) / 100));
 }
 
 interface Search {

@@ -7,7 +7,10 @@ import { type InterPodAffinityArgs, interPodAffinity } from "./plugins/inter-pod
 import { type NodeAffinityArgs, nodeAffinity } from "./plugins/node-affinity.ts";
 import { nodeName } from "./plugins/node-name.ts";
 import { nodePorts } from "./plugins/node-ports.ts";
-import { nodeResourcesBalancedAllocation } from "./plugins/node-resources-balanced-allocation.ts";
+import {
+  type BalanceArgs,
+  nodeResourcesBalancedAllocation,
+} from "./plugins/node-resources-balanced-allocation.ts";
 import { type FitArgs, nodeResourcesFit } from "./plugins/node-resources-fit.ts";
 import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { nodeVolumeLimits } from "./plugins/node-volume-limits.ts";
@@ -15,7 +18,7 @@ import { podTopologySpread, type SpreadArgs } from "./plugins/pod-topology-sprea
 import { prioritySort } from "./plugins/priority-sort.ts";
 import { schedulingGates } from "./plugins/scheduling-gates.ts";
 import { taintToleration } from "./plugins/taint-toleration.ts";
-import { volumeBinding } from "./plugins/volume-binding.ts";
+import { type VolumeBindingArgs, volumeBinding } from "./plugins/volume-binding.ts";
 import { volumeRestrictions } from "./plugins/volume-restrictions.ts";
 import { volumeZone } from "./plugins/volume-zone.ts";
 
@@ -29,10 +32,29 @@ export interface SchedulerProfile {
   /** Pods with this `schedulerName` are ours. */
   readonly schedulerName: string;
   readonly plugins: readonly ProfileEntry[];
+  /** Of all nodes, those that are found before the search ends; absent: fewer in percent the more there are. */
+  readonly percentageOfNodesToScore?: number;
+  readonly preemption: PreemptionSettings;
+}
+
+/** Of DefaultPreemption. */
+export interface PreemptionSettings {
+  readonly isOn: boolean;
+  /** `minCandidateNodesPercentage`, `minCandidateNodesAbsolute`: so many candidates are enough. */
+  readonly candidatesPercent: number;
+  readonly candidatesMin: number;
+}
+
+export interface WeighedResource {
+  readonly name: string;
+  readonly weight?: number;
 }
 
 /** What `pluginConfig` says, by the name of the plugin. */
 export interface PluginArgs {
+  DefaultPreemption?: { minCandidateNodesPercentage?: number; minCandidateNodesAbsolute?: number };
+  NodeResourcesBalancedAllocation?: BalanceArgs;
+  VolumeBinding?: VolumeBindingArgs;
   NodeResourcesFit?: FitArgs;
   NodeAffinity?: NodeAffinityArgs;
   PodTopologySpread?: SpreadArgs;
@@ -53,12 +75,12 @@ export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
     { plugin: nodeResourcesFit(args.NodeResourcesFit), weight: 1 },
     { plugin: volumeRestrictions, weight: 0 },
     { plugin: nodeVolumeLimits, weight: 0 },
-    { plugin: volumeBinding, weight: 0 },
+    { plugin: volumeBinding(args.VolumeBinding), weight: 0 },
     { plugin: volumeZone, weight: 0 },
     { plugin: dynamicResources, weight: 0 },
     { plugin: podTopologySpread(args.PodTopologySpread), weight: 2 },
     { plugin: interPodAffinity(args.InterPodAffinity), weight: 2 },
-    { plugin: nodeResourcesBalancedAllocation, weight: 1 },
+    { plugin: nodeResourcesBalancedAllocation(args.NodeResourcesBalancedAllocation), weight: 1 },
     { plugin: imageLocality, weight: 1 },
   ];
 }
@@ -66,4 +88,5 @@ export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
 export const defaultProfile: SchedulerProfile = {
   schedulerName: "default-scheduler",
   plugins: defaultPlugins(),
+  preemption: { isOn: true, candidatesPercent: 10, candidatesMin: 100 },
 };

@@ -9,8 +9,8 @@ import { KeyedHeap } from "./heap.ts";
 import { isPreempted, type Pod } from "./pod-info.ts";
 import type { SchedulerProfile } from "./profile.ts";
 
-const backoffBaseMs = 1_000;
-const backoffMaxMs = 10_000;
+/** Upstream's. */
+const defaultBackoff = { initialMs: 1_000, maxMs: 10_000 };
 /** However well we listen: so long and a pod is tried again. */
 const unschedulableMaxMs = 5 * 60 * 1_000;
 const flushMs = 30_000;
@@ -33,6 +33,7 @@ export interface QueuedPod {
 
 export class SchedulingQueue {
   readonly #clock: Clock;
+  readonly #backoffTimes: Readonly<{ initialMs: number; maxMs: number }>;
   readonly #world: SchedulingWorld;
   readonly #plugins: ReadonlyMap<string, SchedulerPlugin>;
   readonly #gates: readonly SchedulerPlugin[];
@@ -52,8 +53,14 @@ export class SchedulingQueue {
   #wakeReader: (() => void) | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, profiles: readonly SchedulerProfile[], world: SchedulingWorld) {
+  constructor(
+    clock: Clock,
+    profiles: readonly SchedulerProfile[],
+    world: SchedulingWorld,
+    backoff = defaultBackoff,
+  ) {
     this.#clock = clock;
+    this.#backoffTimes = backoff;
     this.#world = world;
     const plugins = [
       ...profiles.flatMap((profile) => profile.plugins.map(({ plugin }) => plugin)),
@@ -64,7 +71,7 @@ export class SchedulingQueue {
     const sort = plugins.find((plugin) => plugin.compare);
     const before = (a: QueuedPod, b: QueuedPod) => (sort?.compare?.(a, b) ?? a.queuedMs - b.queuedMs) < 0;
     this.#active = new KeyedHeap((each) => each.key, before);
-    const sooner = (a: QueuedPod, b: QueuedPod) => backoffEnd(a) < backoffEnd(b);
+    const sooner = (a: QueuedPod, b: QueuedPod) => this.#backoffEnd(a) < this.#backoffEnd(b);
     this.#backoff = new KeyedHeap((each) => each.key, sooner);
     this.#faulty = new KeyedHeap((each) => each.key, sooner);
     this.#flush = clock.every(flushMs, () => this.#flushOld());
@@ -238,7 +245,7 @@ export class SchedulingQueue {
   }
 
   #requeue(queued: QueuedPod): void {
-    if (backoffEnd(queued) <= this.#clock.now()) {
+    if (this.#backoffEnd(queued) <= this.#clock.now()) {
       this.#activate(queued);
       return;
     }
@@ -253,10 +260,17 @@ export class SchedulingQueue {
     this.#wakeReader?.();
   }
 
+  /** Doubling after each try. */
+  #backoffEnd(queued: QueuedPod): number {
+    if (queued.attempts === 0) return 0;
+    const { initialMs, maxMs } = this.#backoffTimes;
+    return queued.triedMs + Math.min(maxMs, initialMs * 2 ** (queued.attempts - 1));
+  }
+
   #armBackoff(): void {
     this.#backoffTimer?.cancel();
     const heaps = [this.#backoff, this.#faulty];
-    const ends = heaps.flatMap((heap) => heap.peek() ?? []).map(backoffEnd);
+    const ends = heaps.flatMap((heap) => heap.peek() ?? []).map((each) => this.#backoffEnd(each));
     if (ends.length === 0 || this.#stopped) return;
     this.#backoffTimer = this.#clock.after(Math.max(0, Math.min(...ends) - this.#clock.now()), () => {
       for (const heap of heaps) this.#activateDue(heap);
@@ -266,7 +280,7 @@ export class SchedulingQueue {
 
   #activateDue(heap: KeyedHeap<QueuedPod>): void {
     const nowMs = this.#clock.now();
-    for (let due = heap.peek(); due && backoffEnd(due) <= nowMs; due = heap.peek()) {
+    for (let due = heap.peek(); due && this.#backoffEnd(due) <= nowMs; due = heap.peek()) {
       heap.pop();
       this.#activate(due);
     }
@@ -320,10 +334,4 @@ function entered<K>(index: Map<K, Map<string, QueuedPod>>, at: K, queued: Queued
   const there = index.get(at) ?? new Map<string, QueuedPod>();
   there.set(queued.key, queued);
   index.set(at, there);
-}
-
-/** Doubling from one second to ten after each try. */
-function backoffEnd(queued: QueuedPod): number {
-  if (queued.attempts === 0) return 0;
-  return queued.triedMs + Math.min(backoffMaxMs, backoffBaseMs * 2 ** (queued.attempts - 1));
 }

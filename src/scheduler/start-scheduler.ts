@@ -12,6 +12,7 @@ import {
 } from "#client";
 import { Binder } from "./binder.ts";
 import { SchedulerCache } from "./cache.ts";
+import type { Backoff } from "./configuration.ts";
 import { type NoNode, SchedulingCycle } from "./cycle.ts";
 import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
 import { ExtendedCycle } from "./extenders/extended-cycle.ts";
@@ -37,6 +38,8 @@ export interface SchedulerOptions {
   profiles?: readonly SchedulerProfile[];
   /** Asked beside the plugins of every profile. */
   extenders?: readonly ExtenderSettings[];
+  /** Absent: upstream's. */
+  backoff?: Backoff;
 }
 
 export interface RunningScheduler {
@@ -53,7 +56,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Running
   const informers = options.informers ?? createInformers(options.client, world);
   const extenders = (options.extenders ?? []).map((settings) => new Extender(settings));
   const profiles = options.profiles ?? [defaultProfile];
-  const scheduler = new Scheduler(options.client, world, informers, profiles, extenders);
+  const scheduler = new Scheduler(options.client, world, informers, profiles, extenders, options.backoff);
   const stop = new AbortController();
   if (!options.informers) informers.start(stop.signal);
   const loop = scheduler.run();
@@ -103,11 +106,12 @@ class Scheduler {
     informers: Informers,
     profiles: readonly SchedulerProfile[],
     extenders: readonly Extender[],
+    backoff: Backoff | undefined,
   ) {
     this.#world = world;
     this.#extenders = extenders;
     this.#lookups = lookupsOf(informers);
-    this.#queue = new SchedulingQueue(world.clock, profiles, this.#lookups);
+    this.#queue = new SchedulingQueue(world.clock, profiles, this.#lookups, backoff);
     this.#metrics = new SchedulerMetrics(world, this.#queue);
     this.#lookups.on((event) => this.#queue.wake(event));
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
@@ -136,7 +140,8 @@ class Scheduler {
     const host: BindHost = { ...this.#lookups, client, world, signal };
     const events = createEventRecorder({ client, world, component: profile.schedulerName });
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
-    const preemptor = new Preemptor({ cache, cycle, random, budgets: () => budgets.list() });
+    const { preemption: settings } = profile;
+    const preemptor = new Preemptor({ cache, cycle, settings, random, budgets: () => budgets.list() });
     const binder = new Binder({ client, world, cache, queue, events, profile, host, extenders, signal });
     const status = new PodStatusWriter({ client, world, events });
     const { schedulerName: name } = profile;

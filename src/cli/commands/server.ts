@@ -20,7 +20,7 @@ export async function server(options: ServerOptions): Promise<void> {
   });
   try {
     const config =
-      options.simulate || options.kubeletConfig || !readConfig(paths)
+      options.simulate || options.kubeletConfig || options.schedulerConfig || !readConfig(paths)
         ? await prepareCluster(options)
         : readConfig(paths)!;
     await rm(paths.failure, { force: true });

@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { type corev1, nodes, pods } from "#api";
 import { createWorld, runOk, silentLogger } from "#base";
 import { createClient, createInformers, FakeApi } from "#client";
-import { extendersOf, profilesOf } from "../configuration.ts";
+import { settingsOf } from "../configuration.ts";
 import { nodeOf, type PodOptions, podOf } from "../scheduler.fixture.ts";
 import { startScheduler } from "../start-scheduler.ts";
 import { type ExtenderConfiguration, extenderSettings } from "./extender-configuration.ts";
@@ -64,8 +64,7 @@ async function setUp(extenders: readonly ExtenderConfiguration[]) {
   };
   const scheduler = await startScheduler({
     ...{ client, world, informers },
-    profiles: profilesOf(configuration),
-    extenders: extendersOf(configuration),
+    ...settingsOf(configuration),
   });
   informers.start(stop.signal);
   onTestFinished(async () => {

@@ -32,8 +32,7 @@ interface Prepared extends PodClaims {
 const notReachable = unresolvable("node(s) didn't match PersistentVolume's node affinity");
 const nothingToBind = unresolvable("node(s) didn't find available persistent volumes to bind");
 
-/** Upstream's `bindTimeoutSeconds`. */
-const bindTimeoutMs = 600_000;
+const defaultBindTimeoutSeconds = 600;
 const lookAgainMs = 200;
 
 /** What each waiting claim gets on the node: a volume that is there, or one to be made. */
@@ -75,7 +74,11 @@ async function giveVolumes(info: PodInfo, node: NodeInfo, host: BindHost): Promi
   }
 }
 
-async function untilBound(info: PodInfo, { world, storage, signal }: BindHost): Promise<void> {
+async function untilBound(
+  info: PodInfo,
+  { world, storage, signal }: BindHost,
+  bindTimeoutMs: number,
+): Promise<void> {
   const { clock } = world;
   const wanted = claimNames(info.pod).length;
   for (const endMs = clock.monotonic() + bindTimeoutMs; clock.monotonic() < endMs; ) {
@@ -88,20 +91,29 @@ async function untilBound(info: PodInfo, { world, storage, signal }: BindHost): 
   throw new Error("the claims have not been bound in time");
 }
 
-export const volumeBinding = defineSchedulerPlugin<Prepared>({
-  name: "VolumeBinding",
-  wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }, { on: "StorageChanged" }],
-  refuse: ({ pod }, _snapshot, { storage }) => claimsRefusal(pod, storage),
-  prepare({ pod }, _snapshot, { storage }) {
-    return claimNames(pod).length === 0 ? undefined : { ...podClaims(pod, storage), storage };
-  },
-  filter(_info, node, prepared): Rejection | undefined {
-    if (prepared.bound.some(({ volume }) => !isReachable(volume, node))) return notReachable;
-    return planFor(prepared, node) ? undefined : nothingToBind;
-  },
-  async preBind(info, node, host) {
-    if (podClaims(info.pod, host.storage).waiting.length === 0) return;
-    await giveVolumes(info, node, host);
-    await untilBound(info, host);
-  },
-});
+export interface VolumeBindingArgs {
+  /** So long a pod waits for its claims once its node is chosen. */
+  bindTimeoutSeconds?: number;
+  /** Known, and refused: its feature gate is off. */
+  shape?: unknown;
+}
+
+export function volumeBinding({ bindTimeoutSeconds = defaultBindTimeoutSeconds }: VolumeBindingArgs = {}) {
+  return defineSchedulerPlugin<Prepared>({
+    name: "VolumeBinding",
+    wakes: [{ on: "NodeAdded" }, { on: "NodeChanged" }, { on: "StorageChanged" }],
+    refuse: ({ pod }, _snapshot, { storage }) => claimsRefusal(pod, storage),
+    prepare({ pod }, _snapshot, { storage }) {
+      return claimNames(pod).length === 0 ? undefined : { ...podClaims(pod, storage), storage };
+    },
+    filter(_info, node, prepared): Rejection | undefined {
+      if (prepared.bound.some(({ volume }) => !isReachable(volume, node))) return notReachable;
+      return planFor(prepared, node) ? undefined : nothingToBind;
+    },
+    async preBind(info, node, host) {
+      if (podClaims(info.pod, host.storage).waiting.length === 0) return;
+      await giveVolumes(info, node, host);
+      await untilBound(info, host, bindTimeoutSeconds * 1000);
+    },
+  });
+}
