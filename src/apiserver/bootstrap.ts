@@ -34,6 +34,7 @@ import { danglingCondition } from "./dangling-flow-schemas.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
 import { change, mainStrategy, statusStrategy } from "./registry/update.ts";
+import type { ServerAddress } from "./server-identity.ts";
 import { authenticatedGroup } from "./user.ts";
 
 export interface BootstrapOptions {
@@ -41,10 +42,11 @@ export interface BootstrapOptions {
   /** PEM of the authority whose client certificates are good. */
   clientCa: string;
   frontProxy?: FrontProxy;
-  advertiseAddress: string;
+  /** Where API servers are, this one among them. Absent: it has no sockets, so there is nothing the Service could lead to. */
+  servers?: () => Promise<readonly ServerAddress[]>;
   /** What acts as a service account of its own, and the rules it runs under. */
   components: readonly ComponentPolicy[];
-  /** Absent when the server has no sockets: then there is nothing the Service could lead to. */
+  /** Absent without sockets. */
   port: number | undefined;
 }
 
@@ -77,8 +79,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
       sessionAffinity: "None",
     },
   });
-  if (options.port === undefined) return;
-  await ensureEndpoints(registry, options.advertiseAddress, options.port);
+  if (options.servers) await ensureEndpoints(registry, await options.servers());
 }
 
 /**
@@ -150,17 +151,25 @@ async function ensureServiceCidr(registry: Registry, cidrs: readonly string[]): 
   });
 }
 
-/** The server knows its own address best: no controller looks after these two. */
-async function ensureEndpoints(registry: Registry, ip: string, port: number): Promise<void> {
+/** Servers know their own addresses best: no controller looks after these two. */
+export async function ensureEndpoints(registry: Registry, servers: readonly ServerAddress[]): Promise<void> {
+  const ports = [...new Set(servers.map(({ port }) => port))];
+  const portOf = (port: number) => [{ name: portName, port, protocol: "TCP" }];
+  const addressesAt = (port: number) => servers.filter((each) => each.port === port).map(({ ip }) => ip);
+  if (ports.length === 0) return;
   await ensureContent(registry, endpoints, "subsets", {
     metadata: { name: serviceName, namespace, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-    subsets: [{ addresses: [{ ip }], ports: [{ name: portName, port, protocol: "TCP" }] }],
+    subsets: ports.map((port) => ({
+      addresses: addressesAt(port).map((ip) => ({ ip })),
+      ports: portOf(port),
+    })),
   });
   const slice: Draft = {
     metadata: { name: serviceName, namespace, labels: { "kubernetes.io/service-name": serviceName } },
     addressType: "IPv4",
-    endpoints: [{ addresses: [ip], conditions: { ready: true } }],
-    ports: [{ name: portName, port, protocol: "TCP" }],
+    // A slice has one port: as a rule that of all servers.
+    endpoints: addressesAt(ports[0]!).map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
+    ports: portOf(ports[0]!),
   };
   await ensureContent(registry, endpointSlices, "endpoints", slice);
   await ensureContent(registry, endpointSlices, "ports", slice);

@@ -14,7 +14,6 @@ import { firstToAllow, privilegedUsers } from "./authorization/authorizer.ts";
 import { NodeAuthorizer } from "./authorization/node.ts";
 import type { ComponentPolicy } from "./authorization/policy/install.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
-import { type BootstrapOptions, bootstrap } from "./bootstrap.ts";
 import { CustomResources } from "./customresources/controller.ts";
 import { followFlowSchemas } from "./dangling-flow-schemas.ts";
 import { expireEvents } from "./event-expiry.ts";
@@ -23,6 +22,7 @@ import type { Extension } from "./http/extensions.ts";
 import { type Front, type FrontOptions, openFront } from "./http/front.ts";
 import { inProcessTransport } from "./http/in-process.ts";
 import { Pipeline } from "./http/pipeline.ts";
+import { appear, type Presence } from "./presence.ts";
 import { NodeProxy } from "./proxy/node-proxy.ts";
 import { ResourceProxy } from "./proxy/resource-proxy.ts";
 import type { Registry } from "./registry/context.ts";
@@ -70,7 +70,6 @@ export interface ApiServer {
 }
 
 const compactEveryMs = 5 * 60_000;
-const bootstrapEveryMs = 30_000;
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { store } = options;
@@ -112,8 +111,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     expireEvents(storage),
   ];
   let front: Front | undefined;
+  let presence: Presence | undefined;
   const stop = async () => {
     for (const timer of timers) timer.cancel();
+    await presence?.end();
     pipeline.close();
     nodes.close();
     proxy.close();
@@ -132,10 +133,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     };
     await customResources.start();
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
-    const cluster = { ...options, components: options.components ?? [], port: front?.port };
-    await bootstrap(registry, cluster);
+    presence = await appear(registry, options, front?.port);
     await aggregator.start();
-    timers.push(keepBootstrapped(registry, cluster), followFlowSchemas(registry));
+    timers.push(followFlowSchemas(registry));
   } catch (error) {
     await stop();
     throw error;
@@ -147,16 +147,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     transport: (user) => inProcessTransport(pipeline, identified(user)),
     stop,
   };
-}
-
-/** Brings back what somebody deleted or changed of it; writes nothing while all is well. */
-function keepBootstrapped(registry: Registry, cluster: BootstrapOptions): { cancel(): void } {
-  const { clock, log } = registry.world;
-  return clock.every(bootstrapEveryMs, () => {
-    bootstrap(registry, cluster).catch((error) =>
-      log.warn({ err: error }, "the kubernetes Service could not be kept; it is tried again"),
-    );
-  });
 }
 
 function listen(

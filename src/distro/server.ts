@@ -13,6 +13,7 @@ import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { joinExtensions, joinGroup } from "./join.ts";
 import { loadJoinSecret } from "./join-token.ts";
 import { kubeconfigOf } from "./kubeconfig.ts";
+import { startAsLeader } from "./leading.ts";
 import { startClusterMetrics } from "./metrics.ts";
 import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { followNodeDns } from "./node-dns.ts";
@@ -141,13 +142,14 @@ function startSimulatedNodes(
   world: World,
   config: ClusterConfig,
   controlPlane: ControlPlane,
-): Promise<Running> {
-  return startSimulator({
-    client: controlPlane.clientOf("system:knarr-simulator", ["system:masters"]),
-    world,
-    informers: controlPlane.informers,
-    nodes: config.simulatedNodes,
-  });
+): Running | Promise<Running> {
+  const client = controlPlane.clientOf("system:knarr-simulator", ["system:masters"]);
+  const { informers } = controlPlane;
+  const start = () => startSimulator({ client, world, informers, nodes: config.simulatedNodes });
+  if (config.datastore === undefined) return start();
+  // The same nodes for all servers: one of them plays them.
+  const identity = `${config.name}_${world.random.uuid()}`;
+  return startAsLeader({ world, client, name: "knarr-simulator", identity }, start);
 }
 
 async function writeKubeconfig(
