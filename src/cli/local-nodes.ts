@@ -31,6 +31,9 @@ export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths
   };
 }
 
+/** As the launcher starts an agent: what lives briefly in it is little. */
+const agentFlags = ["--max-semi-space-size=4"];
+
 async function startOne(
   node: LocalNode,
   { kubeletConfig, registries }: ClusterPaths,
@@ -50,7 +53,7 @@ async function startOne(
     "data-dir": node.paths.dir,
   };
   const args = [
-    ...[...inside, process.execPath, ...process.execArgv, process.argv[1]!, "agent"],
+    ...[...inside, process.execPath, ...process.execArgv, ...agentFlags, process.argv[1]!, "agent"],
     ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
   ];
   // By the environment: the arguments of a process are for everybody to read.

@@ -38,14 +38,13 @@ export async function removeOrphans(context: PodContext, workers: PodWorkers): P
 }
 
 async function rotateLogs(context: PodContext, limits: LogLimits): Promise<void> {
-  for (const container of await context.runtime.listContainers()) {
-    if (container.state !== "CONTAINER_RUNNING") continue;
-    const status = await context.runtime.containerStatus(container.id).catch(() => undefined);
-    if (!status?.logPath) continue;
-    await rotateLog(status.logPath, limits, context.world.clock.now(), () =>
-      context.runtime.reopenContainerLog(container.id),
-    );
-  }
+  for (const pod of (await context.reader.readAll()).values())
+    for (const { id, state, logPath } of pod.containers) {
+      if (state !== "CONTAINER_RUNNING" || !logPath) continue;
+      await rotateLog(logPath, limits, context.world.clock.now(), () =>
+        context.runtime.reopenContainerLog(id),
+      );
+    }
 }
 
 /** Containers leave the processors that another has to itself now, and come back when it has ended. */

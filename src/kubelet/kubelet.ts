@@ -38,6 +38,7 @@ import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
 import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
+import { followRuntime } from "./runtime-events.ts";
 import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { isStatic } from "./static/manifest.ts";
@@ -300,44 +301,6 @@ function guardNode(
   return { images, eviction };
 }
 
-/** The runtime's own record follows its events by a moment. */
-const afterEventMs = [5, 25, 100];
-
-/** Wakes workers at once where the runtime tells of changes; the relist finds what it does not tell. */
-async function followEvents(context: PodContext, workers: PodWorkers, signal: AbortSignal): Promise<void> {
-  const { clock, log } = context.world;
-  let events = 0;
-  const look = async () => {
-    for (let seen = -1; seen !== events && !signal.aborted; ) {
-      seen = events;
-      for (const delayMs of afterEventMs) {
-        await clock.sleep(delayMs, signal);
-        await workers.relist();
-      }
-    }
-  };
-  let looking: Promise<void> | undefined;
-  while (!signal.aborted) {
-    try {
-      for await (const event of context.runtime.containerEvents(signal)) {
-        if (event.containerEventType !== "CONTAINER_STOPPED_EVENT") continue;
-        events++;
-        looking ??= look()
-          .catch((error: unknown) =>
-            log.debug({ error: messageOf(error) }, "the runtime did not list its pods"),
-          )
-          .finally(() => {
-            looking = undefined;
-          });
-      }
-    } catch (error) {
-      if (!signal.aborted) log.debug({ error: messageOf(error) }, "no events from the runtime");
-    }
-    await clock.sleep(1000, signal);
-  }
-  await looking;
-}
-
 /** Drivers are taken once there is a node that can say so. */
 async function followPlugins(
   { context, volumes }: Parts,
@@ -430,7 +393,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       ),
     keepHouse(context, workers, limits, guards.images, nodeShareOf(parts.machine, config), ending.signal),
     guards.eviction.run(ending.signal),
-    followEvents(context, workers, ending.signal),
+    followRuntime(context, workers, ending.signal),
     followPlugins(parts, options, reporter, ending.signal).catch((error: unknown) =>
       world.log.warn({ error: messageOf(error) }, "plugins are not looked for"),
     ),

@@ -24,6 +24,8 @@ export interface PodWorkers extends StaticRunner {
   /** Milliseconds since the runtime last answered with all its pods. */
   sinceRelistMs(): number;
   relist(): Promise<void>;
+  /** Whether the runtime tells of changes by itself: then it is asked less often. */
+  toldOfChanges(isTold: boolean): void;
   stop(): Promise<void>;
 }
 
@@ -45,6 +47,12 @@ function orphanPod(summary: RuntimePodSummary): corev1.Pod {
 }
 
 const relistMs = 1000;
+/** Upstream asks every five minutes where the runtime tells of changes. */
+const toldRelistMs = 10_000;
+
+function isNamed({ metadata }: Readonly<corev1.Pod>, namespace: string, name: string): boolean {
+  return metadata.name === name && metadata.namespace === namespace;
+}
 
 function isTaken({ status }: Readonly<corev1.Pod>): boolean {
   return status?.startTime !== undefined;
@@ -93,6 +101,24 @@ async function preempt(
   );
 }
 
+/** From when the API has been heard, whenever it is due. */
+async function keepListing(
+  { clock, log }: World,
+  signal: AbortSignal,
+  informer: Informer<corev1.Pod>,
+  relist: () => Promise<void>,
+  isDue: () => boolean,
+): Promise<void> {
+  await informer.waitForSync();
+  for (let isFirst = true; !signal.aborted; isFirst = false) {
+    if (isFirst || isDue())
+      await relist().catch((error: unknown) =>
+        log.warn({ error: messageOf(error) }, "the runtime did not list its pods"),
+      );
+    await clock.sleep(relistMs, signal);
+  }
+}
+
 export function startPodWorkers(
   context: PodContext,
   world: World,
@@ -104,6 +130,8 @@ export function startPodWorkers(
   const ending = new AbortController();
   let seen = new Map<string, RuntimePodSummary>();
   let relistedMs = world.clock.monotonic();
+  let isTold = false;
+  const sinceRelistMs = () => world.clock.monotonic() - relistedMs;
 
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
@@ -139,39 +167,31 @@ export function startPodWorkers(
     if (informer.hasSynced) seen = next;
   }
 
-  async function loop(): Promise<void> {
-    await informer.waitForSync();
-    while (!ending.signal.aborted) {
-      await relist().catch((error: unknown) =>
-        world.log.warn({ error: messageOf(error) }, "the runtime did not list its pods"),
-      );
-      await world.clock.sleep(relistMs, ending.signal);
-    }
-  }
-
   const quiet = informer.on({
     add: onPod,
     update: onPod,
     delete: (pod) =>
       isMirror(pod) ? mirrors.seen(fullNameOf(pod), undefined) : workers.get(pod.metadata.uid)?.removed(),
   });
-  const looping = loop();
+  const looping = keepListing(world, ending.signal, informer, relist, () =>
+    isTold ? sinceRelistMs() >= toldRelistMs : true,
+  );
 
   return {
     wake: (uid) => workers.get(uid)?.wake(),
     begin: (pod) => begin(pod, true),
     end: (uid) => workers.get(uid)?.removed(),
     mirrored: (uid, mirror) => context.statuses.reconcile(mirror, uid),
-    find: (namespace, name) =>
-      [...workers.values()].find(
-        (w) => w.pod.metadata.name === name && w.pod.metadata.namespace === namespace,
-      ),
+    find: (namespace, name) => [...workers.values()].find(({ pod }) => isNamed(pod, namespace, name)),
     has: (uid) => workers.has(uid),
     isActive: (uid) => workers.get(uid)?.isActive ?? false,
     evict: (uid, eviction) => workers.get(uid)?.evict(eviction) ?? false,
     list: () => [...workers.values()].map((w) => w.pod),
-    sinceRelistMs: () => world.clock.monotonic() - relistedMs,
+    sinceRelistMs,
     relist,
+    toldOfChanges(is) {
+      isTold = is;
+    },
     async stop() {
       quiet();
       ending.abort();

@@ -24,7 +24,7 @@ const forwarding = "/proc/sys/net/ipv4/ip_forward";
 /** In the private state: forwarding was off before this cluster came. */
 const wasOffMark = "forwarding-was-off";
 /** How often the rules are looked at, in case somebody flushed them. */
-const verifyMs = 5_000;
+const verifyMs = 15_000;
 
 /** Idempotent: a restarted agent calls it again and running pods keep their addresses. */
 export async function startPodNetwork(options: PodNetworkOptions): Promise<void> {

@@ -30,7 +30,7 @@ export interface Proxy {
 /** Changes that come within this time share a transaction. */
 const gatherMs = 10;
 /** How often the rules are looked at, in case somebody flushed them. */
-const verifyMs = 5_000;
+const verifyMs = 15_000;
 const retryMs = 1_000;
 
 const zoneLabel = "topology.kubernetes.io/zone";

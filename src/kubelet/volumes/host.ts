@@ -26,6 +26,12 @@ const dataLink = "..data";
 const unescaped = (text: string) =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
+/** True of a tmpfs, but not of every mount; the list of all mounts is long on a full node. */
+async function isFileSystemOfItsOwn(path: string): Promise<boolean> {
+  const [own, above] = await Promise.all([stat(path), stat(dirname(path))]);
+  return own.dev !== above.dev;
+}
+
 async function mountPoints(): Promise<string[]> {
   const text = await readFile("/proc/self/mounts", "utf8");
   return text.split("\n").flatMap((line) => (line ? [unescaped(line.split(" ")[1] ?? "")] : []));
@@ -170,7 +176,7 @@ export function machineVolumeHost(random: Random): VolumeHost {
     },
     writeFiles: (dir, files, group) => writeAtomically(dir, files, group, random),
     async mountTmpfs(path, sizeBytes, mode) {
-      if (await isMounted(path)) return;
+      if (await isFileSystemOfItsOwn(path)) return;
       const options = [`mode=${mode.toString(8)}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])];
       await runOk("mount", ["-t", "tmpfs", "-o", options.join(","), "tmpfs", path]);
     },
