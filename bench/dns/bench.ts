@@ -26,7 +26,7 @@ export default async function bench(): Promise<Benchmark> {
   const informers = createInformers(client, world);
   const stop = new AbortController();
   informers.start(stop.signal);
-  const listen = { host: "127.0.0.1", port: 0 };
+  const listen = { hosts: ["127.0.0.1"], port: 0 };
   const dns = await startDns({ world, informers, clusterDomain: domain, listen, nameservers: [] });
   const names = Array.from({ length: 100 }, (_, i) => `s${i * 7}.bench.svc.${domain}`);
   const ask = async (atOnce: number) => {

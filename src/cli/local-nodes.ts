@@ -49,7 +49,7 @@ async function startOne(
   const options = {
     server,
     "node-name": node.name,
-    "node-address": node.address,
+    "node-address": [node.address, ...(node.address6 ? [node.address6] : [])].join(),
     "data-dir": node.paths.dir,
   };
   const args = [

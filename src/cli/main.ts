@@ -49,6 +49,7 @@ function program(): Command {
 function addLifecycle(root: Command): void {
   withServerOptions(root.command("up").description("start a cluster and wait until it is ready"))
     .option("--gateway-api", "with the definitions of the Gateway API; on a running cluster too")
+    .option("--ipv6", "pods and Services have addresses of both families")
     .option("--cni <which>", "none: another CNI plugin brings the pods' network")
     .option("--no-install", "never install Debian packages")
     .action(async (options: CommonOptions) => (await import("./commands/up.ts")).up(options as never));
@@ -98,7 +99,10 @@ function addNodes(root: Command): void {
     .requiredOption("--server <url>", "the server: https://ADDRESS:PORT")
     .option("--token <token>", "what `knarr token create` printed on the server; needed the first time")
     .option("--node-name <name>", "default: the host name")
-    .option("--node-address <address>", "default: the first address of this machine")
+    .option(
+      "--node-address <address>",
+      "default: the first address of this machine; of both families: IPV4,IPV6",
+    )
     .option("--data-dir <dir>", "where the node keeps everything", "/var/lib/knarr-agent")
     .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")

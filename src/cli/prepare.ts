@@ -7,12 +7,14 @@ import {
   configFor,
   freePort,
   freeSlot,
+  hasIpv6,
   isPortFree,
   keepKubeletConfig,
   keepSchedulerConfig,
   linkCluster,
   listClusters,
   machineAddress,
+  machineAddress6,
   machineName,
   pathsOf,
   readConfig,
@@ -30,6 +32,8 @@ export interface ClusterRequest {
   httpPort?: number;
   httpsPort?: number;
   datastore?: string;
+  /** Both families of addresses. */
+  ipv6?: boolean;
   cni?: string;
   kubeletConfig?: string;
   schedulerConfig?: string;
@@ -64,6 +68,7 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
     );
   }
   chooseNetwork(config, known, request.cni);
+  chooseFamilies(config, known, request);
   if (request.datastore !== undefined) {
     checkDatastore(request.datastore);
     if (known && known.datastore !== request.datastore) {
@@ -112,12 +117,37 @@ function chooseNetwork(
     );
 }
 
+/** For good too. The machine's own second address may come and go. */
+function chooseFamilies(
+  config: ClusterConfig,
+  known: ClusterConfig | undefined,
+  request: ClusterRequest,
+): void {
+  if (request.ipv6 && known && !known.ipv6)
+    throw new UserError(
+      `the cluster "${known.name}" was made without --ipv6`,
+      "use another --name, or remove it: knarr down --purge",
+    );
+  if (!config.ipv6) return;
+  if (request.simulate)
+    throw new UserError("simulated nodes have no addresses of IPv6", "leave out --ipv6 or --simulate");
+  if (!hasIpv6())
+    throw new UserError(
+      "this machine's kernel does not speak IPv6",
+      "sysctl -w net.ipv6.conf.all.disable_ipv6=0 where it only is switched off, or leave out --ipv6",
+    );
+  const { nodeAddress: _, ...ipv6 } = config.ipv6;
+  const nodeAddress = machineAddress6();
+  config.ipv6 = { ...ipv6, ...(nodeAddress ? { nodeAddress } : {}) };
+}
+
 function freshConfig(request: ClusterRequest): ClusterConfig {
   return configFor({
     name: request.name,
     slot: freeSlot(listClusters()),
     nodeName: machineName(),
     nodeAddress: anyAddress,
+    ...(request.ipv6 ? { ipv6: true } : {}),
   });
 }
 

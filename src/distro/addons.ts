@@ -4,6 +4,7 @@
  */
 import {
   type Draft,
+  type discoveryv1,
   endpointSlices,
   isStatus,
   type KubernetesObject,
@@ -14,6 +15,7 @@ import {
 import type { Client } from "#client";
 import { localPathProvisioner } from "#controllers";
 import type { ClusterConfig } from "./config.ts";
+import { bothOf } from "./families.ts";
 import { installIngressClass } from "./ingress.ts";
 
 const namespace = "kube-system";
@@ -23,43 +25,59 @@ const dnsLabels = {
   "kubernetes.io/name": "CoreDNS",
 };
 
-/** Idempotent. DNS answers on the node itself, so its EndpointSlice is written here and by no controller. */
+/** Idempotent. DNS answers on the node itself, so its EndpointSlices are written here and by no controller. */
 export async function installAddons(client: Client, config: ClusterConfig): Promise<void> {
+  const { dnsAddress, dnsPort, ipv6, nodeName } = config;
   await createOrPatch(client, services, {
     metadata: { name: "kube-dns", namespace, labels: dnsLabels },
     spec: {
-      clusterIP: config.dnsAddress,
+      clusterIP: dnsAddress,
+      ...(ipv6
+        ? { clusterIPs: [dnsAddress, ipv6.dnsAddress], ipFamilyPolicy: "PreferDualStack" as const }
+        : {}),
       ports: [
-        { name: "dns", port: 53, protocol: "UDP", targetPort: config.dnsPort },
-        { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: config.dnsPort },
+        { name: "dns", port: 53, protocol: "UDP", targetPort: dnsPort },
+        { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: dnsPort },
       ],
     },
   });
   await installIngressClass(client);
-  await createOrPatch(client, endpointSlices, {
+  for (const address of bothOf(config, "nodeAddress"))
+    await createOrPatch(
+      client,
+      endpointSlices,
+      dnsSlice({ name: "kube-dns", nodeName, address, port: dnsPort }),
+    );
+}
+
+/** Where cluster DNS answers on a node, in one family: meant for that node, since the others answer their own pods. */
+export function dnsSlice(of: {
+  name: string;
+  nodeName: string;
+  address: string;
+  port: number;
+  ready?: boolean;
+}): Draft<discoveryv1.EndpointSlice> {
+  const { nodeName, address, port, ready = true } = of;
+  const isSecond = address.includes(":");
+  return {
     metadata: {
-      name: "kube-dns",
+      name: `${of.name}${isSecond ? "-ipv6" : ""}`,
       namespace,
       labels: {
         "kubernetes.io/service-name": "kube-dns",
         "endpointslice.kubernetes.io/managed-by": "knarr.dev",
       },
     },
-    addressType: "IPv4",
+    addressType: isSecond ? "IPv6" : "IPv4",
     ports: [
-      { name: "dns", port: config.dnsPort, protocol: "UDP" },
-      { name: "dns-tcp", port: config.dnsPort, protocol: "TCP" },
+      { name: "dns", port, protocol: "UDP" },
+      { name: "dns-tcp", port, protocol: "TCP" },
     ],
     endpoints: [
-      {
-        addresses: [config.nodeAddress],
-        conditions: { ready: true },
-        nodeName: config.nodeName,
-        // The other nodes answer their own pods: see node-dns.ts.
-        hints: { forNodes: [{ name: config.nodeName }] },
-      },
+      { addresses: [address], conditions: { ready }, nodeName, hints: { forNodes: [{ name: nodeName }] } },
     ],
-  });
+  };
 }
 
 /**

@@ -15,8 +15,8 @@ export interface AgentOptions {
   /** Needed the first time only. */
   token?: string;
   nodeName: string;
-  /** Asked for again from time to time: machines move. */
-  nodeAddress: () => string;
+  /** The IPv4 address, then perhaps one of IPv6. Asked for again from time to time: machines move. */
+  nodeAddresses: () => readonly string[];
   paths: ClusterPaths;
 }
 
@@ -47,7 +47,7 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
 /** The node's parts, begun anew when the node has moved or has new certificates; pods go on meanwhile. */
 class Agent {
   readonly #options: AgentOptions;
-  #address = "";
+  #addresses: readonly string[] = [];
   #looks = 0;
   #parts: Running[] = [];
   #work: Promise<void> = Promise.resolve();
@@ -59,7 +59,7 @@ class Agent {
   }
 
   async start(): Promise<void> {
-    await this.#begin(this.#options.nodeAddress());
+    await this.#begin(this.#options.nodeAddresses());
     this.#lookout = this.#options.world.clock.every(lookMs, () => {
       this.#work = this.#work.then(() => this.#look());
     });
@@ -73,11 +73,11 @@ class Agent {
     forgetInstance(this.#options.paths.pid);
   }
 
-  async #begin(nodeAddress: string): Promise<void> {
+  async #begin(nodeAddresses: readonly string[]): Promise<void> {
     const { paths } = this.#options;
-    const membership = await loadMembership(this.#asked(nodeAddress));
+    const membership = await loadMembership(this.#asked(nodeAddresses));
     recordInstance(paths.pid, false);
-    this.#address = nodeAddress;
+    this.#addresses = nodeAddresses;
     this.#parts = [];
     try {
       await startParts(this.#options, membership, this.#parts);
@@ -90,9 +90,17 @@ class Agent {
     }
   }
 
-  #asked(nodeAddress: string): MembershipOptions {
+  #asked([nodeAddress = "", nodeAddress6]: readonly string[]): MembershipOptions {
     const { world, server, token, nodeName, paths } = this.#options;
-    return { world, server, nodeName, nodeAddress, paths, ...(token ? { token } : {}) };
+    return {
+      world,
+      server,
+      nodeName,
+      nodeAddress,
+      paths,
+      ...(nodeAddress6 ? { nodeAddress6 } : {}),
+      ...(token ? { token } : {}),
+    };
   }
 
   /** Never fails: it is tried again at the next look. */
@@ -100,14 +108,14 @@ class Agent {
     const { world } = this.#options;
     try {
       if (this.#stopped) return;
-      const nodeAddress = this.#options.nodeAddress();
-      const isRunning = this.#parts.length > 0 && nodeAddress === this.#address;
+      const nodeAddresses = this.#options.nodeAddresses();
+      const isRunning = this.#parts.length > 0 && nodeAddresses.join() === this.#addresses.join();
       const isDue = ++this.#looks % looksPerRenewal === 0;
-      if (isRunning && !(isDue && (await renewMembership(this.#asked(nodeAddress))))) return;
-      world.log.info({ nodeAddress }, "the node begins anew: its address or its certificates change");
+      if (isRunning && !(isDue && (await renewMembership(this.#asked(nodeAddresses))))) return;
+      world.log.info({ nodeAddresses }, "the node begins anew: its address or its certificates change");
       await stopAll(this.#parts);
       this.#parts = [];
-      await this.#begin(nodeAddress);
+      await this.#begin(nodeAddresses);
     } catch (error) {
       world.log.warn({ error: messageOf(error) }, "the node could not begin anew");
     }

@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { codeOf, UserError } from "#base";
 import { parseDatastore } from "#store";
+import { type SecondFamily, secondFamilyOf } from "./families.ts";
 
 export const defaultName = "knarr";
 
@@ -43,6 +44,8 @@ export interface ClusterConfig {
   simulatedNodes: number;
   /** Real nodes on this machine beside itself, each in a network namespace. */
   localNodes: number;
+  /** Pods and Services have addresses of both families. */
+  ipv6?: SecondFamily;
   /** Somebody else brings the pods' network. */
   cni?: "none";
   /** Of an agent: where the server's cluster DNS answers. */
@@ -63,6 +66,8 @@ export interface ConfigOptions {
   apiPort?: number;
   httpPort?: number;
   httpsPort?: number;
+  /** Whether the cluster has both families, or already has. */
+  ipv6?: boolean | SecondFamily;
 }
 
 /** The defaults of a slot: kubeadm's own addresses for the first cluster, its neighbours for the next ones. */
@@ -88,6 +93,7 @@ export function configFor(options: ConfigOptions): ClusterConfig {
     nodeAddress: options.nodeAddress,
     simulatedNodes: options.simulatedNodes ?? 0,
     localNodes: 0,
+    ...(options.ipv6 ? { ipv6: secondFamilyOf(slot) } : {}),
   };
 }
 
@@ -128,6 +134,8 @@ export interface ClusterPaths {
   containerd: string;
   ingress: string;
   cniConf: string;
+  /** The CNI plugins, where they are not the machine's alone. */
+  cniBin: string;
   cniState: string;
   kubelet: string;
   /** The kubelet's settings, where the user gave any. */
@@ -160,6 +168,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     containerd: inDir("containerd"),
     ingress: inDir("ingress"),
     cniConf: inDir("cni", "conf"),
+    cniBin: inDir("cni", "bin"),
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),
     kubeletConfig: inDir("kubelet.yaml"),

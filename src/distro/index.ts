@@ -36,7 +36,7 @@ export {
   openLocalNetwork,
   stopLocalNodes,
 } from "./local-nodes.ts";
-export { freePort, isPortFree, machineAddress, machineName } from "./machine.ts";
+export { freePort, hasIpv6, isPortFree, machineAddress, machineAddress6, machineName } from "./machine.ts";
 export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
 export { keepSchedulerConfig } from "./scheduler-settings.ts";
 export { startServer } from "./server.ts";

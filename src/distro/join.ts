@@ -11,6 +11,7 @@ import { UserError, type World } from "#base";
 import type { Client } from "#client";
 import type { Authority, KeyPair } from "./certificates.ts";
 import type { ClusterConfig } from "./config.ts";
+import { type SecondFamily, secondPodCidrOf } from "./families.ts";
 import { fingerprintOf, type JoinToken, sameFingerprint } from "./join-token.ts";
 
 const joinPath = "/knarr/v1/join";
@@ -34,7 +35,10 @@ export interface JoinAnswer {
   networkPolicy: KeyPair;
   clusterCidr: string;
   podCidr: string;
+  serviceCidr?: string;
   dnsAddress: string;
+  /** Of the second family; the node knows its own address. */
+  ipv6?: SecondFamily;
   cni?: "none";
   /** Where the server's own cluster DNS answers: `ADDRESS#PORT`. */
   dnsUpstream?: string;
@@ -123,10 +127,17 @@ async function admit(
     networkPolicy,
     clusterCidr: config.clusterCidr,
     podCidr,
+    serviceCidr: config.serviceCidr,
     dnsAddress: config.dnsAddress,
+    ...(config.ipv6 ? { ipv6: joinedFamily(config.ipv6, podCidr) } : {}),
     ...(config.cni ? { cni: config.cni } : {}),
     dnsUpstream: `${config.nodeAddress}#${config.dnsPort}`,
   };
+}
+
+/** The second family as the node with these pods sees it. */
+function joinedFamily({ nodeAddress: _, ...ipv6 }: SecondFamily, podCidr: string): SecondFamily {
+  return { ...ipv6, podCidr: secondPodCidrOf(ipv6.clusterCidr, podCidr) };
 }
 
 /** The pod addresses of a node: its own from an earlier time, or free ones. */
@@ -137,7 +148,8 @@ async function reserve({ client: clientOf, config }: JoinServerOptions, nodeName
   if (known?.spec.podCIDR) return known.spec.podCIDR;
   const podCidr = freePodCidr(config.clusterCidr, items);
   if (!podCidr) throw badRequest(`all 256 node ranges of ${config.clusterCidr} are taken`);
-  const spec = { podCIDR: podCidr, podCIDRs: [podCidr] };
+  const second = config.ipv6 ? [secondPodCidrOf(config.ipv6.clusterCidr, podCidr)] : [];
+  const spec = { podCIDR: podCidr, podCIDRs: [podCidr, ...second] };
   try {
     await client.create(nodes, { metadata: { name: nodeName }, spec });
   } catch (error) {

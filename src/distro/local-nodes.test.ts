@@ -7,7 +7,7 @@ import { cgroupRootOf, configFor, pathsOf } from "./config.ts";
 import { areNodeCredentialsGood } from "./credentials.ts";
 import { joinExtensions } from "./join.ts";
 import { localNodesOf } from "./local-nodes.ts";
-import { dnsSliceOf } from "./node-dns.ts";
+import { dnsSlicesOf } from "./node-dns.ts";
 
 const world = createWorld({ log: silentLogger });
 const config = configFor({ name: "a", slot: 3, nodeName: "vm", nodeAddress: "192.0.2.2" });
@@ -38,7 +38,7 @@ test("a node that answers DNS has a slice meant for itself; what it says is not 
         conditions: [{ type: "Ready", status: ready }],
       },
     }) as unknown as corev1.Node;
-  expect(dnsSliceOf(node("10053"))).toMatchObject({
+  expect(dnsSlicesOf(node("10053"))[0]).toMatchObject({
     metadata: { name: "kube-dns-vm-2", ownerReferences: [{ kind: "Node", uid: "u" }] },
     ports: [
       { port: 10053, protocol: "UDP" },
@@ -48,8 +48,8 @@ test("a node that answers DNS has a slice meant for itself; what it says is not 
       { addresses: ["198.19.3.2"], conditions: { ready: true }, hints: { forNodes: [{ name: "vm-2" }] } },
     ],
   });
-  expect(dnsSliceOf(node("10053", "Unknown"))?.endpoints?.[0]?.conditions).toEqual({ ready: false });
-  for (const port of ["", "x", "0", "65536", "1.5"]) expect(dnsSliceOf(node(port))).toBeUndefined();
+  expect(dnsSlicesOf(node("10053", "Unknown"))[0]?.endpoints?.[0]?.conditions).toEqual({ ready: false });
+  for (const port of ["", "x", "0", "65536", "1.5"]) expect(dnsSlicesOf(node(port))).toEqual([]);
 });
 
 test("a node renews its own certificates and nobody else's", async () => {

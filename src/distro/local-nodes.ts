@@ -13,6 +13,8 @@ import { stopAgent } from "./teardown.ts";
 export interface LocalNode {
   readonly name: string;
   readonly address: string;
+  /** Where the cluster has IPv6. */
+  readonly address6?: string;
   /** Of the network. */
   readonly namespace: string;
   /** The machine's end of its cable. */
@@ -28,10 +30,12 @@ export function localNodesOf(config: ClusterConfig, paths: ClusterPaths): LocalN
   return Array.from({ length: config.localNodes ?? 0 }, (_, i) => localNode(config, paths, i + 2));
 }
 
-function localNode({ name, slot, nodeName }: ClusterConfig, paths: ClusterPaths, index: number): LocalNode {
+function localNode(config: ClusterConfig, paths: ClusterPaths, index: number): LocalNode {
+  const { name, slot, nodeName } = config;
   return {
     name: `${nodeName}-${index}`,
     address: `${networkOf(slot)}.${index}`,
+    ...(config.ipv6 ? { address6: `${network6Of(slot)}::${index.toString(16)}` } : {}),
     namespace: `knarr-${name}-${index}`,
     link: `knarr${slot}n${index}`,
     paths: pathsOf(name, join(paths.dir, "nodes", String(index))),
@@ -43,22 +47,35 @@ function networkOf(slot: number): string {
   return `198.19.${slot}`;
 }
 
+/** Unique local: https://www.rfc-editor.org/rfc/rfc4193 */
+function network6Of(slot: number): string {
+  return `fd00:198:19:${slot}`;
+}
+
 /** Makes what is missing: after a restart of the machine everything is. */
 export async function openLocalNetwork(config: ClusterConfig, nodes: readonly LocalNode[]): Promise<void> {
-  const network = networkOf(config.slot);
-  for (const node of nodes) await connect(config, node);
-  const table = nftTableName(config.name, part);
-  // What the nodes send to the world leaves under the machine's address; among nodes and pods everybody keeps his own.
-  const inside = `${network}.0/24, ${config.clusterCidr}`;
-  await applyNftRules(`table ip ${table}
-delete table ip ${table}
-table ip ${table} {
+  const { slot, clusterCidr, ipv6 } = config;
+  for (const node of nodes) {
+    await connect(config, node);
+    if (ipv6) await connect6(config, node, nodes);
+  }
+  const rules = [masquerade("ip", config.name, `${networkOf(slot)}.0/24`, clusterCidr)];
+  if (ipv6) rules.push(masquerade("ip6", config.name, `${network6Of(slot)}::/64`, ipv6.clusterCidr));
+  await applyNftRules(rules.join(""));
+}
+
+/** What the nodes send to the world leaves under the machine's address; among nodes and pods everybody keeps his own. */
+function masquerade(family: "ip" | "ip6", name: string, network: string, pods: string): string {
+  const table = nftTableName(name, part);
+  return `table ${family} ${table}
+delete table ${family} ${table}
+table ${family} ${table} {
   chain postrouting {
     type nat hook postrouting priority srcnat;
-    ip saddr ${network}.0/24 ip daddr != { ${inside} } masquerade
+    ${family} saddr ${network} ${family} daddr != { ${network}, ${pods} } masquerade
   }
 }
-`);
+`;
 }
 
 async function connect({ slot, nodeAddress }: ClusterConfig, node: LocalNode): Promise<void> {
@@ -91,6 +108,27 @@ async function answerForOthers(link: string): Promise<void> {
   await writeFile(`/proc/sys/net/ipv4/conf/${link}/send_redirects`, "0");
 }
 
+/** The same for IPv6: there the machine answers for others only whom it is told. */
+async function connect6(
+  { slot, ipv6 }: ClusterConfig,
+  { namespace, link, address6 = "" }: LocalNode,
+  all: readonly LocalNode[],
+): Promise<void> {
+  const own = `${network6Of(slot)}::1`;
+  const six = (...args: string[]) => ip("-6", ...args);
+  const inside = (...args: string[]) => ip("-6", "-n", namespace, ...args);
+  // Nobody else is on the cable: no address needs to be asked for first.
+  await six("addr", "replace", own, "peer", address6, "dev", link, "nodad");
+  await writeFile(`/proc/sys/net/ipv6/conf/${link}/proxy_ndp`, "1");
+  await writeFile(`/proc/sys/net/ipv6/neigh/${link}/proxy_delay`, "0");
+  const others = all.flatMap(({ address6: other }) => (other && other !== address6 ? [other] : []));
+  const machine = ipv6?.nodeAddress ? [ipv6.nodeAddress] : [];
+  for (const other of [...others, ...machine]) await six("neigh", "replace", "proxy", other, "dev", link);
+  await inside("addr", "replace", `${address6}/64`, "dev", "eth0", "nodad");
+  await inside("route", "replace", "default", "via", own, "dev", "eth0");
+  for (const other of machine) await inside("route", "replace", other, "dev", "eth0");
+}
+
 function ip(...args: string[]): Promise<string> {
   return runOk("ip", args);
 }
@@ -120,5 +158,5 @@ export async function stopLocalNodes(
 
 /** What the nodes had in common. */
 export async function closeLocalNetwork({ name }: ClusterConfig): Promise<void> {
-  await deleteNftTable(nftTableName(name, part));
+  for (const family of ["ip", "ip6"] as const) await deleteNftTable(nftTableName(name, part), family);
 }

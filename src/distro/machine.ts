@@ -1,6 +1,7 @@
 /** What this machine has: its name, its address, free ports. */
 
 import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { UserError } from "#base";
@@ -21,6 +22,22 @@ export function machineAddress(): string {
     "this machine has no network address beside loopback, and pods need one to reach it",
     "give it one, for example: ip link add knarr-node type dummy && ip addr add 192.0.2.1/24 dev knarr-node && ip link set knarr-node up",
   );
+}
+
+/** The first global IPv6 address of a real link, where there is one. */
+export function machineAddress6(): string | undefined {
+  const links = Object.entries(networkInterfaces()).filter(([name]) => !virtualLinks.test(name));
+  const all = links.flatMap(([, addresses]) => addresses ?? []);
+  return all.find((a) => a.family === "IPv6" && !a.internal && !/^fe[89ab]/i.test(a.address))?.address;
+}
+
+/** Whether the kernel speaks IPv6 at all. */
+export function hasIpv6(): boolean {
+  try {
+    return readFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "utf8").trim() === "0";
+  } catch {
+    return false;
+  }
 }
 
 /** The host name as a node may be called: a DNS name in lower case. */

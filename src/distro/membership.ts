@@ -23,6 +23,8 @@ export interface MembershipOptions {
   token?: string;
   nodeName: string;
   nodeAddress: string;
+  /** Of IPv6, where the machine has one. */
+  nodeAddress6?: string;
   paths: ClusterPaths;
 }
 
@@ -40,11 +42,12 @@ export async function loadMembership(options: MembershipOptions): Promise<Member
   const stored = await readNodeCredentials(paths.tls);
   if (known && stored && known.nodeName === nodeName) {
     const isGood = areNodeCredentialsGood(world, stored, nodeName, nodeAddress);
-    if (isGood && known.nodeAddress === nodeAddress) return { config: known, credentials: stored };
+    const current = { config: withSecondAddress(known, options), credentials: stored };
+    if (isGood && known.nodeAddress === nodeAddress) return current;
     const answer = await tryRenewal(options, stored);
-    if (answer) return keep(paths, nodeName, nodeAddress, answer);
+    if (answer) return keep(options, answer);
     // Without an answer what is there may still do: the server is not reached now, or is older than this node.
-    if (known.nodeAddress === nodeAddress) return { config: known, credentials: stored };
+    if (known.nodeAddress === nodeAddress) return current;
   }
   if (!token)
     throw new UserError(
@@ -52,7 +55,7 @@ export async function loadMembership(options: MembershipOptions): Promise<Member
       "give --token, which the server prints with: knarr token create",
     );
   const answer = await joinCluster(world, server, parseToken(token), { nodeName, nodeAddress });
-  return keep(paths, nodeName, nodeAddress, answer);
+  return keep(options, answer);
 }
 
 /** New certificates in good time before the old ones run out: whether there are some now. */
@@ -62,30 +65,37 @@ export async function renewMembership(options: MembershipOptions): Promise<boole
   if (!stored || areNodeCredentialsGood(world, stored, nodeName, nodeAddress)) return false;
   const answer = await tryRenewal(options, stored);
   if (!answer) return false;
-  await keep(paths, nodeName, nodeAddress, answer);
+  await keep(options, answer);
   return true;
 }
 
-async function keep(
-  paths: ClusterPaths,
-  nodeName: string,
-  nodeAddress: string,
-  answer: JoinAnswer,
-): Promise<Membership> {
+/** It is this machine's own affair: no certificate names it. */
+function withSecondAddress(config: ClusterConfig, { nodeAddress6 }: MembershipOptions): ClusterConfig {
+  if (!config.ipv6) return config;
+  const { nodeAddress: _, ...ipv6 } = config.ipv6;
+  return { ...config, ipv6: { ...ipv6, ...(nodeAddress6 ? { nodeAddress: nodeAddress6 } : {}) } };
+}
+
+async function keep(options: MembershipOptions, answer: JoinAnswer): Promise<Membership> {
+  const { paths, nodeName, nodeAddress } = options;
+  const base = configFor({ name: answer.clusterName, slot: 0, nodeName, nodeAddress });
   const config: ClusterConfig = {
-    ...configFor({ name: answer.clusterName, slot: 0, nodeName, nodeAddress }),
+    ...base,
     role: "agent",
     clusterCidr: answer.clusterCidr,
     podCidr: answer.podCidr,
+    serviceCidr: answer.serviceCidr ?? base.serviceCidr,
+    ...(answer.ipv6 ? { ipv6: answer.ipv6 } : {}),
     dnsAddress: answer.dnsAddress,
     ...(answer.cni ? { cni: answer.cni } : {}),
     ...(answer.dnsUpstream ? { dnsUpstream: answer.dnsUpstream } : {}),
   };
-  await writeConfig(paths, config);
+  const own = withSecondAddress(config, options);
+  await writeConfig(paths, own);
   const { node, kubeletServer, networkPolicy } = answer;
   const credentials = { ca: { cert: answer.ca }, node, kubeletServer, networkPolicy };
   await writeNodeCredentials(paths.tls, credentials);
-  return { config, credentials };
+  return { config: own, credentials };
 }
 
 const patienceMs = 10_000;

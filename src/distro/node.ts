@@ -7,8 +7,10 @@ import { startKubelet } from "#kubelet";
 import {
   foreignCni,
   keepPodNetwork,
+  openCniBin,
   openForeignCni,
   type Policies,
+  settleGateways,
   startPodNetwork,
   startPolicies,
   startRoutes,
@@ -19,11 +21,12 @@ import { type Containerd, type ContainerdOptions, cniBinDirs, startContainerd } 
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
+import { bothOf } from "./families.ts";
 import { kubeletSettings } from "./kubelet-settings.ts";
 
 export function containerdOptions(
   world: World,
-  { cni }: Pick<ClusterConfig, "cni">,
+  { cni, ipv6 }: Pick<ClusterConfig, "cni" | "ipv6">,
   paths: ClusterPaths,
 ): ContainerdOptions {
   return {
@@ -31,7 +34,7 @@ export function containerdOptions(
     world,
     ...(cni === "none"
       ? { cniConfDir: foreignCni.confDir, cniBinDirs: [foreignCni.binDir] }
-      : { cniConfDir: paths.cniConf }),
+      : { cniConfDir: paths.cniConf, ...(ipv6 ? { cniBinDirs: [paths.cniBin] } : {}) }),
     registryConfigDir: paths.registries,
   };
 }
@@ -42,19 +45,23 @@ export async function startRuntime(
   config: ClusterConfig,
   paths: ClusterPaths,
 ): Promise<Containerd> {
+  if (config.ipv6 && config.cni !== "none") await openCniBin(paths.cniBin, cniBinDirs);
   const [containerd] = await Promise.all([
     startContainerd(containerdOptions(world, config, paths)),
     config.cni === "none"
-      ? openForeignCni(cniBinDirs)
+      ? openForeignCni(cniBinDirs, config.ipv6 ? ["ip", "ip6"] : ["ip"])
       : startPodNetwork({
           clusterName: config.name,
-          clusterCidr: config.clusterCidr,
-          podCidr: config.podCidr,
+          ...podNetworkOf(config),
           confDir: paths.cniConf,
           stateDir: paths.cniState,
         }),
   ]);
   return containerd;
+}
+
+function podNetworkOf(config: ClusterConfig): { clusterCidrs: string[]; podCidrs: string[] } {
+  return { clusterCidrs: bothOf(config, "clusterCidr"), podCidrs: bothOf(config, "podCidr") };
 }
 
 /** The ways to the other nodes' pods. */
@@ -64,7 +71,8 @@ export function startNodeRoutes(
   paths: ClusterPaths,
   informers: Informers,
 ): Promise<Running> {
-  const { nodeName, nodeAddress, clusterCidr, podCidr, cni } = config;
+  const { nodeName, nodeAddress, cni } = config;
+  const { clusterCidrs, podCidrs } = podNetworkOf(config);
   if (cni === "none") return Promise.resolve({ stop: async () => {} });
   let mtu = 0;
   return startRoutes({
@@ -72,12 +80,12 @@ export function startNodeRoutes(
     informers,
     nodeName,
     nodeAddress,
-    clusterCidr,
-    podCidr,
+    clusterCidrs,
+    podCidrs,
     async onOverlay(wanted) {
       if (mtu === wanted) return;
       mtu = wanted;
-      await writeCniConfig({ podCidr, confDir: paths.cniConf, stateDir: paths.cniState }, mtu);
+      await writeCniConfig({ podCidrs, confDir: paths.cniConf, stateDir: paths.cniState }, mtu);
     },
   });
 }
@@ -101,12 +109,16 @@ export interface NodeOptions {
 export async function startNode(options: NodeOptions): Promise<Running> {
   const { world, config } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
-  if (config.cni !== "none") started.push(keepPodNetwork(world, { ...config, clusterName: config.name }));
+  if (config.cni !== "none")
+    started.push(keepPodNetwork(world, { ...podNetworkOf(config), clusterName: config.name }));
   try {
     const policies = startNodePolicies(options);
     const parts: Promise<Running>[] = [
       policies,
-      startNodeKubelet(options, async (pod, addresses) => (await policies).admit(pod, addresses)),
+      startNodeKubelet(options, async (pod, addresses) => {
+        if (config.ipv6 && config.cni !== "none") await settleGateways(addresses);
+        await (await policies).admit(pod, addresses);
+      }),
       startNodeProxy(options),
       startNodeDns(options),
     ];
@@ -131,7 +143,7 @@ function startNodePolicies(options: NodeOptions): Promise<Policies> {
     informers: options.policyInformers ?? options.informers,
     clusterName: options.config.name,
     nodeName: options.config.nodeName,
-    clusterCidrs: [options.config.clusterCidr],
+    clusterCidrs: bothOf(options.config, "clusterCidr"),
   });
 }
 
@@ -143,10 +155,10 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     world,
     runtime: options.containerd.runtime,
     nodeName: config.nodeName,
-    nodeAddress: config.nodeAddress,
+    nodeAddress: bothOf(config, "nodeAddress"),
     clusterDns: config.dnsAddress,
     clusterDomain,
-    podCidr: config.podCidr,
+    podCidr: bothOf(config, "podCidr"),
     dataDir: paths.kubelet,
     logDir: paths.podLogs,
     admitToNetwork,
@@ -169,9 +181,9 @@ function startNodeProxy(options: NodeOptions): Promise<Running> {
     informers: options.informers,
     clusterName: options.config.name,
     nodeName: options.config.nodeName,
-    nodeAddresses: [options.config.nodeAddress],
-    clusterCidrs: [options.config.clusterCidr],
-    podCidrs: [options.config.podCidr],
+    nodeAddresses: bothOf(options.config, "nodeAddress"),
+    serviceCidrs: bothOf(options.config, "serviceCidr"),
+    ...podNetworkOf(options.config),
   });
 }
 
@@ -183,13 +195,14 @@ async function startNodeDns({
   dnsUpstream,
 }: NodeOptions): Promise<DnsServer> {
   const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
-  const own = nameserversOf(resolvConf, [config.nodeAddress, config.dnsAddress]);
+  const hosts = bothOf(config, "nodeAddress");
+  const own = nameserversOf(resolvConf, [...hosts, config.dnsAddress]);
   return startDns({
     world,
     informers,
     ...(policyInformers ? { settingsInformers: policyInformers } : {}),
     clusterDomain,
-    listen: { host: config.nodeAddress, port: config.dnsPort },
+    listen: { hosts, port: config.dnsPort },
     nameservers: dnsUpstream ? [...own, dnsUpstream] : own,
   });
 }

@@ -8,6 +8,7 @@ import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type Credentials, loadCredentials, loadStoredAuthority } from "./credentials.ts";
+import { bothOf } from "./families.ts";
 import { startNodeIngress } from "./ingress.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { joinExtensions, joinGroup } from "./join.ts";
@@ -106,14 +107,14 @@ async function startStoredControlPlane(
     store,
     credentials,
     listen: { host: "0.0.0.0", port: config.apiPort },
-    serviceCidrs: [config.serviceCidr],
+    serviceCidrs: bothOf(config, "serviceCidr"),
     ...(scheduler ? { scheduler } : {}),
     advertiseAddress: config.nodeAddress,
     isShared: config.datastore !== undefined,
     loadBalancer: {
       reservedPorts: [sshPort, config.apiPort, config.kubeletPort, config.dnsPort],
       ingressPorts: [config.httpPort, config.httpsPort],
-      fallback: config.balancerCidr,
+      fallback: [config.balancerCidr, config.ipv6?.balancerCidr ?? ""].join(" "),
     },
     ...compactionOf(process.env.KNARR_COMPACTION_INTERVAL),
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],

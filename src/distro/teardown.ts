@@ -9,6 +9,7 @@ import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { cniBinDirs, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
+import { bothOf } from "./families.ts";
 import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
 
@@ -27,7 +28,7 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
   await stopHaproxy(paths.ingress, world);
   await removeProxy(config.name);
-  await removeRoutes(config.clusterCidr);
+  await removeRoutes(bothOf(config, "clusterCidr"));
   if (config.cni === "none") await closeForeignCni(cniBinDirs);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);

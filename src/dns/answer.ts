@@ -1,6 +1,6 @@
 /** A DNS question to its answer: pure, but for the zone it reads. */
 import type { Answer, Question } from "dns-packet";
-import { lookup, lookupReverse, type NameRecords, type ZoneSource } from "./records.ts";
+import { isReverse, lookup, lookupReverse, type NameRecords, type ZoneSource } from "./records.ts";
 
 /** `forward`: the name is not ours, ask upstream. */
 export type Verdict =
@@ -14,7 +14,7 @@ const ttlSeconds = 5;
 export function answer(source: ZoneSource, domain: string, question: Question, nowMs: number): Verdict {
   const name = question.name.toLowerCase().replace(/\.$/, "");
   const inZone = name === domain || name.endsWith(`.${domain}`);
-  if (!inZone && !name.endsWith(".in-addr.arpa")) return { kind: "forward" };
+  if (!inZone && !isReverse(name)) return { kind: "forward" };
   const records = inZone ? lookup(source, domain, name) : lookupReverse(source, domain, name);
   const soa = [startOfAuthority(domain, nowMs)];
   if (!records) return inZone ? { kind: "nxdomain", authorities: soa } : { kind: "forward" };
@@ -45,7 +45,8 @@ function targetAddresses(source: ZoneSource, domain: string, records: NameRecord
   const targets = new Set(records.srv.map((s) => s.target));
   return [...targets].flatMap((target) => {
     const found = lookup(source, domain, target);
-    return found ? answersOf({ name: target, type: "A" }, found) : [];
+    if (!found) return [];
+    return (["A", "AAAA"] as const).flatMap((type) => answersOf({ name: target, type }, found));
   });
 }
 

@@ -1,10 +1,10 @@
 import dnsPacket from "dns-packet";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { corev1, discoveryv1 } from "#api";
+import { type corev1, type discoveryv1, parseAddress } from "#api";
 import { answer } from "./answer.ts";
 import { ReplyCache } from "./cache.ts";
-import type { ZoneSource } from "./records.ts";
+import { addressOfReverse, isReverse, type ZoneSource } from "./records.ts";
 import { responder } from "./server.ts";
 import { noSettings, parseSettings, resolversFor } from "./settings.ts";
 import { ttlsOf } from "./ttls.ts";
@@ -18,6 +18,11 @@ function service(name: string, spec: object): corev1.Service {
 
 const all = [
   service("web", { clusterIP: "10.96.0.7", clusterIPs: ["10.96.0.7"], ports: [{ name: "http", port: 80 }] }),
+  service("both", {
+    clusterIP: "10.96.0.8",
+    clusterIPs: ["10.96.0.8", "fd00:10:96::8"],
+    ports: [{ port: 80 }],
+  }),
   service("db", { clusterIP: "None", ports: [{ name: "sql", port: 5432 }] }),
   service("empty", { clusterIP: "None" }),
   service("ext", { type: "ExternalName", externalName: "example.org" }),
@@ -38,7 +43,7 @@ const zone: ZoneSource = {
     all.find((s) => s.metadata.namespace === namespace && s.metadata.name === name),
   slices: (_, name) => (name === "db" ? [dbSlice] : []),
   hasNamespace: (namespace) => namespace === "default",
-  serviceByAddress: (address) => all.find((s) => s.spec.clusterIP === address),
+  serviceByAddress: (address) => all.find((s) => s.spec.clusterIPs?.includes(address)),
   slicesByAddress: (address) =>
     dbSlice.endpoints?.some((e) => e.addresses.includes(address)) ? [dbSlice] : [],
 };
@@ -54,6 +59,33 @@ test("a Service answers with its cluster address, whatever the case of the quest
   expect(ask("web.default.svc.cluster.local")).toEqual(["10.96.0.7"]);
   expect(ask("WEB.Default.svc.CLUSTER.local")).toEqual(["10.96.0.7"]);
   expect(ask("web.default.svc.cluster.local", "AAAA")).toEqual([]);
+});
+
+test("a Service with both families has addresses, names and reverse names of both", () => {
+  expect(ask("both.default.svc.cluster.local")).toEqual(["10.96.0.8"]);
+  expect(ask("both.default.svc.cluster.local", "AAAA")).toEqual(["fd00:10:96::8"]);
+  const digits = "fd000010009600000000000000000008";
+  const reverse = `${[...digits].reverse().join(".")}.ip6.arpa`;
+  expect(ask(reverse, "PTR")).toEqual(["both.default.svc.cluster.local"]);
+  expect(ask(reverse.slice(2), "PTR")).toBe("forward");
+  expect(ask("fd00-10-244--7.default.pod.cluster.local", "AAAA")).toEqual(["fd00:10:244::7"]);
+  expect(ask("10-244-0-7.default.pod.cluster.local")).toEqual(["10.244.0.7"]);
+  expect(ask("fd00-10-244.default.pod.cluster.local", "AAAA")).toBe("nxdomain");
+});
+
+test("every address has one reverse name, and that leads back to it", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+      const address = parseAddress(text)!;
+      const hex = address.value.toString(16).padStart(32, "0");
+      const name =
+        address.bits === 32
+          ? `${address.canonical.split(".").reverse().join(".")}.in-addr.arpa`
+          : `${[...hex].reverse().join(".")}.ip6.arpa`;
+      expect(isReverse(name)).toBe(true);
+      expect(addressOfReverse(name)).toBe(address.canonical);
+    }),
+  );
 });
 
 test("a headless Service answers with its ready endpoints and their own names", () => {

@@ -2,7 +2,8 @@
  * The names of a cluster, as data: what the DNS specification says each Service, endpoint and pod is called.
  * https://github.com/kubernetes/dns/blob/master/docs/specification.md
  */
-import type { corev1, discoveryv1 } from "#api";
+import { isIPv4, isIPv6 } from "node:net";
+import { type corev1, type discoveryv1, parseAddress } from "#api";
 
 export interface SrvData {
   target: string;
@@ -65,15 +66,16 @@ export function lookup(source: ZoneSource, domain: string, name: string): NameRe
   return undefined;
 }
 
-/** `10-244-0-7.default.pod` names an address, whether or not a pod has it, as CoreDNS' `pods insecure` does. */
+/** `10-244-0-7.default.pod` and `fd00-10-244--7.default.pod` name an address, whether or not a pod has it, as CoreDNS' `pods insecure` does. */
 function lookupPod(source: ZoneSource, labels: readonly string[]): NameRecords | undefined {
   const [dashed, namespace] = labels;
   if (labels.length === 0) return noRecords();
   if (labels.length === 1) return source.hasNamespace(dashed!) ? noRecords() : undefined;
   if (labels.length > 2 || !source.hasNamespace(namespace!)) return undefined;
-  const parts = dashed!.split("-");
-  const address = parts.length === 4 && parts.every((p) => /^\d{1,3}$/.test(p) && Number(p) < 256);
-  return address ? { ...noRecords(), a: [parts.join(".")] } : undefined;
+  const short = dashed!.replaceAll("-", ".");
+  if (isIPv4(short)) return { ...noRecords(), a: [short] };
+  const long = dashed!.replaceAll("-", ":");
+  return isIPv6(long) ? { ...noRecords(), aaaa: [long] } : undefined;
 }
 
 function isHeadless(service: Readonly<corev1.Service>): boolean {
@@ -198,9 +200,29 @@ function portRecords(
   return { ...noRecords(), srv: [{ target: base, port: port.port, priority: 0, weight: 100 }] };
 }
 
+const reverse4 = ".in-addr.arpa";
+const reverse6 = ".ip6.arpa";
+
+/** Names that stand for addresses. */
+export function isReverse(name: string): boolean {
+  return name.endsWith(reverse4) || name.endsWith(reverse6);
+}
+
+/** The address that a reverse name stands for, as it is written everywhere; undefined for a part of one. */
+export function addressOfReverse(name: string): string | undefined {
+  if (name.endsWith(reverse4)) {
+    const address = name.slice(0, -reverse4.length).split(".").reverse().join(".");
+    return isIPv4(address) ? address : undefined;
+  }
+  const digits = name.slice(0, -reverse6.length).split(".").reverse();
+  if (digits.length !== 32 || !digits.every((digit) => /^[\da-f]$/.test(digit))) return undefined;
+  return parseAddress(digits.join("").replace(/(.{4})(?!$)/g, "$1:"))?.canonical;
+}
+
 /** `7.0.96.10.in-addr.arpa` → the name of that Service or headless endpoint; undefined when it is not ours. */
 export function lookupReverse(source: ZoneSource, domain: string, name: string): NameRecords | undefined {
-  const address = name.slice(0, -".in-addr.arpa".length).split(".").reverse().join(".");
+  const address = addressOfReverse(name);
+  if (address === undefined) return undefined;
   const service = source.serviceByAddress(address);
   if (service) {
     return { ...noRecords(), ptr: `${service.metadata.name}.${service.metadata.namespace}.svc.${domain}` };

@@ -17,7 +17,13 @@ function setUp() {
   onTestFinished(() => stop.abort());
   informers.start(stop.signal);
   const start = (port: number, nameservers: string[]) =>
-    startDns({ world, informers, clusterDomain: "cluster.local", listen: { host, port }, nameservers });
+    startDns({
+      world,
+      informers,
+      clusterDomain: "cluster.local",
+      listen: { hosts: [host], port },
+      nameservers,
+    });
   return { clock, world, start };
 }
 

@@ -1,6 +1,6 @@
 /** Cluster DNS: answers for the cluster's own names, passes the rest upstream, over UDP and TCP. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, isIPv6, type Server, type Socket } from "node:net";
 import dnsPacket, {
   type Answer,
   type DecodedPacket,
@@ -22,7 +22,8 @@ export interface DnsOptions {
   world: World;
   informers: Informers;
   clusterDomain: string;
-  listen: { host: string; port: number };
+  /** Addresses of this machine; of a port 0 the first one chooses. */
+  listen: { hosts: readonly string[]; port: number };
   /** Those of somebody who may follow the ConfigMap `kube-dns`; default: `informers`. */
   settingsInformers?: Informers;
   /** Where questions about the outside go; empty: they fail at once. */
@@ -74,16 +75,46 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     (v) => counter.inc({ verdict: v }),
     cache,
   );
-  const udp = await listenUdp(options.listen.host, options.listen.port, respond);
-  const tcp = await listenTcp(options.listen.host, udp.address().port, respond).catch((error) => {
+  const open: Listening[] = [];
+  const close = () => Promise.all(open.map((each) => each.close()));
+  const { hosts } = options.listen;
+  let { port } = options.listen;
+  try {
+    for (const host of hosts) {
+      const listening = await listen(host, port, respond);
+      open.push(listening);
+      port = listening.port;
+    }
+  } catch (error) {
+    await close();
+    settings.stop();
+    throw error;
+  }
+  log.info({ hosts, port }, "answering");
+  return {
+    port,
+    async stop() {
+      settings.stop();
+      await close();
+    },
+  };
+}
+
+interface Listening {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+async function listen(host: string, wanted: number, respond: Respond): Promise<Listening> {
+  const udp = await listenUdp(host, wanted, respond);
+  const { port } = udp.address();
+  const tcp = await listenTcp(host, port, respond).catch((error) => {
     udp.close();
     throw error;
   });
-  log.info({ host: options.listen.host, port: udp.address().port }, "answering");
   return {
-    port: udp.address().port,
-    async stop() {
-      settings.stop();
+    port,
+    async close() {
       udp.close();
       for (const socket of tcp.sockets) socket.destroy();
       await new Promise<void>((resolve) => tcp.server.close(() => resolve()));
@@ -254,7 +285,7 @@ function encode(query: DecodedPacket, reply: Reply, overTcp: boolean): Buffer {
 }
 
 async function listenUdp(host: string, port: number, respond: Respond): Promise<UdpSocket> {
-  const socket = createSocket("udp4");
+  const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
   await new Promise<void>((resolve, reject) => {
     socket.once("error", (error) => reject(listenError(error, host, port)));
     socket.bind(port, host, () => resolve());

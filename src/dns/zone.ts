@@ -8,8 +8,8 @@ export async function openZone(informers: Informers): Promise<ZoneSource> {
   const serviceCache = informers.of(services);
   const sliceCache = indexByService(informers.of(endpointSlices));
   const namespaceCache = informers.of(namespaces);
-  serviceCache.addIndex("cluster-ip", (s) =>
-    s.spec.clusterIP && s.spec.clusterIP !== "None" ? [s.spec.clusterIP] : [],
+  serviceCache.addIndex("cluster-ip", ({ spec }) =>
+    (spec.clusterIPs ?? [spec.clusterIP ?? ""]).filter((address) => address && address !== "None"),
   );
   sliceCache.addIndex("address", (s) => (s.endpoints ?? []).flatMap((e) => e.addresses));
   await Promise.all([serviceCache, sliceCache, namespaceCache].map((cache) => cache.waitForSync()));

@@ -209,6 +209,11 @@ async function register(options: NodeOptions): Promise<corev1.Node> {
   });
 }
 
+/** Addresses are merged by their type, of which a node with both families has two: the list goes as a whole. */
+function replacing<T>(list: readonly T[]): T[] {
+  return [{ $patch: "replace" } as T, ...list];
+}
+
 /** What changed of the status but for the heartbeats; undefined when nothing did. */
 function changes(before: Readonly<corev1.NodeStatus>, next: corev1.NodeStatus): boolean {
   const quiet = (status: Readonly<corev1.NodeStatus>, keys: readonly string[]) => {
@@ -254,7 +259,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
         nodes,
         { name: nodeName },
         "strategic",
-        { status },
+        { status: { ...status, addresses: replacing(status.addresses ?? []) } },
         { subresource: "status" },
       );
       writtenMs = world.clock.monotonic();

@@ -4,7 +4,7 @@ import { cniConfig } from "./cni-config.ts";
 import { masqueradeRules } from "./masquerade.ts";
 
 test("the CNI list names the plugins, the range and the default route", () => {
-  const config = cniConfig({ podCidr: "10.244.3.0/24", leaseDir: "/state", mtu: 1450 });
+  const config = cniConfig({ podCidrs: ["10.244.3.0/24"], leaseDir: "/state", mtu: 1450 });
   expect(config).toMatchObject({
     cniVersion: "1.0.0",
     plugins: [
@@ -17,8 +17,24 @@ test("the CNI list names the plugins, the range and the default route", () => {
   });
 });
 
+test("pods get an address and a way out of every family", () => {
+  const config = cniConfig({ podCidrs: ["10.244.3.0/24", "fd00:10:244:3::/64"], leaseDir: "/state", mtu: 0 });
+  expect(config).toMatchObject({
+    plugins: [
+      {
+        ipam: {
+          ranges: [[{ subnet: "10.244.3.0/24" }], [{ subnet: "fd00:10:244:3::/64" }]],
+          routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }],
+        },
+      },
+    ],
+  });
+});
+
 test("the kernel's own MTU is left when none is asked for", () => {
-  const config = cniConfig({ podCidr: "10.244.3.0/24", leaseDir: "/state", mtu: 0 }) as { plugins: object[] };
+  const config = cniConfig({ podCidrs: ["10.244.3.0/24"], leaseDir: "/state", mtu: 0 }) as {
+    plugins: object[];
+  };
   expect(config.plugins[0]).not.toHaveProperty("mtu");
 });
 
@@ -27,6 +43,11 @@ test("table names hold only what nft takes", () => {
 });
 
 test("only traffic that leaves the cluster is masqueraded", () => {
-  const rules = masqueradeRules({ table: "t", clusterCidr: "10.244.0.0/16", podCidr: "10.244.0.0/24" });
+  const rules = masqueradeRules({
+    table: "t",
+    clusterCidrs: ["10.244.0.0/16", "fd00:10:244::/56"],
+    podCidrs: ["10.244.0.0/24", "fd00:10:244::/64"],
+  });
   expect(rules).toContain("ip saddr 10.244.0.0/24 ip daddr != 10.244.0.0/16 masquerade");
+  expect(rules).toContain("ip6 saddr fd00:10:244::/64 ip6 daddr != fd00:10:244::/56 masquerade");
 });

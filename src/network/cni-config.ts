@@ -5,10 +5,11 @@
  * `ptp` rather than `bridge`: a pod that calls a Service whose endpoint is on the same node is routed by the host, so
  * the nftables rules see it without `br_netfilter`.
  */
+import { quickIpam } from "./address-claims.ts";
 
 export interface CniOptions {
-  /** Addresses of this node's pods: `10.244.0.0/24`. */
-  podCidr: string;
+  /** Addresses of this node's pods, of every family: `10.244.0.0/24`, `fd00:10:244::/64`. */
+  podCidrs: readonly string[];
   /** Where host-local keeps its leases. */
   leaseDir: string;
   /** 0 leaves the kernel's own. */
@@ -26,9 +27,9 @@ export function cniConfig(options: CniOptions): object {
         ipMasq: false,
         ...(options.mtu > 0 ? { mtu: options.mtu } : {}),
         ipam: {
-          type: "host-local",
-          ranges: [[{ subnet: options.podCidr }]],
-          routes: [{ dst: "0.0.0.0/0" }],
+          type: options.podCidrs.some((cidr) => cidr.includes(":")) ? quickIpam : "host-local",
+          ranges: options.podCidrs.map((subnet) => [{ subnet }]),
+          routes: options.podCidrs.map((cidr) => ({ dst: cidr.includes(":") ? "::/0" : "0.0.0.0/0" })),
           dataDir: options.leaseDir,
         },
       },

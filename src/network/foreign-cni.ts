@@ -5,14 +5,17 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readlink, rm, rmdir, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { enableForwarding } from "./pod-network.ts";
+import { enableForwarding } from "./forwarding.ts";
 
 export const foreignCni = { confDir: "/etc/cni/net.d", binDir: "/opt/cni/bin" } as const;
 
 /** Idempotent. Debian's own plugins are there too: the loopback link of every pod needs one. */
-export async function openForeignCni(standardDirs: readonly string[]): Promise<void> {
+export async function openForeignCni(
+  standardDirs: readonly string[],
+  families: readonly ("ip" | "ip6")[],
+): Promise<void> {
   const { confDir, binDir } = foreignCni;
-  await enableForwarding();
+  await enableForwarding(families);
   await mkdir(confDir, { recursive: true });
   await mkdir(binDir, { recursive: true });
   for (const dir of standardDirs) {

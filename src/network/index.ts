@@ -1,3 +1,4 @@
+export { openCniBin, settleGateways } from "./address-claims.ts";
 export { closeForeignCni, foreignCni, openForeignCni } from "./foreign-cni.ts";
 export {
   keepPodNetwork,

@@ -1,21 +1,32 @@
-/** The nftables table that lets pods reach the world outside the cluster under the node's own address. */
+/** The nftables tables that let pods reach the world outside the cluster under the node's own address. */
+import type { NftFamily } from "#base";
 
 export interface MasqueradeOptions {
   table: string;
-  /** All pods of the cluster, on every node: traffic among them keeps its source address. */
-  clusterCidr: string;
-  podCidr: string;
+  /** All pods of the cluster, on every node: traffic among them keeps its source address. One of each family. */
+  clusterCidrs: readonly string[];
+  podCidrs: readonly string[];
 }
 
-/** A ruleset that replaces the table as a whole: applying it twice changes nothing. */
-export function masqueradeRules(options: MasqueradeOptions): string {
-  return `table ip ${options.table}
-delete table ip ${options.table}
-table ip ${options.table} {
+export function familyOf(addressOrCidr: string): NftFamily & ("ip" | "ip6") {
+  return addressOrCidr.includes(":") ? "ip6" : "ip";
+}
+
+/** A ruleset that replaces the tables as a whole: applying it twice changes nothing. */
+export function masqueradeRules({ table, clusterCidrs, podCidrs }: MasqueradeOptions): string {
+  return podCidrs
+    .map((podCidr) => {
+      const family = familyOf(podCidr);
+      const clusterCidr = clusterCidrs.find((cidr) => familyOf(cidr) === family) ?? podCidr;
+      return `table ${family} ${table}
+delete table ${family} ${table}
+table ${family} ${table} {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${options.podCidr} ip daddr != ${options.clusterCidr} masquerade
+    ${family} saddr ${podCidr} ${family} daddr != ${clusterCidr} masquerade
   }
 }
 `;
+    })
+    .join("");
 }

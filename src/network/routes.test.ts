@@ -18,8 +18,30 @@ test("every other node with an address and pods gets a route", () => {
     node("without-pods", "192.0.2.3"),
     node("without-address", undefined, "10.244.3.0/24"),
   ];
-  expect(routesOf(all, "a")).toEqual([{ cidr: "10.244.1.0/24", via: "192.0.2.2" }]);
-  expect(routesOf(all, "b")).toEqual([{ cidr: "10.244.0.0/24", via: "192.0.2.1" }]);
+  expect(routesOf(all, "a")).toEqual([
+    { cidr: "10.244.1.0/24", via: "192.0.2.2", underlay: "192.0.2.2", home: "10.244.1.0/24" },
+  ]);
+  expect(routesOf(all, "b").map(({ cidr }) => cidr)).toEqual(["10.244.0.0/24"]);
+});
+
+test("with both families a node has a route of each; one without an address of IPv6 is reached by the overlay", () => {
+  const dual = (name: string, number: number, addresses: string[]) =>
+    ({
+      metadata: { name },
+      spec: { podCIDRs: [`10.244.${number}.0/24`, `fd00:10:244:${number}::/64`] },
+      status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
+    }) as unknown as corev1.Node;
+  const all = [
+    dual("a", 1, ["192.0.2.1", "fd00::1"]),
+    dual("b", 2, ["192.0.2.2", "fd00::2"]),
+    dual("c", 3, ["192.0.2.3"]),
+  ];
+  expect(routesOf(all, "a").map(({ cidr, via, home }) => [cidr, via, home])).toEqual([
+    ["10.244.2.0/24", "192.0.2.2", "10.244.2.0/24"],
+    ["fd00:10:244:2::/64", "fd00::2", "10.244.2.0/24"],
+    ["10.244.3.0/24", "192.0.2.3", "10.244.3.0/24"],
+    ["fd00:10:244:3::/64", undefined, "10.244.3.0/24"],
+  ]);
 });
 
 test("the way to a node is direct, or through a router", () => {
@@ -41,5 +63,7 @@ test("routes that the kernel has lost are seen to be missing", () => {
   const listed =
     "10.244.1.0/24 via 198.19.0.2 dev knarr0n2 \n10.244.2.0/24 via 10.244.2.0 dev knarr-vx2804 onlink \n";
   expect([...standingRoutes(listed)]).toEqual(["10.244.1.0/24", "10.244.2.0/24"]);
-  expect(standingRoutes("").size).toBe(0);
+  const long = "fd00:10:244:1::/64 via fd00:198:19::2 dev knarr0n2 metric 1024 pref medium\n";
+  expect([...standingRoutes(long)]).toEqual(["fd00:10:244:1::/64"]);
+  expect(standingRoutes("unreachable default dev lo\n").size).toBe(0);
 });

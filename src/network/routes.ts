@@ -5,26 +5,47 @@
 import { type corev1, nodes } from "#api";
 import { forComponent, messageOf, run, runOk, type World } from "#base";
 import type { Informers } from "#client";
-import { closeOverlay, openOverlay, reachThrough, wayOf } from "./vxlan.ts";
+import { familyOf } from "./masquerade.ts";
+import { closeOverlay, type OverlayOptions, openOverlay, reachThrough, wayOf } from "./vxlan.ts";
 
 export interface Route {
   cidr: string;
-  via: string;
+  /** The node's address of the same family; absent: it has none, and the overlay leads there. */
+  via?: string;
+  /** The node's IPv4 address: what the overlay's packets are sent to. */
+  underlay: string;
+  /** The node's first pod addresses: what its place in the overlay follows from. */
+  home: string;
 }
 
 /** The routes of one node: pure. */
 export function routesOf(all: readonly Readonly<corev1.Node>[], ownName: string): Route[] {
-  return all.flatMap((node) => {
-    const via = node.status.addresses?.find((a) => a.type === "InternalIP")?.address;
-    const cidr = node.spec.podCIDR;
-    return node.metadata.name !== ownName && via && cidr ? [{ cidr, via }] : [];
+  return all.flatMap(({ metadata, spec, status }) => {
+    const internal = (status.addresses ?? []).filter(({ type }) => type === "InternalIP");
+    const addressIn = (family: string) =>
+      internal.find(({ address }) => familyOf(address) === family)?.address;
+    const underlay = addressIn("ip");
+    if (metadata.name === ownName || !underlay) return [];
+    const cidrs = spec.podCIDRs ?? (spec.podCIDR ? [spec.podCIDR] : []);
+    const [home] = cidrs;
+    return cidrs.map((cidr) => {
+      const via = addressIn(familyOf(cidr));
+      return { cidr, underlay, home: home ?? cidr, ...(via ? { via } : {}) };
+    });
   });
 }
 
 /** The destinations that `ip -o route show` lists. */
 export function standingRoutes(listed: string): ReadonlySet<string> {
-  return new Set(listed.split("\n").flatMap((line) => /^\d\S*/.exec(line)?.[0] ?? []));
+  return new Set(listed.split("\n").flatMap((line) => /^[\da-f]\S*[.:]\S*/.exec(line)?.[0] ?? []));
 }
+
+/** `ip` with what it takes to speak of the family. */
+function ipOf(addressOrCidr: string): readonly string[] {
+  return familyOf(addressOrCidr) === "ip6" ? ["-6"] : ["-4"];
+}
+
+const keyOf = ({ via = "", underlay }: Route) => `${via} ${underlay}`;
 
 /** Marks our routes, so that no other program's are ever touched (see ip-route(8), `proto`). */
 const routeProtocol = "196";
@@ -34,8 +55,9 @@ export interface RouteOptions {
   informers: Informers;
   nodeName: string;
   nodeAddress: string;
-  clusterCidr: string;
-  podCidr: string;
+  /** One of each family, IPv4 first. */
+  clusterCidrs: readonly string[];
+  podCidrs: readonly string[];
   /** What pods may send at once where the overlay is used. */
   onOverlay(mtu: number): Promise<void>;
 }
@@ -46,7 +68,7 @@ const lookMs = 10_000;
 class Routes {
   readonly #options: RouteOptions;
   readonly #applied = new Map<string, string>();
-  readonly #overlaid = new Map<string, string>();
+  readonly #overlaid = new Map<string, Route>();
   /** The overlay stands: with the first other node, since that one may need it even where this one does not. */
   #overlayMtu: number | undefined;
 
@@ -54,25 +76,26 @@ class Routes {
     this.#options = options;
   }
 
-  async sync(wanted: ReadonlyMap<string, string>): Promise<void> {
+  async sync(wanted: readonly Route[]): Promise<void> {
     const troubles: string[] = [];
-    if (wanted.size > 0 && this.#overlayMtu === undefined)
-      this.#overlayMtu = await openOverlay(this.#options).catch((error: unknown) => {
+    if (wanted.length > 0 && this.#overlayMtu === undefined)
+      this.#overlayMtu = await openOverlay(this.#overlay()).catch((error: unknown) => {
         troubles.push(messageOf(error));
         return undefined;
       });
     await this.#forgetLost();
-    for (const [cidr, via] of wanted) {
-      if (this.#applied.get(cidr) === via) continue;
+    for (const route of wanted) {
+      if (this.#applied.get(route.cidr) === keyOf(route)) continue;
       try {
-        await this.#reach({ cidr, via });
-        this.#applied.set(cidr, via);
+        await this.#reach(route);
+        this.#applied.set(route.cidr, keyOf(route));
       } catch (error) {
         troubles.push(messageOf(error));
       }
     }
-    for (const cidr of [...this.#applied.keys()].filter((c) => !wanted.has(c))) {
-      await run("ip", ["route", "del", cidr, "proto", routeProtocol]);
+    const here = new Set(wanted.map(({ cidr }) => cidr));
+    for (const cidr of [...this.#applied.keys()].filter((c) => !here.has(c))) {
+      await run("ip", [...ipOf(cidr), "route", "del", cidr, "proto", routeProtocol]);
       this.#applied.delete(cidr);
       this.#overlaid.delete(cidr);
     }
@@ -83,29 +106,40 @@ class Routes {
   /** A link that was down for a moment has lost its routes, and a device that somebody removed too. */
   async #forgetLost(): Promise<void> {
     if (this.#applied.size === 0) return;
-    const { clusterCidr } = this.#options;
-    const { stdout } = await run("ip", ["-o", "route", "show", "root", clusterCidr, "proto", routeProtocol]);
-    const there = standingRoutes(stdout);
+    const there = new Set<string>();
+    for (const clusterCidr of this.#options.clusterCidrs) {
+      const which = ["root", clusterCidr, "proto", routeProtocol];
+      const { stdout } = await run("ip", [...ipOf(clusterCidr), "-o", "route", "show", ...which]);
+      for (const cidr of standingRoutes(stdout)) there.add(cidr);
+    }
     const lost = [...this.#applied.keys()].filter((cidr) => !there.has(cidr));
-    if (lost.length > 0) this.#overlayMtu = await openOverlay(this.#options).catch(() => undefined);
+    if (lost.length > 0) this.#overlayMtu = await openOverlay(this.#overlay()).catch(() => undefined);
     for (const cidr of lost) this.#applied.delete(cidr);
     // Whoever was cut off may have looked far away meanwhile.
-    for (const [cidr, via] of this.#overlaid)
-      if (wayOf((await run("ip", ["-o", "route", "get", via])).stdout)?.isDirect) this.#applied.delete(cidr);
+    for (const [cidr, { via }] of this.#overlaid)
+      if (via && wayOf((await run("ip", [...ipOf(via), "-o", "route", "get", via])).stdout)?.isDirect)
+        this.#applied.delete(cidr);
+  }
+
+  #overlay(): OverlayOptions {
+    const { nodeAddress, clusterCidrs, podCidrs } = this.#options;
+    return { nodeAddress, clusterCidr: clusterCidrs[0] ?? "", podCidr: podCidrs[0] ?? "" };
   }
 
   async #reach(route: Route): Promise<void> {
-    const { clusterCidr, onOverlay } = this.#options;
-    const way = wayOf(await runOk("ip", ["-o", "route", "get", route.via]));
-    if (!way) throw new Error(`no way leads to the node ${route.via}`);
-    this.#overlaid.delete(route.cidr);
-    if (way.isDirect || this.#overlayMtu === undefined) {
-      await runOk("ip", ["route", "replace", route.cidr, "via", route.via, "proto", routeProtocol]);
+    const { cidr, via, underlay } = route;
+    const aim = via ?? underlay;
+    const way = wayOf(await runOk("ip", [...ipOf(aim), "-o", "route", "get", aim]));
+    if (!way) throw new Error(`no way leads to the node ${aim}`);
+    this.#overlaid.delete(cidr);
+    if (via && (way.isDirect || this.#overlayMtu === undefined)) {
+      await runOk("ip", [...ipOf(cidr), "route", "replace", cidr, "via", via, "proto", routeProtocol]);
       return;
     }
-    await reachThrough(clusterCidr, route, routeProtocol);
-    this.#overlaid.set(route.cidr, route.via);
-    await onOverlay(this.#overlayMtu);
+    if (this.#overlayMtu === undefined) throw new Error(`only an overlay could lead to ${cidr}`);
+    await reachThrough(this.#overlay().clusterCidr, route, routeProtocol);
+    this.#overlaid.set(cidr, route);
+    await this.#options.onOverlay(this.#overlayMtu);
   }
 }
 
@@ -117,10 +151,8 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
   let work = Promise.resolve();
   let said = "";
   const touch = () => {
-    const wanted = () =>
-      routesOf(cache.list(), options.nodeName).map(({ cidr, via }) => [cidr, via] as const);
     work = work
-      .then(() => routes.sync(new Map(wanted())))
+      .then(() => routes.sync(routesOf(cache.list(), options.nodeName)))
       .catch((error: unknown) => {
         // Every heartbeat of every node comes by here: the same trouble is told once.
         if (messageOf(error) !== said) log.warn({ error: messageOf(error) }, "a route could not be set");
@@ -140,8 +172,9 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
   };
 }
 
-/** Removes the routes to pods of `clusterCidr`. */
-export async function removeRoutes(clusterCidr: string): Promise<void> {
-  await run("ip", ["route", "flush", "root", clusterCidr, "proto", routeProtocol]);
-  await closeOverlay(clusterCidr);
+/** Removes the routes to pods of these blocks. */
+export async function removeRoutes(clusterCidrs: readonly string[]): Promise<void> {
+  for (const cidr of clusterCidrs)
+    await run("ip", [...ipOf(cidr), "route", "flush", "root", cidr, "proto", routeProtocol]);
+  await closeOverlay(clusterCidrs[0] ?? "");
 }

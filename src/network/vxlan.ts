@@ -11,12 +11,12 @@ const overheadBytes = 50;
 const port = 4789;
 const plainMtu = 1500;
 
-/** `10.244.1.0/24` → 10.244.1.0: it stands for the node, and no pod has it. */
+/** `10.244.1.0/24` → 10.244.1.0, `fd00:10:244:1::/64` → fd00:10:244:1::: it stands for the node, and no pod has it. */
 export function gatewayOf(podCidr: string): string {
   return podCidr.split("/")[0] ?? "";
 }
 
-/** The same on every node, without asking: a local address made of the node's first pod address. */
+/** The same on every node, without asking: a local address made of the node's first pod address of IPv4. */
 export function hardwareAddressOf(podCidr: string): string {
   const bytes = gatewayOf(podCidr).split(".").map(Number);
   return [0x02, 0x6b, ...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
@@ -70,16 +70,16 @@ function mtuOf(link: string | undefined): number {
 /** The way to a node's pods through the overlay. */
 export async function reachThrough(
   clusterCidr: string,
-  { cidr, via }: { cidr: string; via: string },
+  { cidr, home, underlay }: { cidr: string; home: string; underlay: string },
   routeProtocol: string,
 ): Promise<void> {
   const device = deviceOf(clusterCidr);
   const gateway = gatewayOf(cidr);
-  const hardware = hardwareAddressOf(cidr);
-  await runOk("bridge", ["fdb", "replace", hardware, "dev", device, "dst", via]);
+  const hardware = hardwareAddressOf(home);
+  await runOk("bridge", ["fdb", "replace", hardware, "dev", device, "dst", underlay]);
   await runOk("ip", ["neigh", "replace", gateway, "lladdr", hardware, "dev", device, "nud", "permanent"]);
   const route = ["route", "replace", cidr, "via", gateway, "dev", device, "onlink"];
-  await runOk("ip", [...route, "proto", routeProtocol]);
+  await runOk("ip", [cidr.includes(":") ? "-6" : "-4", ...route, "proto", routeProtocol]);
 }
 
 export async function closeOverlay(clusterCidr: string): Promise<void> {

@@ -17,7 +17,7 @@ export interface ProxyPlace extends Place {
 
 /** The nftables maps and sets; the elements of a set have the value "". */
 export const mapNames = ["services", "endpoints", "inner", "innerEndpoints", "sticky", "refused"] as const;
-export const setNames = ["hairpins", "restricted", "allowed"] as const;
+export const setNames = ["hairpins", "restricted", "allowed", "clusterIps"] as const;
 export type SetName = (typeof mapNames)[number] | (typeof setNames)[number];
 
 /**
@@ -95,6 +95,7 @@ export function serviceFragment(
       : undefined;
   const balancers = balancerAddresses(service, family);
   const external = (spec.externalIPs ?? []).filter((address) => familyOf(address) === family);
+  for (const address of addresses) builder.add("clusterIps", address);
   for (const port of spec.ports ?? []) {
     const tail = `${(port.protocol ?? "TCP").toLowerCase()} . `;
     const targets = targetsOf(own, port.name ?? "", place);

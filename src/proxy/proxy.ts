@@ -19,6 +19,8 @@ export interface ProxyOptions {
   /** Pods of the whole cluster and of this node: one of each family. */
   clusterCidrs: readonly string[];
   podCidrs: readonly string[];
+  /** Addresses of Services: what nobody has been given leads nowhere. */
+  serviceCidrs?: readonly string[];
 }
 
 export interface Proxy {
@@ -75,8 +77,17 @@ class RunningProxy implements Proxy {
     this.#health = new HealthChecks(this.#world, () => this.#healthy);
     this.#tables = options.clusterCidrs.map((clusterCidr) => {
       const family = familyOf(clusterCidr);
-      const podCidr = options.podCidrs.find((cidr) => familyOf(cidr) === family) ?? clusterCidr;
-      return new ProxyTable({ table: nftTableName(clusterName, part), family, clusterCidr, podCidr });
+      const ofFamily = (cidrs: readonly string[] = []) => cidrs.find((cidr) => familyOf(cidr) === family);
+      const podCidr = ofFamily(options.podCidrs) ?? clusterCidr;
+      const serviceCidr = ofFamily(options.serviceCidrs);
+      const table = nftTableName(clusterName, part);
+      return new ProxyTable({
+        table,
+        family,
+        clusterCidr,
+        podCidr,
+        ...(serviceCidr ? { serviceCidr } : {}),
+      });
     });
   }
 

@@ -37,6 +37,8 @@ export interface TableOptions {
   clusterCidr: string;
   /** Pods of this node. */
   podCidr: string;
+  /** Addresses of Services; absent: not known. */
+  serviceCidr?: string;
 }
 
 /** As kube-proxy marks what gets the node's address when it leaves; nobody sees it after postrouting. */
@@ -58,7 +60,7 @@ export function skeleton(options: TableOptions, capacity: Capacity): string {
   return `table ${family} ${table}
 delete table ${family} ${table}
 table ${family} ${table} {
-${sets(family)}${balancing.join("")}${learning.join("")}${hooks(options)}}
+${sets(family)}${balancing.join("")}${learning.join("")}${rejection(options)}${unserved(options)}${hooks(options)}}
 `;
 }
 
@@ -75,6 +77,7 @@ function sets(family: Family): string {
   map refused { type ${front} : verdict; }
 ${family === "ip" ? `  map affinity { typeof ip saddr . ${key} : ${to}; flags dynamic,timeout; size ${affinitiesMax}; }\n` : ""}  set hairpins { type ${address} . ${address}; }
   set restricted { type ${front}; }
+  set clusterIps { type ${address}; }
   set allowed { type ${front} . ${address}; flags interval; }
 `;
 }
@@ -102,6 +105,21 @@ function learningChain(seconds: number): string {
       `    meta l4proto ${protocol} update @affinity { ${client} timeout ${seconds}s : ip daddr . ${protocol} dport }\n`,
   );
   return `  chain t${seconds} {\n${rules.join("")}  }\n`;
+}
+
+/** «Connection refused»; an ICMPv6 error that comes back within the call that connects would go unheard. */
+function rejection({ family }: TableOptions): string {
+  const reset = family === "ip6" ? "    meta l4proto tcp reject with tcp reset\n" : "";
+  return `  chain rejection {\n${reset}    reject\n  }\n`;
+}
+
+/** What no front has taken: other ports of a Service's address, and addresses that no Service has. */
+function unserved({ family, serviceCidr }: TableOptions): string {
+  return `  chain unserved {
+    ct state != new return
+    ${family} daddr @clusterIps goto rejection
+${serviceCidr ? `    ${family} daddr ${serviceCidr} drop\n` : ""}  }
+`;
 }
 
 function hooks({ family, clusterCidr, podCidr }: TableOptions): string {
@@ -154,9 +172,6 @@ ${learn.join("")}  }
     type filter hook prerouting priority raw;
     iif != "lo" ${family} daddr ${loopback} drop
   }
-  chain rejection {
-    reject
-  }
   chain refuse {
     ct state new ${front} vmap @refused
   }
@@ -167,10 +182,12 @@ ${learn.join("")}  }
   chain forward {
     type filter hook forward priority filter;
     jump refuse
+    jump unserved
   }
   chain local {
     type filter hook output priority filter;
     jump refuse
+    jump unserved
   }
 `;
 }

@@ -1,6 +1,14 @@
 /** `knarr agent`: this machine as a node of a cluster elsewhere, in the foreground, until TERM or INT. */
 import { createLogger, createWorld, type LogLevel, UserError } from "#base";
-import { keepKubeletConfig, machineAddress, machineName, pathsOf, preflight, startAgent } from "#distro";
+import {
+  keepKubeletConfig,
+  machineAddress,
+  machineAddress6,
+  machineName,
+  pathsOf,
+  preflight,
+  startAgent,
+} from "#distro";
 import { keepFailure } from "../failure.ts";
 import { asUserError, printError } from "../output.ts";
 
@@ -12,6 +20,14 @@ interface AgentOptions {
   dataDir: string;
   kubeletConfig?: string;
   logLevel: LogLevel;
+}
+
+/** As the kubelet's `--node-ip`: one address, or one of each family parted by a comma. */
+function addressesOf(text: string | undefined): string[] {
+  const given = (text ?? "").split(",").filter(Boolean);
+  if (given.length > 0) return given;
+  const second = machineAddress6();
+  return [machineAddress(), ...(second ? [second] : [])];
 }
 
 export async function agent(options: AgentOptions): Promise<void> {
@@ -37,7 +53,7 @@ export async function agent(options: AgentOptions): Promise<void> {
     server: options.server,
     ...(token ? { token } : {}),
     nodeName: options.nodeName ?? machineName(),
-    nodeAddress: () => options.nodeAddress ?? machineAddress(),
+    nodeAddresses: () => addressesOf(options.nodeAddress),
     paths,
   }).catch(async (error: unknown) => {
     const mendable = asUserError(error);
