@@ -2,7 +2,6 @@
  * The second family of addresses: with `knarr up --ipv6` pods and Services have addresses of both, IPv4 first.
  * https://kubernetes.io/docs/concepts/services-networking/dual-stack/
  */
-import type { ClusterConfig } from "./config.ts";
 
 export interface SecondFamily {
   /** Pods of the whole cluster, and of this node. */
@@ -37,11 +36,13 @@ export function secondPodCidrOf(clusterCidr: string, podCidr: string): string {
   return secondPodCidr(clusterCidr, Number(podCidr.split(".")[2]));
 }
 
-type Both = Pick<ClusterConfig, "clusterCidr" | "podCidr" | "serviceCidr" | "nodeAddress" | "ipv6">;
 type Key = "clusterCidr" | "podCidr" | "serviceCidr" | "nodeAddress";
 
 /** Of every family that the cluster has. */
-export function bothOf<K extends Key>(config: Pick<Both, K | "ipv6">, key: K): string[] {
+export function bothOf<K extends Key>(
+  config: Readonly<Record<K, string>> & { readonly ipv6?: SecondFamily },
+  key: K,
+): string[] {
   const second = config.ipv6?.[key];
   return [config[key], ...(second ? [second] : [])];
 }
