@@ -8,6 +8,7 @@ import { messageOf, type World } from "#base";
 import { type Backoff, createBackoff } from "./backoff.ts";
 import { type IndexFunction, joinKey, keyOf, ObjectCache } from "./cache.ts";
 import type { Client } from "./contract.ts";
+import { shareParts } from "./shared-parts.ts";
 
 export interface InformerOptions {
   namespace?: string;
@@ -64,6 +65,8 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
   /** "" asks for a list. */
   #resourceVersion = "";
   #revision = 0;
+  /** The newest in the copy. */
+  #last: T | undefined;
   /** In a row. */
   #failures = 0;
 
@@ -219,10 +222,10 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
   }
 
   #put(key: string, given: T): void {
-    const object = withoutOwners(given);
-    if (this.#freeze) deepFreeze(object);
     const old = this.#cache.get(key);
-    if (old && old.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    if (old && old.metadata.resourceVersion === given.metadata.resourceVersion) return;
+    const object = this.#thrifty(withoutOwners(given), old);
+    if (this.#freeze) deepFreeze(object);
     // Seen before the handlers run: they may compare with what they wrote themselves.
     const revision = Number(object.metadata.resourceVersion);
     if (revision > this.#revision) this.#revision = revision;
@@ -235,6 +238,13 @@ export class ListWatchInformer<T extends KubernetesObject> implements Informer<T
     } else {
       this.#notify((handler) => handler.add?.(object));
     }
+  }
+
+  /** A new version is mostly the old one, and a new object mostly the one that came before it. */
+  #thrifty(object: T, old: T | undefined): T {
+    const shared = shareParts(object, old ?? this.#last);
+    this.#last = shared;
+    return shared;
   }
 
   #remove(key: string, last: T | undefined): void {

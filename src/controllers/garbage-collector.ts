@@ -101,22 +101,28 @@ function garbageKey(definition: ResourceType, object: Thing): string {
   return `${idOf(definition)}|${joinKey(object.metadata.namespace, object.metadata.name)}`;
 }
 
-/** The object itself where it has owners or waits; its dependents once it goes; the owners that wait for it. */
+/**
+ * The object itself where it waits or an owner is gone or going; its dependents once it goes; the owners that wait for
+ * it. Most changes are of objects whose owners are there and stay: those ask for nothing.
+ */
 function* keysFor(definition: ResourceType, object: Thing, context: ControllerContext): Iterable<string> {
   const { ownerReferences = [], deletionTimestamp, finalizers = [] } = object.metadata;
   const gone =
     informerOf(context, definition)?.byKey(joinKey(object.metadata.namespace, object.metadata.name)) ===
     undefined;
   const waits = deletionTimestamp && finalizers.some((name) => name === foreground || name === orphan);
-  if (!gone && (waits || ownerReferences.length > 0)) yield garbageKey(definition, object);
+  const owners = ownerReferences.map((reference) => {
+    const owner = typeOf(context, reference);
+    return { owner, found: owner && lookUp(context, owner, reference, object) };
+  });
+  const forlorn = owners.some(({ found }) => !found || found.metadata.deletionTimestamp);
+  if (!gone && (waits || forlorn)) yield garbageKey(definition, object);
   if (gone || waits) {
     for (const dependent of dependentsOf(context, object.metadata.uid)) {
       yield garbageKey(dependent.definition, dependent.object);
     }
   }
-  for (const reference of ownerReferences) {
-    const owner = typeOf(context, reference);
-    const found = owner && lookUp(context, owner, reference, object);
+  for (const { owner, found } of owners) {
     if (owner && found?.metadata.deletionTimestamp) yield garbageKey(owner, found);
   }
 }

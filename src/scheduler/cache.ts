@@ -7,7 +7,7 @@
 import type { corev1 } from "#api";
 import { PlacedTerms } from "./affinity-terms.ts";
 import type { Node, NodeInfo } from "./node-info.ts";
-import { type HostPort, type Pod, type PodInfo, podInfoOf } from "./pod-info.ts";
+import { type HostPort, type Pod, type PodInfo, type PodShape, podInfoOf } from "./pod-info.ts";
 import { addResources, noResources, type Resources, resourcesOf } from "./resources.ts";
 import { type CountQuestion, DomainCounts, keyOfQuestion, Topology } from "./topology.ts";
 
@@ -52,6 +52,8 @@ export class SchedulerCache implements Snapshot {
   readonly #freeSlots: number[] = [];
   /** Where each counted pod is. */
   readonly #placed = new Map<string, Placed>();
+  /** How many placed pods are of each shape: a question about none of them, such as a new set's, looks at no pod. */
+  readonly #shapes = new Map<PodShape, number>();
   readonly #assumed = new Set<string>();
   /** Pods whose node is not known, by its name. */
   readonly #waiting = new Map<string, Set<string>>();
@@ -270,8 +272,7 @@ export class SchedulerCache implements Snapshot {
     if (counts) {
       this.#questions.delete(key);
     } else {
-      counts = new DomainCounts(question, this.#topology(question.topologyKey));
-      for (const node of this.#nodes.values()) counts.addNode(node);
+      counts = this.#newCounts(question);
     }
     this.#questions.set(key, counts);
     if (this.#questions.size > questionsMax) {
@@ -280,6 +281,13 @@ export class SchedulerCache implements Snapshot {
         break;
       }
     }
+    return counts;
+  }
+
+  #newCounts(question: CountQuestion): DomainCounts {
+    const counts = new DomainCounts(question, this.#topology(question.topologyKey));
+    const concerned = [...this.#shapes.keys()].some((shape) => counts.concerns(shape));
+    for (const node of this.#nodes.values()) counts.addNode(node, concerned ? node.pods.values() : []);
     return counts;
   }
 
@@ -312,6 +320,7 @@ export class SchedulerCache implements Snapshot {
   #place(info: PodInfo, nodeName: string): void {
     this.#take(info.key);
     this.#placed.set(info.key, { info, nodeName });
+    this.#shapes.set(info.shape, (this.#shapes.get(info.shape) ?? 0) + 1);
     const node = this.#nodes.get(nodeName);
     if (node) {
       this.#occupy(info, node);
@@ -332,12 +341,19 @@ export class SchedulerCache implements Snapshot {
     if (!placed) return;
     const { nodeName } = placed;
     this.#placed.delete(key);
+    this.#forgetShape(placed.info.shape);
     this.#forgetWaiting(nodeName, key);
     const node = this.#nodes.get(nodeName);
     const info = node?.pods.get(key);
     if (!node || !info) return;
     leave(node, info);
     this.#count(info, node.slot, -1);
+  }
+
+  #forgetShape(shape: PodShape): void {
+    const others = this.#shapes.get(shape)! - 1;
+    if (others > 0) this.#shapes.set(shape, others);
+    else this.#shapes.delete(shape);
   }
 
   #count(info: PodInfo, slot: number, sign: 1 | -1): void {

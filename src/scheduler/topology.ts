@@ -122,7 +122,7 @@ export class DomainCounts {
     return Math.max(0, least);
   }
 
-  addNode(node: NodeInfo): void {
+  addNode(node: NodeInfo, pods: Iterable<PodInfo> = node.pods.values()): void {
     const domain = this.topology.domainAt(node.slot);
     const eligible = domain >= 0 && (this.#question.eligible?.of(node) ?? true);
     this.#eligible[node.slot] = eligible;
@@ -134,7 +134,7 @@ export class DomainCounts {
       this.#pods[domain] = 0;
       this.#domainsWith[0] = (this.#domainsWith[0] ?? 0) + 1;
     }
-    for (const info of node.pods.values()) this.addPod(info, node.slot, 1);
+    for (const info of pods) this.addPod(info, node.slot, 1);
   }
 
   /** As long as its place still has its old domain. */
@@ -162,6 +162,11 @@ export class DomainCounts {
 
   #matches({ pod, shape }: PodInfo): boolean {
     if (pod.metadata.deletionTimestamp && !this.#question.terminating) return false;
+    return this.concerns(shape);
+  }
+
+  /** Whether pods of that shape count, on nodes that do. */
+  concerns(shape: PodShape): boolean {
     let verdict = this.#verdicts.get(shape);
     if (verdict === undefined) {
       verdict = this.#matchers.every(

@@ -39,7 +39,8 @@ const leaseSeconds = 40;
 const heartbeatTicksFew = 10;
 const heartbeatTicksMany = 20;
 const manyNodes = 1_000;
-const workers = 32;
+/** Nodes work side by side; more of them at once than this would only wait for the same server. */
+const workers = 256;
 /** So many nodes register at a time. */
 const registrationsMax = 32;
 
@@ -72,8 +73,7 @@ class Simulator {
   readonly #pods: Informer<corev1.Pod>;
   readonly #queue: WorkQueue<string>;
   readonly #places = new Map<string, Place>();
-  /** Addresses in use, by node. */
-  readonly #taken = new Map<string, Set<string>>();
+  readonly #addresses = new Map<string, NodeAddresses>();
   readonly #end = new AbortController();
 
   constructor(options: SimulatorOptions, world: World, podInformer: Informer<corev1.Pod>) {
@@ -193,10 +193,9 @@ class Simulator {
   }
 
   #place(pod: Readonly<corev1.Pod>, node: PlacedNode): void {
-    const taken = this.#taken.get(node.name) ?? new Set<string>();
-    this.#taken.set(node.name, taken);
-    const podIP = pod.spec.hostNetwork ? node.address : (pod.status?.podIP ?? freeAddress(node, taken));
-    taken.add(podIP);
+    const addresses = this.#addresses.get(node.name) ?? new NodeAddresses(node);
+    this.#addresses.set(node.name, addresses);
+    const podIP = pod.spec.hostNetwork ? node.address : addresses.take(pod.status?.podIP);
     this.#places.set(pod.metadata.uid, { hostIP: node.address, podIP, seenMs: this.#world.clock.now() });
   }
 
@@ -204,7 +203,7 @@ class Simulator {
     const place = this.#places.get(pod.metadata.uid);
     if (!place) return;
     this.#places.delete(pod.metadata.uid);
-    this.#taken.get(pod.spec.nodeName ?? "")?.delete(place.podIP);
+    this.#addresses.get(pod.spec.nodeName ?? "")?.free(place.podIP);
     this.#queue.forget(keyOf(pod));
   }
 
@@ -251,12 +250,35 @@ class Simulator {
   }
 }
 
-function freeAddress(node: PlacedNode, taken: ReadonlySet<string>): string {
-  for (let n = 0; n < podAddressesPerNode; n++) {
-    const address = podAddress(node, n);
-    if (!taken.has(address)) return address;
+/** Pod addresses of one node, each after the last one given, as the host-local plugin hands them out. */
+class NodeAddresses {
+  readonly #node: PlacedNode;
+  readonly #taken = new Set<string>();
+  #next = 0;
+
+  constructor(node: PlacedNode) {
+    this.#node = node;
   }
-  throw new RangeError(`${node.name} has no address left`);
+
+  /** Which one, if the pod has one already. */
+  take(known: string | undefined): string {
+    const address = known ?? this.#free();
+    this.#taken.add(address);
+    return address;
+  }
+
+  free(address: string): void {
+    this.#taken.delete(address);
+  }
+
+  #free(): string {
+    for (let tried = 0; tried < podAddressesPerNode; tried++) {
+      const address = podAddress(this.#node, this.#next);
+      this.#next = (this.#next + 1) % podAddressesPerNode;
+      if (!this.#taken.has(address)) return address;
+    }
+    throw new RangeError(`${this.#node.name} has no address left`);
+  }
 }
 
 /** A pod that is gone, or another of the same name, is nobody's business any more. */

@@ -182,7 +182,7 @@ describe("watches", () => {
       .split("\n")
       .filter(Boolean)
       .map((line) => JSON.parse(line) as WatchEvent<corev1.ConfigMap>);
-    expect(brief(frames)).toEqual(["ADDED a", "BOOKMARK", "ADDED b"]);
+    expect(brief(frames)).toEqual(["ADDED a", "BOOKMARK", "ADDED b", "BOOKMARK"]);
     expect(frames[1]?.object.metadata).toMatchObject({
       resourceVersion: revision,
       annotations: { "k8s.io/initial-events-end": "true" },
@@ -190,17 +190,21 @@ describe("watches", () => {
     expect((await server.send("GET", `${base}?watch=1&sendInitialEvents=true`)).status).toBe(422);
   });
 
-  it("send bookmarks, and end after their time", async () => {
+  it("send bookmarks, and end after their time with one: nobody comes back with a version of long ago", async () => {
+    const before = String(server.store.revision);
     const watch = collect({
       allowWatchBookmarks: true,
       timeoutSeconds: 90,
       resourceVersion: String(server.store.revision),
     });
     await server.clock.advance(61_000);
+    await server.client.create(serviceAccounts, { metadata: inDefault("of-another-kind") });
+    const after = String(server.store.revision);
     await server.clock.advance(60_000);
     await watch.stop();
     expect(watch.events.map((e) => [e.type, e.object.metadata.resourceVersion])).toEqual([
-      ["BOOKMARK", String(server.store.revision)],
+      ["BOOKMARK", before],
+      ["BOOKMARK", after],
     ]);
   });
 

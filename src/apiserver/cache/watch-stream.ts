@@ -79,7 +79,11 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
       const timer = clock.every(bookmarkEveryMs, () => this.#push(this.#bookmark(cache.revision, false)));
       this.#release.push(() => timer.cancel());
     }
-    const timeout = clock.after(request.timeoutMs, () => this.close());
+    const timeout = clock.after(request.timeoutMs, () => {
+      // Who watches something that seldom changes would come back with a revision that is long gone.
+      if (request.bookmarks) this.#push(this.#bookmark(cache.revision, false));
+      this.close();
+    });
     this.#release.push(() => timeout.cancel());
   }
 

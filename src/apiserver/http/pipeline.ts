@@ -12,7 +12,7 @@ import {
   StatusError,
   serviceUnavailable,
 } from "#api";
-import { type Counter, type Gauge, type Histogram, messageOf } from "#base";
+import { type Counter, type Gauge, type Histogram, messageOf, Turns } from "#base";
 import type { Aggregator } from "../aggregator/aggregator.ts";
 import type { Authenticator, Credentials } from "../authentication/authenticator.ts";
 import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
@@ -72,6 +72,7 @@ const limits: Readonly<Record<Level, GateLimits>> = {
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly watches: OpenWatches = new Set();
+  readonly #turns: Turns;
   readonly #gates: Readonly<Record<Level, Gate>> = {
     exempt: new Gate(limits.exempt),
     system: new Gate(limits.system),
@@ -85,6 +86,7 @@ export class Pipeline {
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    this.#turns = new Turns(parts.registry.world.clock);
     const { metrics } = parts.registry.world;
     this.#requests = metrics.counter(
       "apiserver_request_total",
@@ -177,7 +179,9 @@ export class Pipeline {
     if (this.#closed) throw serviceUnavailable("the server is shutting down");
     if (isLongRunning(verb)) return work();
     const timeoutMs = timeoutOf(request.query);
-    const answer = this.#gates[levelOf(request.user)].run(request.body.length, work);
+    // Components of this process ask again as soon as they are answered.
+    const inTurn = () => this.#turns.run(work);
+    const answer = this.#gates[levelOf(request.user)].run(request.body.length, inTurn);
     return withDeadline(this.#parts.registry.world.clock, timeoutMs, answer);
   }
 

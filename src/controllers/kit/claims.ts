@@ -13,23 +13,23 @@ export interface Claims<T> {
   release: readonly Readonly<T>[];
 }
 
-/** From caches: what the owner has, should take and should let go. */
+/** From caches: what the owner has, should take and should let go. `adopts`: which of the matching are worth taking. */
 export function claim<T extends KubernetesObject>(
   owner: Readonly<KubernetesObject>,
   informer: Informer<T>,
   matches: (object: Readonly<T>) => boolean,
+  adopts: (object: Readonly<T>) => boolean = () => true,
 ): Claims<T> {
-  const namespace = owner.metadata.namespace ?? "";
-  const owned = ownedBy(informer, owner.metadata.uid);
-  const deleting = owner.metadata.deletionTimestamp !== undefined;
-  const adopt = deleting
-    ? []
-    : orphansOf(informer, namespace).filter((o) => !o.metadata.deletionTimestamp && matches(o));
-  return {
-    claimed: [...owned.filter(matches), ...adopt],
-    adopt,
-    release: deleting ? [] : owned.filter((object) => !matches(object)),
-  };
+  const claimed: Readonly<T>[] = [];
+  const release: Readonly<T>[] = [];
+  for (const object of ownedBy(informer, owner.metadata.uid)) {
+    if (matches(object)) claimed.push(object);
+    else release.push(object);
+  }
+  if (owner.metadata.deletionTimestamp !== undefined) return { claimed, adopt: [], release: [] };
+  const orphans = orphansOf(informer, owner.metadata.namespace ?? "");
+  const adopt = orphans.filter((o) => !o.metadata.deletionTimestamp && matches(o) && adopts(o));
+  return { claimed: adopt.length > 0 ? [...claimed, ...adopt] : claimed, adopt, release };
 }
 
 /** Objects that went away or changed hands meanwhile are no failure: their event brings the next round. */

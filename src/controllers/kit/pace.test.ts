@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { VirtualClock } from "#base";
 import { Pace, restAfter } from "./pace.ts";
 
-test("one key takes a tenth of the time, all together a quarter, as long as nobody waits for more than a second", () => {
+test("one key takes a tenth of the time, all together a quarter, as long as nobody waits for more than five seconds", () => {
   fc.assert(
     fc.property(
       fc.double({ min: 0, max: 200, noNaN: true }),
@@ -11,8 +11,8 @@ test("one key takes a tenth of the time, all together a quarter, as long as nobo
       (costMs, waiting) => {
         const restMs = restAfter(costMs, waiting);
         expect(restMs).toBeGreaterThanOrEqual(20);
-        expect(restMs).toBeLessThanOrEqual(1_000);
-        if (restMs < 1_000) {
+        expect(restMs).toBeLessThanOrEqual(5_000);
+        if (restMs < 5_000) {
           expect(costMs).toBeLessThanOrEqual(restMs / 10 + 1e-9);
           expect(costMs * waiting).toBeLessThanOrEqual(restMs / 4 + 1e-9);
         }

@@ -9,7 +9,7 @@ const burstMs = 20;
 const restOfOne = 10;
 const restOfMany = 4;
 /** However dear it is: what happens is seen within this time. */
-const restMaxMs = 1_000;
+const restMaxMs = 5_000;
 /** So many keys' last rounds are remembered. */
 const recentMax = 10_000;
 

@@ -29,9 +29,9 @@ function readySinceMs(pod: Pod): number | undefined {
 
 /** Milliseconds until a ready pod counts as available: 0 or less when it does, undefined while it is not ready. */
 export function msUntilAvailable(pod: Pod, minReadySeconds: number, nowMs: number): number | undefined {
+  if (minReadySeconds === 0) return isReady(pod) ? 0 : undefined;
   const sinceMs = readySinceMs(pod);
-  if (sinceMs === undefined) return undefined;
-  return minReadySeconds === 0 ? 0 : sinceMs + minReadySeconds * 1000 - nowMs;
+  return sinceMs === undefined ? undefined : sinceMs + minReadySeconds * 1000 - nowMs;
 }
 
 export function isAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {

@@ -35,10 +35,8 @@ import {
 import {
   compareForDeletion,
   isActive,
-  isAvailable,
   isFinished,
   isNamespaceTerminating,
-  isReady,
   isTerminating,
   msUntilAvailable,
   podFromTemplate,
@@ -118,7 +116,7 @@ function observe<T extends KubernetesObject>(
   const podInformer = informers.of(pods);
   const selector = selectorRequirements(replicaSet.spec.selector);
   const matches = (pod: Pod) => matchesLabels(selector, pod.metadata.labels ?? {});
-  const claims = claim(replicaSet, podInformer, (pod) => matches(pod) && (ownedPod(pod) || !isFinished(pod)));
+  const claims = claim(replicaSet, podInformer, matches, (pod) => !isFinished(pod));
   const active = claims.claimed.filter(isActive);
   const crowding = new Map<string, number>();
   if (active.length <= (replicaSet.spec.replicas ?? 1)) return { replicaSet, pods: claims, crowding };
@@ -134,10 +132,6 @@ function observe<T extends KubernetesObject>(
   return { replicaSet, pods: claims, crowding };
 }
 
-function ownedPod(pod: Pod): boolean {
-  return controllerOf(pod) !== undefined;
-}
-
 export function decideReplicaSet(state: Readonly<ReplicaSetState>, nowMs: number): ReplicaSetPlan {
   const { replicaSet, crowding } = state;
   const { claimed, adopt, release } = state.pods;
@@ -147,38 +141,45 @@ export function decideReplicaSet(state: Readonly<ReplicaSetState>, nowMs: number
   const surplus = deleting ? 0 : Math.max(0, active.length - wanted);
   const crowd = (pod: Pod) => crowding.get(pod.spec.nodeName ?? "") ?? 0;
   const victims = surplus > 0 ? [...active].sort((a, b) => compareForDeletion(a, b, crowd)) : [];
-  const minReady = replicaSet.spec.minReadySeconds ?? 0;
-  const waits = active
-    .map((pod) => msUntilAvailable(pod, minReady, nowMs))
-    .filter((ms) => ms !== undefined && ms > 0);
+  const counts = countReplicas(replicaSet, claimed, active, nowMs);
   return {
     claims: { adopt, release },
     create: deleting ? 0 : Math.min(burstPods, Math.max(0, wanted - active.length)),
     delete: victims.slice(0, Math.min(burstPods, surplus)),
-    status: replicaSetStatus(replicaSet, claimed, nowMs),
-    afterMs: waits.length > 0 ? Math.min(...(waits as number[])) : undefined,
+    ...counts,
   };
 }
 
-function replicaSetStatus(
+/** One pass over the pods: a set may have ten thousand of them, and each brings several rounds. */
+function countReplicas(
   replicaSet: Readonly<ReplicaSet>,
   claimed: readonly Pod[],
+  active: readonly Pod[],
   nowMs: number,
-): appsv1.ReplicaSetStatus {
-  const active = claimed.filter(isActive);
+): Pick<ReplicaSetPlan, "status" | "afterMs"> {
   const minReady = replicaSet.spec.minReadySeconds ?? 0;
   const wantedLabels = Object.entries(replicaSet.spec.template?.metadata?.labels ?? {});
   const labelled = (pod: Pod) => wantedLabels.every(([name, value]) => pod.metadata.labels?.[name] === value);
   const { conditions } = replicaSet.status ?? {};
-  return {
+  let [fullyLabeledReplicas, readyReplicas, availableReplicas, nextMs] = [0, 0, 0, Number.POSITIVE_INFINITY];
+  for (const pod of active) {
+    if (labelled(pod)) fullyLabeledReplicas++;
+    const waitMs = msUntilAvailable(pod, minReady, nowMs);
+    if (waitMs === undefined) continue;
+    readyReplicas++;
+    if (waitMs <= 0) availableReplicas++;
+    else nextMs = Math.min(nextMs, waitMs);
+  }
+  const status = {
     replicas: active.length,
-    fullyLabeledReplicas: active.filter(labelled).length,
-    readyReplicas: active.filter(isReady).length,
-    availableReplicas: active.filter((pod) => isAvailable(pod, minReady, nowMs)).length,
+    fullyLabeledReplicas,
+    readyReplicas,
+    availableReplicas,
     terminatingReplicas: claimed.filter((pod) => isTerminating(pod) && !isFinished(pod)).length,
     observedGeneration: replicaSet.metadata.generation ?? 0,
     ...(conditions?.length ? { conditions: [...conditions] } : {}),
   };
+  return { status, afterMs: Number.isFinite(nextMs) ? nextMs : undefined };
 }
 
 async function act<T extends KubernetesObject>(
