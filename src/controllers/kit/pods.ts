@@ -34,11 +34,6 @@ export function msUntilAvailable(pod: Pod, minReadySeconds: number, nowMs: numbe
   return sinceMs === undefined ? undefined : sinceMs + minReadySeconds * 1000 - nowMs;
 }
 
-export function isAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {
-  const wait = msUntilAvailable(pod, minReadySeconds, nowMs);
-  return wait !== undefined && wait <= 0;
-}
-
 function restartsOf(pod: Pod): number {
   return Math.max(0, ...(pod.status?.containerStatuses ?? []).map((status) => status.restartCount));
 }
