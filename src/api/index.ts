@@ -69,6 +69,15 @@ export { resourceQuotas } from "./core/resource-quota.ts";
 export { secrets } from "./core/secret.ts";
 export { services } from "./core/service.ts";
 export { serviceAccounts } from "./core/service-account.ts";
+export {
+  dayMs,
+  dayOf,
+  invalidSinceLabel,
+  lastUsedLabel,
+  secretNamesOf,
+  serviceAccountTokenType,
+  tokenTracking,
+} from "./core/service-account-tokens.ts";
 export { validateClusterAddresses } from "./core/service-addresses.ts";
 export { tolerates } from "./core/taints.ts";
 export { storageClassOf } from "./core/volume-claims.ts";

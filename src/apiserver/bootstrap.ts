@@ -2,6 +2,9 @@
 import {
   autoUpdateAnnotation,
   configMaps,
+  type corev1,
+  dayMs,
+  dayOf,
   defaultServiceCidrName,
   endpointSlices,
   endpoints,
@@ -24,6 +27,7 @@ import {
   suggestedFlowSchemas,
   suggestedPriorityLevels,
   systemPriorityClasses,
+  tokenTracking,
 } from "#api";
 import { assert } from "#base";
 import { addressAt, parseRange } from "./admission/address-range.ts";
@@ -69,6 +73,7 @@ export async function bootstrap(registry: Registry, options: BootstrapOptions): 
   await ensureServiceCidr(registry, options.serviceCidrs);
   await ensureFlowControl(registry);
   await ensureAuthenticationConfig(registry, options);
+  await ensureTokenTracking(registry);
   const port = options.port ?? 6443;
   await ensure(registry, services, {
     metadata: { name: serviceName, namespace, labels: { component: "apiserver", provider: "kubernetes" } },
@@ -107,6 +112,16 @@ async function ensureAuthenticationConfig(
         : {}),
     },
   });
+}
+
+/** Since when the use of tokens in Secrets is noted. */
+async function ensureTokenTracking(registry: Registry): Promise<void> {
+  const definition = definitionNamed(configMaps.kind);
+  const found = registry.storage.find(definition, tokenTracking.namespace, tokenTracking.name);
+  const { data } = (found?.parse() ?? {}) as Partial<corev1.ConfigMap>;
+  if (dayMs(data?.since) !== undefined) return;
+  const since = { since: dayOf(registry.world.clock.now()) };
+  await ensureContent(registry, configMaps, "data", { metadata: tokenTracking, data: since });
 }
 
 /** The seats of the server are its own; these tell clients and tools what upstream's would do, and can be edited. */

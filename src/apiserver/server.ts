@@ -88,7 +88,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   });
   const registry: Registry = { world, storage, admission: new Admission(steps) };
   const aggregator = new Aggregator(registry, options.frontProxy);
-  const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey);
+  const tokens = new TokenIssuer(storage, options.issuer, options.serviceAccountKey, () => registry);
   const nodes = new NodeProxy(storage, options.kubeletClient);
   const proxy = new ResourceProxy(storage, options.kubeletClient);
   const pipeline = new Pipeline({

@@ -20,6 +20,7 @@ import { garbageCollector } from "./garbage-collector.ts";
 import { jobController } from "./job/controller.ts";
 import { jobOrphanPodController } from "./job/orphan-pods.ts";
 import type { Controller } from "./kit/define-controller.ts";
+import { legacyTokenCleanerController } from "./legacy-token-cleaner.ts";
 import { namespaceController } from "./namespace.ts";
 import { loadBalancerController } from "./network/load-balancer.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
@@ -83,6 +84,7 @@ export const controllers: readonly Controller[] = [
   storageVersionMigrationController,
   serviceAccountController,
   serviceAccountTokenController,
+  legacyTokenCleanerController,
   resourceQuotaController,
   rootCaController,
   csrApprovingController,

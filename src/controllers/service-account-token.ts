@@ -3,13 +3,12 @@
  * bound to its Secret: it is good as long as that is there.
  * https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
  */
-import { type corev1, isStatus, secrets, serviceAccounts } from "#api";
+import { type corev1, isStatus, secrets, serviceAccounts, serviceAccountTokenType } from "#api";
 import type { Client } from "#client";
 import { defineController, done, type Outcome, readVerbs, rule, source } from "./kit/define-controller.ts";
 
 type Secret = Readonly<corev1.Secret>;
 
-const tokenType = "kubernetes.io/service-account-token";
 const nameAnnotation = "kubernetes.io/service-account.name";
 const uidAnnotation = "kubernetes.io/service-account.uid";
 /** The longest that may be asked for: such tokens are not to expire by themselves. */
@@ -52,7 +51,9 @@ export const serviceAccountTokenController = defineController<State, Plan>({
         .of(secrets)
         .list(metadata.namespace)
         .filter(
-          (each) => each.type === tokenType && each.metadata.annotations?.[nameAnnotation] === metadata.name,
+          (each) =>
+            each.type === serviceAccountTokenType &&
+            each.metadata.annotations?.[nameAnnotation] === metadata.name,
         )
         .map((each) => `${each.metadata.namespace}/${each.metadata.name}`),
     ),
@@ -65,7 +66,7 @@ export const serviceAccountTokenController = defineController<State, Plan>({
   ],
   observe({ informers, options }, key) {
     const secret = informers.of(secrets).byKey(key);
-    if (secret?.type !== tokenType) return undefined;
+    if (secret?.type !== serviceAccountTokenType) return undefined;
     const name = secret.metadata.annotations?.[nameAnnotation] ?? "";
     const account = informers.of(serviceAccounts).get(secret.metadata.namespace ?? "", name);
     return { secret, account, rootCa: options.rootCa };

@@ -4,6 +4,7 @@ import { ageColumn, column, defineResource, nameColumn } from "../meta/define-re
 import { type FieldError, forbiddenField, invalid, required, tooLong } from "../meta/field-error.ts";
 import { configKeyErrors } from "../validation/names.ts";
 import { configBytesMax, sameEntries } from "./config-map.ts";
+import { serviceAccountTokenType } from "./service-account-tokens.ts";
 
 type Secret = Readonly<corev1.Secret>;
 
@@ -37,10 +38,7 @@ function validateType(secret: Secret): FieldError[] {
   ) {
     errors.push(required("data[username]"), required("data[password]"));
   }
-  if (
-    secret.type === "kubernetes.io/service-account-token" &&
-    !secret.metadata.annotations?.[serviceAccountAnnotation]
-  ) {
+  if (secret.type === serviceAccountTokenType && !secret.metadata.annotations?.[serviceAccountAnnotation]) {
     errors.push(required(`metadata.annotations[${serviceAccountAnnotation}]`));
   }
   return errors;

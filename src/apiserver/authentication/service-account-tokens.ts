@@ -19,9 +19,10 @@ import {
   secrets,
   serviceAccounts,
 } from "#api";
-import type { Target } from "../registry/context.ts";
+import type { Registry, Target } from "../registry/context.ts";
 import type { Storage } from "../registry/storage.ts";
 import { authenticatedGroup, type User } from "../user.ts";
+import { KeptTokens } from "./kept-tokens.ts";
 
 export interface SigningKey {
   /** PEM. */
@@ -61,12 +62,14 @@ export class TokenIssuer {
   /** Also the audience of tokens for this server. */
   readonly issuer: string;
   readonly #pem: SigningKey;
+  readonly #kept: KeptTokens;
   #keys: { sign: KeyObject; verify: KeyObject; algorithm: string } | undefined;
 
-  constructor(storage: Storage, issuer: string, pem: SigningKey) {
+  constructor(storage: Storage, issuer: string, pem: SigningKey, registry: () => Registry) {
     this.#storage = storage;
     this.issuer = issuer;
     this.#pem = pem;
+    this.#kept = new KeptTokens(registry);
   }
 
   /** The answer to a TokenRequest for one account. */
@@ -129,6 +132,7 @@ export class TokenIssuer {
     }).catch(() => undefined);
     const claims = verified?.payload["kubernetes.io"] as KubernetesClaims | undefined;
     if (!verified || !claims?.serviceaccount || !this.#stillExists(claims)) return undefined;
+    if (isForEver(verified.payload) && !this.#isKept(claims, token)) return undefined;
     const meant = [verified.payload.aud ?? []].flat();
     return {
       user: userOf(claims, verified.payload.jti),
@@ -193,6 +197,13 @@ export class TokenIssuer {
     );
   }
 
+  /** Those that a Secret was filled with: others that are bound to one stand nowhere. */
+  #isKept({ namespace, secret }: KubernetesClaims, token: string): boolean {
+    if (!secret) return true;
+    const found = this.#storage.find(secrets as ResourceDefinition, namespace, secret.name)?.parse();
+    return found !== undefined && this.#kept.isGood(found as corev1.Secret, token);
+  }
+
   #keyPair(): { sign: KeyObject; verify: KeyObject; algorithm: string } {
     if (!this.#keys) {
       const sign = createPrivateKey(this.#pem.key);
@@ -218,6 +229,10 @@ function userOf({ namespace, serviceaccount, pod }: KubernetesClaims, id: string
         : {}),
     },
   };
+}
+
+function isForEver({ iat = 0, exp = 0 }: { iat?: number; exp?: number }): boolean {
+  return exp - iat >= maxSeconds;
 }
 
 function usernameOf(namespace: string, name: string): string {
