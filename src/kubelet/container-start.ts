@@ -9,8 +9,7 @@ import { abortable } from "./abortable.ts";
 import { grantOf, readCdiSpecs } from "./claims/cdi.ts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerConfig } from "./cri-config.ts";
-import { type DeviceGrant, mergedGrant } from "./devices/allocation.ts";
-import { DeviceError } from "./devices/manager.ts";
+import { AllocationError, type DeviceGrant, mergedGrant } from "./devices/allocation.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
@@ -201,6 +200,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
   const dns = await context.dns();
   verifyNonRoot(pod, container, image);
   const cpuset = await context.cpus.cpusetFor(pod, container);
+  const memset = context.memory.memsetFor(pod.metadata.uid, container.name);
   const grant = await grantFor(context, pod, container);
   const environment = await environmentFor(context, input);
   // What the specification says comes first.
@@ -230,6 +230,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     resources: {
       ...containerResources(pod, container, context.nodeMemoryBytes),
       ...(cpuset ? { cpusetCpus: cpuset } : {}),
+      ...(memset ? { cpusetMems: memset } : {}),
     },
     security: context.security,
     targetId: targetOf(input),
@@ -255,7 +256,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
       error instanceof ContainerConfigError ||
       error instanceof FieldPathError ||
       error instanceof VolumeError;
-    if (error instanceof StartError || error instanceof DeviceError) throw error;
+    if (error instanceof StartError || error instanceof AllocationError) throw error;
     throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
   }
   countTry();

@@ -16,16 +16,12 @@ import {
 } from "#contracts";
 import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
-import { createClaimManager } from "./claims/manager.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
-import { createCpuManager } from "./cpus/manager.ts";
-import { reservedCpusOf } from "./cpus/reserved.ts";
-import { readTopology } from "./cpus/topology.ts";
 import { createCredentialProviders } from "./credential-providers.ts";
-import { createDeviceManager } from "./devices/manager.ts";
 import { createEvictionManager } from "./eviction/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
+import { whatIsGiven } from "./given.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
@@ -39,13 +35,11 @@ import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
 import { followRuntime } from "./runtime-events.ts";
-import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { isStatic } from "./static/manifest.ts";
 import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
-import { createUserNamespaces, idsPerPodDefault } from "./user-namespaces.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
@@ -119,44 +113,6 @@ interface Parts {
   wake: Late;
 }
 
-/** What containers are given of the node one by one: devices, claims, processors. */
-function whatIsGiven(
-  options: KubeletOptions,
-  config: KubeletConfig,
-  { world, machine, version, wake }: Pick<Parts, "machine" | "version" | "wake"> & { world: World },
-) {
-  const devices = createDeviceManager({
-    dir: join(options.dataDir, "device-plugins"),
-    world,
-    isActive: (uid) => wake.isActive(uid),
-    changed: () => {
-      wake.node();
-      // Their status tells how their devices are.
-      for (const uid of devices.pods()) wake.pod(uid);
-    },
-  });
-  const topology = readTopology(machine.cpus);
-  return {
-    devices,
-    claims: createClaimManager({ client: options.client, world, file: join(options.dataDir, "claims.json") }),
-    cpus: createCpuManager({
-      policy: config.cpuManagerPolicy,
-      topology,
-      reserved: reservedCpusOf(topology, config),
-      file: join(options.dataDir, "cpus.json"),
-      world,
-      isActive: (uid) => wake.isActive(uid),
-    }),
-    handlers: createRuntimeHandlers(options.client),
-    userNamespaces: createUserNamespaces({
-      podsDir: join(options.dataDir, "pods"),
-      idsPerPod: idsPerPodDefault,
-      podsMax: config.maxPods,
-    }),
-    runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
-  };
-}
-
 async function assemble(
   options: KubeletOptions,
   config: KubeletConfig,
@@ -176,7 +132,7 @@ async function assemble(
     options.credentialProvidersDir ?? join(options.dataDir, "credential-providers"),
     world,
   );
-  const given = whatIsGiven(options, config, { world, machine, version, wake });
+  const given = whatIsGiven({ ...options, config, world, machine, version, wake });
   const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
     runtime,
@@ -337,6 +293,16 @@ async function followPlugins(
   context.devices.stop();
 }
 
+function serve(
+  options: KubeletOptions,
+  config: KubeletConfig,
+  parts: Pick<KubeletServerOptions, "context" | "workers" | "stats" | "world">,
+): Promise<KubeletServer> | undefined {
+  const localFolders = createLocalFolders(options.localVolumesDir ?? join(options.dataDir, "local-volumes"));
+  const configuration = kubeletConfigurationOf(config);
+  return options.server && startKubeletServer({ ...options.server, ...parts, localFolders, configuration });
+}
+
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const world = forComponent(options.world, "kubelet");
   const config = { ...defaultConfig, ...options.config };
@@ -357,7 +323,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });
   informers.start(ending.signal);
-  await Promise.all([statics.load(), context.devices.load(), context.claims.load(), context.cpus.load()]);
+  await Promise.all(
+    [statics, context.devices, context.claims, context.cpus, context.memory].map((each) => each.load()),
+  );
   const workers = startPodWorkers(context, world, podInformer, node, statics);
   parts.wake.pod = workers.wake;
   parts.wake.isActive = workers.isActive;
@@ -366,12 +334,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const stats = createNodeStats({ context, pods: workers.list, diskPath: options.dataDir, cpus });
   let server: KubeletServer | undefined;
   try {
-    const localFolders = createLocalFolders(
-      options.localVolumesDir ?? join(options.dataDir, "local-volumes"),
-    );
-    const configuration = kubeletConfigurationOf(config);
-    const serving = { context, workers, localFolders, stats, configuration, world };
-    server = options.server && (await startKubeletServer({ ...options.server, ...serving }));
+    server = await serve(options, config, { context, workers, stats, world });
   } catch (error) {
     ending.abort();
     await statics.stop();

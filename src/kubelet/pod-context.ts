@@ -13,6 +13,7 @@ import { logDirectoryName } from "./cri-config.ts";
 import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import type { ImagePuller } from "./image-puller.ts";
+import type { MemoryManager } from "./memory/manager.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { containerField } from "./pod-containers.ts";
 import type { DnsSettings } from "./pod-network-config.ts";
@@ -21,6 +22,7 @@ import type { ProbeManager } from "./probes/manager.ts";
 import type { RuntimeHandlers } from "./runtime-handlers.ts";
 import type { SecuritySettings } from "./security-context.ts";
 import type { StatusManager } from "./status-manager.ts";
+import type { TopologyManager } from "./topology/manager.ts";
 import type { UserNamespaces } from "./user-namespaces.ts";
 import type { PodVolumes } from "./volumes/node-volumes.ts";
 
@@ -39,6 +41,8 @@ export interface PodContext {
   devices: DeviceManager;
   claims: ClaimManager;
   cpus: CpuManager;
+  memory: MemoryManager;
+  topology: TopologyManager;
   handlers: RuntimeHandlers;
   userNamespaces: UserNamespaces;
   /** The runtime itself knows what CDI names stand for. */

@@ -3,11 +3,12 @@ import { type corev1, parseTime } from "#api";
 import { messageOf } from "#base";
 import { type PodSandboxConfig, type UserNamespace, VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
+import { rejected } from "./admission.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
-import { DeviceError } from "./devices/manager.ts";
+import { AllocationError } from "./devices/allocation.ts";
 import { removeLogs } from "./logs/rotation.ts";
 import { containerNamed } from "./pod-containers.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -44,6 +45,8 @@ export interface PodMemory {
   failure: { reason: string; message: string } | undefined;
   /** Where the kubelet itself ends the pod: what its status says of it, and how long its containers have. */
   eviction: Pick<Eviction, "condition" | "graceSeconds"> | undefined;
+  /** What it has of the node for itself is decided. */
+  isPlaced: boolean;
   resize: ResizeMemory;
   /** What its image volumes show, by their names. */
   volumeImages: Map<string, string>;
@@ -57,6 +60,7 @@ export function newMemory(others: PodMemory["others"] = () => []): PodMemory {
     terminationMessages: new Map(),
     failure: undefined,
     eviction: undefined,
+    isPlaced: false,
     resize: newResizeMemory(),
     volumeImages: new Map(),
     others,
@@ -153,6 +157,7 @@ export async function syncPod(
     };
     context.recorder.record(pod as corev1.Pod, "Normal", "DeadlineExceeded", memory.failure.message);
   }
+  if (!memory.failure && !isFinal(status.phase)) await place(context, pod, state, memory, signal);
   if (memory.failure || isFinal(status.phase)) {
     return finishPod(context, pod, state, memory, signal);
   }
@@ -201,6 +206,7 @@ async function finishPod(
   report(context, pod, await observe(context, pod.metadata.uid, memory), memory, true);
   context.devices.release(pod.metadata.uid);
   context.cpus.release(pod.metadata.uid);
+  context.memory.release(pod.metadata.uid);
   await context.claims.unprepare(pod.metadata.uid);
   await context.volumes.cleanUp(pod.metadata.uid);
   await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
@@ -354,18 +360,40 @@ async function act(
   return startAll(context, pod, actions, { sandboxId, ...plan, volumes, signal }, memory);
 }
 
-/** As if the pod had not been admitted: upstream asks for devices before it takes a pod. */
-function failForDevices(
+/** As if the pod had not been admitted. */
+function failForResources(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
   memory: PodMemory,
-  { message }: DeviceError,
+  error: AllocationError,
 ): number {
-  const reason = "UnexpectedAdmissionError";
-  const words = `Allocate failed due to ${message}, which is unexpected`;
-  context.recorder.record(pod, "Warning", reason, words);
-  memory.failure = { reason, message: `Pod was rejected: ${words}` };
+  const refusal = error.reason
+    ? { reason: error.reason, message: error.message }
+    : {
+        reason: "UnexpectedAdmissionError",
+        message: `Allocate failed due to ${error.message}, which is unexpected`,
+      };
+  context.recorder.record(pod, "Warning", refusal.reason, refusal.message);
+  memory.failure = rejected(refusal);
   return 0;
+}
+
+/** What the pod has of the node for itself, before anything of it is begun; containers that ran before keep theirs. */
+async function place(
+  context: PodContext,
+  pod: Readonly<corev1.Pod>,
+  state: ObservedPod,
+  memory: PodMemory,
+  signal: AbortSignal,
+): Promise<void> {
+  if (memory.isPlaced) return;
+  try {
+    if (state.containers.length === 0) await abortable(context.topology.place(pod), signal);
+    memory.isPlaced = true;
+  } catch (error) {
+    if (!(error instanceof AllocationError)) throw error;
+    failForResources(context, pod, memory, error);
+  }
 }
 
 async function startAll(
@@ -394,7 +422,7 @@ async function startAll(
       if ((pod.spec.initContainers ?? []).includes(container) && isRestartableInit(container)) againMs = 0;
     } catch (error) {
       if (error instanceof InterruptedError) throw error;
-      if (error instanceof DeviceError) return failForDevices(context, pod, memory, error);
+      if (error instanceof AllocationError) return failForResources(context, pod, memory, error);
       const reason = error instanceof StartError ? error.reason : "CreateContainerError";
       memory.waiting.set(name, { reason, message: messageOf(error) });
       againMs = Math.min(

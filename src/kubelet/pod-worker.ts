@@ -82,6 +82,7 @@ export class PodWorker {
       if (this.#ending.signal.aborted) return;
       context.devices.release(this.uid);
       context.cpus.release(this.uid);
+      context.memory.release(this.uid);
       context.userNamespaces.release(this.uid);
       onDone();
     });

@@ -6,8 +6,12 @@
 import { parse } from "yaml";
 import { quantityMilliValue, quantityValue } from "#api";
 import { formatGoDuration, messageOf, parseGoDuration, UserError } from "#base";
+import { cpuOptionsOf } from "../cpus/options.ts";
 import { checkAmount, isSignal } from "../eviction/signals.ts";
+import { reservedMemoryOf } from "../memory/reserved.ts";
 import { checkSysctlPattern } from "../sysctls.ts";
+import { numaNodesMax } from "../topology/numa.ts";
+import { topologyOptionsOf } from "../topology/options.ts";
 import { defaultConfig, type KubeletConfig } from "./settings.ts";
 
 interface Codec<T> {
@@ -43,12 +47,12 @@ function whole(min: number, max = Number.MAX_SAFE_INTEGER): Codec<number> {
   };
 }
 
-function oneOf(...choices: string[]): Codec<string> {
+function oneOf<T extends string>(...choices: T[]): Codec<T> {
   return {
     read(value) {
-      if (typeof value !== "string" || !choices.includes(value))
-        throw new Error(`must be one of ${choices.filter(Boolean).join(", ")}`);
-      return value;
+      const choice = choices.find((each) => each === value);
+      if (choice === undefined) throw new Error(`must be one of ${choices.filter(Boolean).join(", ")}`);
+      return choice;
     },
     show: shown,
   };
@@ -173,13 +177,31 @@ const taints = listOf(({ key, value, effect }) => ({
   effect: oneOf("NoSchedule", "PreferNoSchedule", "NoExecute").read(effect),
 }));
 
+/** Options of a policy; `check` throws an `Error` for those that are none. */
+function policyOptions(check: (given: Readonly<Record<string, string>>) => unknown): typeof map {
+  return {
+    read(value) {
+      const given = map.read(value);
+      check(given);
+      return given;
+    },
+    show: shown,
+  };
+}
+
+const reservedMemory = listOf(({ numaNode, limits }) => ({
+  numaNode: whole(0, numaNodesMax).read(numaNode),
+  limits: map.read(limits),
+}));
+
 const percent = whole(0, 100);
 
 const fields: Readonly<Record<string, Field>> = {
   allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
-  cpuManagerPolicy: field("cpuManagerPolicy", oneOf("none", "static")),
+  cpuManagerPolicy: field<"cpuManagerPolicy">("cpuManagerPolicy", oneOf<string>("none", "static")),
+  cpuManagerPolicyOptions: field("cpuManagerOptions", policyOptions(cpuOptionsOf)),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
   enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
   evictionHard: field("evictionHard", bySignal),
@@ -196,17 +218,25 @@ const fields: Readonly<Record<string, Field>> = {
   kubeReserved: field("kubeReserved", map),
   maxParallelImagePulls: field("maxParallelImagePulls", whole(1)),
   maxPods: field("maxPods", whole(0, 10_000)),
+  memoryManagerPolicy: field("memoryManagerPolicy", oneOf<string>("None", "Static")),
   nodeLeaseDurationSeconds: field("nodeLeaseSeconds", whole(1)),
   nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
   nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
   podPidsLimit: field("podPidsLimit", whole(-1)),
   registerNode: field("registerNode", flag),
   registerWithTaints: field("registerTaints", taints),
+  reservedMemory: field("reservedMemory", reservedMemory),
   reservedSystemCPUs: field("reservedCpus", text),
   resolvConf: field("resolvConf", text),
   seccompDefault: field("seccompDefault", flag),
   staticPodPath: field("staticPodPath", text),
   systemReserved: field("systemReserved", map),
+  topologyManagerPolicy: field(
+    "topologyManagerPolicy",
+    oneOf("none", "best-effort", "restricted", "single-numa-node"),
+  ),
+  topologyManagerPolicyOptions: field("topologyManagerOptions", policyOptions(topologyOptionsOf)),
+  topologyManagerScope: field("topologyManagerScope", oneOf("container", "pod")),
 };
 
 /** Upstream's, without an effect here: Knarr decides these itself, or has no such part. */
@@ -214,7 +244,7 @@ const unusedFields = new Set(
   (
     "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
-    "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling " +
+    "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency imagePullCredentialsVerificationPolicy " +
@@ -225,8 +255,8 @@ const unusedFields = new Set(
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
-    "memoryManagerPolicy memorySwap reservedMemory shutdownGracePeriod shutdownGracePeriodByPodPriority " +
-    "shutdownGracePeriodCriticalPods topologyManagerPolicy topologyManagerPolicyOptions topologyManagerScope tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+    "memorySwap shutdownGracePeriod shutdownGracePeriodByPodPriority " +
+    "shutdownGracePeriodCriticalPods tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
   ).split(" "),
 );
 
@@ -292,6 +322,16 @@ function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: str
       "the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero",
       "give systemReserved: {cpu: 500m}, or reservedSystemCPUs",
     );
+  if (config.memoryManagerPolicy === "Static") {
+    try {
+      reservedMemoryOf(config);
+    } catch (error) {
+      throw wrong(
+        messageOf(error),
+        "give reservedMemory: [{numaNode: 0, limits: {memory: …}}] with that sum",
+      );
+    }
+  }
   for (const signal of Object.keys(config.evictionSoft))
     if (config.evictionSoftGracePeriodMs[signal] === undefined)
       throw wrong(

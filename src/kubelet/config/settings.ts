@@ -4,6 +4,8 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
+import type { TopologyPolicy } from "../topology/hints.ts";
+
 type Amounts = Readonly<Record<string, string>>;
 
 export interface KubeletConfig {
@@ -49,6 +51,14 @@ export interface KubeletConfig {
   allowedUnsafeSysctls: readonly string[];
   /** `static`: whole processors of guaranteed pods are theirs alone. */
   cpuManagerPolicy: string;
+  cpuManagerOptions: Readonly<Record<string, string>>;
+  /** `Static`: the memory of guaranteed pods lies on as few NUMA nodes as can be. */
+  memoryManagerPolicy: string;
+  reservedMemory: readonly { numaNode: number; limits: Amounts }[];
+  topologyManagerPolicy: TopologyPolicy;
+  /** What lies together: a container, or the whole pod. */
+  topologyManagerScope: "container" | "pod";
+  topologyManagerOptions: Readonly<Record<string, string>>;
 }
 
 export const defaultConfig: KubeletConfig = {
@@ -91,4 +101,10 @@ export const defaultConfig: KubeletConfig = {
   registerTaints: [],
   allowedUnsafeSysctls: [],
   cpuManagerPolicy: "none",
+  cpuManagerOptions: {},
+  memoryManagerPolicy: "None",
+  reservedMemory: [],
+  topologyManagerPolicy: "none",
+  topologyManagerScope: "container",
+  topologyManagerOptions: {},
 };

@@ -13,6 +13,17 @@ export interface DeviceGrant {
   cdiDevices: { name: string }[];
 }
 
+/** The pod cannot have what it needs, and will not get it by waiting. */
+export class AllocationError extends Error {
+  override name = "AllocationError";
+  /** What its status says; without one, what happened was not expected. */
+  readonly reason: string | undefined;
+  constructor(message: string, reason?: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
 /** One resource of one container. */
 export interface Allocation {
   podUid: string;

@@ -3,11 +3,13 @@ import type { World } from "#base";
 import { messageOf } from "#base";
 import { deviceMessages, deviceMethods } from "../generated/plugins.ts";
 import { connectPlugin, type PluginConnection } from "../plugins/grpc.ts";
+import { numaNodesMax } from "../topology/numa.ts";
 import type { DeviceGrant } from "./allocation.ts";
 
 interface Device {
   ID: string;
   health: string;
+  topology?: { nodes: { ID: number }[] } | null;
 }
 
 export interface PluginOptions {
@@ -19,6 +21,8 @@ export interface Endpoint {
   readonly resource: string;
   /** By id, whether it is healthy. */
   readonly devices: ReadonlyMap<string, boolean>;
+  /** By id, the NUMA nodes it lies at; those that lie nowhere in particular are not there. */
+  readonly places: ReadonlyMap<string, readonly number[]>;
   preferred(available: string[], mustInclude: string[], size: number): Promise<string[]>;
   allocate(ids: string[]): Promise<DeviceGrant>;
   preStart(ids: string[]): Promise<void>;
@@ -42,6 +46,14 @@ const startTimeoutMs = 30_000;
 const askTimeoutMs = 10_000;
 const devicesMax = 10_000;
 
+function placesOf(devices: readonly Device[]): Map<string, readonly number[]> {
+  const places = devices.map(({ ID, topology }): [string, number[]] => [
+    ID,
+    (topology?.nodes ?? []).map((node) => node.ID).filter((id) => id >= 0 && id < numaNodesMax),
+  ]);
+  return new Map(places.filter(([, nodes]) => nodes.length > 0));
+}
+
 type Connection = PluginConnection<keyof typeof deviceMethods>;
 
 export async function connectDevicePlugin(given: EndpointOptions): Promise<Endpoint> {
@@ -54,6 +66,7 @@ export async function connectDevicePlugin(given: EndpointOptions): Promise<Endpo
   });
   const ending = new AbortController();
   let devices = new Map<string, boolean>();
+  let places = new Map<string, readonly number[]>();
   const options =
     given.options ?? (await connection.call<PluginOptions>("GetDevicePluginOptions", {}, askTimeoutMs));
 
@@ -61,6 +74,9 @@ export async function connectDevicePlugin(given: EndpointOptions): Promise<Endpo
     resource,
     get devices() {
       return devices;
+    },
+    get places() {
+      return places;
     },
     async preferred(availableDeviceIDs, mustIncludeDeviceIDs, allocationSize) {
       if (!options.getPreferredAllocationAvailable) return [];
@@ -98,6 +114,7 @@ export async function connectDevicePlugin(given: EndpointOptions): Promise<Endpo
         devices = new Map(
           answer.devices.slice(0, devicesMax).map(({ ID, health }) => [ID, health === "Healthy"]),
         );
+        places = placesOf(answer.devices.slice(0, devicesMax));
         given.changed();
       },
       ending.signal,

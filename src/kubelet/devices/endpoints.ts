@@ -11,6 +11,8 @@ export interface Endpoints {
   /** Resources that an earlier kubelet knew: there is none of them until their plugin comes again. */
   remember(resources: readonly string[]): void;
   resources(): string[];
+  /** Plugins that are there. */
+  all(): Endpoint[];
   capacity(): Record<string, string>;
   allocatable(): Record<string, string>;
   /** Those that make themselves known in `plugins_registry`. */
@@ -62,6 +64,7 @@ export function createEndpoints({ world, changed }: { world: World; changed(): v
         slots.set(resource, { endpoint: undefined, endedMs: clock.monotonic() });
     },
     resources: () => [...slots.keys()],
+    all: () => [...slots.values()].flatMap(({ endpoint }) => (endpoint ? [endpoint] : [])),
     capacity: () => counted(({ devices }) => devices.size),
     allocatable: () => counted(({ devices }) => [...devices.values()].filter(Boolean).length),
     handler: {
