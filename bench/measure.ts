@@ -3,7 +3,7 @@
 /** One figure of a benchmark. `goal` and `peer` are in the same unit; the ratio to the peer is worked out from them. */
 export interface Row {
   what: string;
-  unit: "ms" | "MB" | "1/s";
+  unit: "ms" | "MB" | "1/s" | "MB/s" | "%";
   samples: number[];
   goal?: number;
   /** Measured in the same run, on the same machine. */

@@ -21,7 +21,9 @@ const digits = (value: number) => (value >= 100 ? Math.round(value).toLocaleStri
 
 function cells(row: Row): string[] {
   const middle = median(row.samples);
-  const better = row.unit === "1/s" ? (goal: number) => middle >= goal : (goal: number) => middle <= goal;
+  const better = row.unit.endsWith("/s")
+    ? (goal: number) => middle >= goal
+    : (goal: number) => middle <= goal;
   const goal = row.goal === undefined ? "" : `${digits(row.goal)} ${better(row.goal) ? "met" : "missed"}`;
   const ratio = row.peer ? `${(middle / median(row.peer.samples)).toFixed(2)} × ${row.peer.name}` : "";
   return [

@@ -2,12 +2,13 @@
 import { pods } from "#api";
 import { systemClock } from "#base";
 import type { Client } from "#client";
-import type { ContainerConfig, ContainerRuntime, PodSandboxConfig } from "#contracts";
 import { connectRuntime, containerdPaths } from "#runtime";
-import { type BenchCluster, benchCluster } from "../cluster.ts";
-import { type Benchmark, median, repeat, timed } from "../measure.ts";
+import { benchCluster } from "../cluster.ts";
+import { type Benchmark, median, percentile, repeat, timed } from "../measure.ts";
+import { removeRawPod, startRawPod } from "../raw-pod.ts";
 
-const runs = 15;
+/** The slowest of so few is what they call p99 here. */
+const runs = 30;
 const image = "busybox:1.36";
 
 async function throughKubernetes(client: Client, i: number): Promise<number> {
@@ -38,57 +39,6 @@ async function throughKubernetes(client: Client, i: number): Promise<number> {
   return elapsed;
 }
 
-const namespaceOptions = { network: "POD", pid: "CONTAINER", ipc: "POD" } as const;
-
-/** In the cluster's own cgroup, which goes with it. */
-function sandboxConfig(cluster: BenchCluster, i: number): PodSandboxConfig {
-  return {
-    metadata: { name: `raw-${i}`, uid: `raw-${i}`, namespace: "bench", attempt: 0 },
-    hostname: "raw",
-    logDirectory: cluster.paths.podLogs,
-    portMappings: [],
-    labels: {},
-    annotations: {},
-    linux: { cgroupParent: `/knarr-${cluster.name}/bench`, securityContext: { namespaceOptions } },
-  };
-}
-
-function containerConfig(i: number): ContainerConfig {
-  return {
-    metadata: { name: "c", attempt: 0 },
-    image: { image },
-    command: ["sleep", "1000"],
-    args: [],
-    workingDir: "",
-    envs: [],
-    mounts: [],
-    logPath: `raw-${i}.log`,
-    labels: {},
-    annotations: {},
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    linux: { resources: {}, securityContext: { namespaceOptions } },
-  };
-}
-
-/** The three calls a kubelet cannot do without. */
-async function throughContainerd(
-  runtime: ContainerRuntime,
-  cluster: BenchCluster,
-  i: number,
-): Promise<number> {
-  const sandbox = sandboxConfig(cluster, i);
-  let id = "";
-  const elapsed = await timed(async () => {
-    id = await runtime.runPodSandbox(sandbox);
-    await runtime.startContainer(await runtime.createContainer(id, containerConfig(i), sandbox));
-  });
-  await runtime.stopPodSandbox(id);
-  await runtime.removePodSandbox(id);
-  return elapsed;
-}
-
 export default async function bench(): Promise<Benchmark> {
   const cluster = await benchCluster("pods", []);
   await cluster.knarr("image", "busybox", "--name", cluster.name);
@@ -97,8 +47,17 @@ export default async function bench(): Promise<Benchmark> {
     socketPath: containerdPaths(cluster.paths.containerd).socket,
     clock: systemClock,
   });
+  const place = { cgroupParent: `/knarr-${cluster.name}/bench`, logDirectory: cluster.paths.podLogs };
+  const throughContainerd = async (i: number) => {
+    let id = "";
+    const elapsed = await timed(async () => {
+      id = await startRawPod(runtime, place, `raw-${i}`);
+    });
+    await removeRawPod(runtime, id);
+    return elapsed;
+  };
   try {
-    const raw = await repeat(runs, (i) => throughContainerd(runtime, cluster, i));
+    const raw = await repeat(runs, throughContainerd);
     const full = await repeat(runs, (i) => throughKubernetes(connection.client, i));
     return {
       title: "Pod start, image present",
@@ -110,7 +69,14 @@ export default async function bench(): Promise<Benchmark> {
           samples: full,
           peer: { name: "containerd alone", samples: raw },
         },
-        { what: "difference", unit: "ms", samples: full.map((ms) => ms - median(raw)), goal: 150 },
+        { what: "difference", unit: "ms", samples: full.map((ms) => ms - median(raw)), goal: 120 },
+        {
+          what: "the slowest: create to Running",
+          unit: "ms",
+          samples: [percentile(full, 1)],
+          goal: 2 * percentile(raw, 1),
+          peer: { name: "the slowest of containerd alone", samples: [percentile(raw, 1)] },
+        },
       ],
     };
   } finally {

@@ -5,8 +5,9 @@ import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { createWorld, silentLogger, systemClock } from "#base";
 
-import { logOptions, readLog, renderLine } from "../server/logs.ts";
+import { logOptions, readLog } from "../server/logs.ts";
 import { parseLogLine, tailLines, tailOffset } from "./cri-log.ts";
+import { LogRenderer, type Rendering } from "./rendering.ts";
 import { rotateLog } from "./rotation.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-logs-"));
@@ -70,7 +71,10 @@ test("a log is followed through its rotation until its container ends", async ()
   };
   const seen: string[] = [];
   const reading = (async () => {
-    for await (const l of readLog(path, 0, follow)) seen.push(l.text.toString());
+    for await (const block of readLog(path, 0, follow))
+      seen.push(
+        ...new LogRenderer(logOptions(new URL("https://k/x"), 0)).render(block).toString().trim().split("\n"),
+      );
   })();
   const until = async (count: number) => {
     while (seen.length < count) await systemClock.sleep(5);
@@ -103,7 +107,7 @@ test("a rotated log keeps few files, and comes back when the runtime refuses", a
   expect(readdirSync(dir)).toContain("rotate.log");
 });
 
-test("options of a request are checked, and lines are written as asked", () => {
+test("options of a request are checked", () => {
   const options = logOptions(
     new URL("https://k/x?follow=true&tailLines=5&sinceSeconds=10&timestamps=1"),
     60_000,
@@ -124,9 +128,47 @@ test("options of a request are checked, and lines are written as asked", () => {
   ]) {
     expect(() => logOptions(new URL(`https://k/x?${bad}`), 0)).toThrow(/invalid/);
   }
-  const part = parseLogLine(Buffer.from(line("a", "P").trimEnd()))!;
-  const end = parseLogLine(Buffer.from(line("b").trimEnd()))!;
-  expect(renderLine(part, true, false).toString() + renderLine(end, true, true).toString()).toBe(
-    `${time} ab\n`,
+});
+
+/** What `LogRenderer` says of many lines at once, line by line. */
+function renderedOneByOne(lines: readonly string[], options: Rendering): string {
+  let continued = false;
+  let text = "";
+  for (const each of lines) {
+    const parsed = parseLogLine(Buffer.from(each));
+    if (!parsed) continue;
+    const head = options.timestamps && !continued ? `${parsed.time} ` : "";
+    continued = parsed.partial;
+    if (options.stream && options.stream !== parsed.stream) continue;
+    if (options.sinceMs !== undefined && Date.parse(parsed.time) < options.sinceMs) continue;
+    text += head + parsed.text.toString("latin1") + (parsed.partial ? "" : "\n");
+  }
+  return text.slice(0, options.limitBytes);
+}
+
+test("many lines at once are what they are one by one, wherever they are cut", () => {
+  const written = fc
+    .tuple(
+      fc.nat(3),
+      fc.constantFrom("stdout", "stderr", "stdin", ""),
+      fc.constantFrom("F", "P", "P:x", "PP", "", "F:P"),
+      fc.constantFrom("", " ", " text", " two words", "x"),
+    )
+    .map(([second, stream, tag, text]) => `2026-11-22T03:00:0${second}.5Z ${stream} ${tag}${text}`);
+  const lines = fc.array(fc.oneof(written, fc.stringMatching(/^[a-z ]{0,12}$/)), { maxLength: 20 });
+  const options = fc.record({
+    timestamps: fc.boolean(),
+    limitBytes: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined }),
+    sinceMs: fc.option(fc.constant(Date.UTC(2026, 10, 22, 3, 0, 2)), { nil: undefined }),
+    stream: fc.constantFrom("stdout" as const, "stderr" as const, undefined),
+  });
+  fc.assert(
+    fc.property(lines, options, fc.nat(20), (all, asked, cut) => {
+      const renderer = new LogRenderer(asked);
+      const block = (some: readonly string[]) => Buffer.from(some.map((each) => `${each}\n`).join(""));
+      const text = [all.slice(0, cut), all.slice(cut)].map((some) => renderer.render(block(some)));
+      expect(Buffer.concat(text).toString("latin1")).toBe(renderedOneByOne(all, asked));
+    }),
+    { numRuns: 500 },
   );
 });

@@ -1,6 +1,6 @@
 /** One HTTP request of a probe or a hook. Certificates are not checked: the pod speaks for itself. */
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { corev1 } from "#api";
 import type { Clock } from "#base";
 import { getWords } from "./network-words.ts";
@@ -31,40 +31,48 @@ export async function httpGet(
   };
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   const url = new URL(`${scheme}://${address}:${port}${path}`);
-  const late = new AbortController();
-  const timer = clock.after(timeoutMs, () => late.abort());
-  return follow(url, headers, late.signal, redirectsMax).finally(() => timer.cancel());
+  return follow(url, headers, { clock, endMs: clock.monotonic() + timeoutMs }, redirectsMax);
+}
+
+/** One time for the answer, however often it sends elsewhere. */
+interface Patience {
+  clock: Clock;
+  endMs: number;
 }
 
 async function follow(
   url: URL,
   headers: Record<string, string>,
-  signal: AbortSignal,
+  patience: Patience,
   left: number,
 ): Promise<HttpAnswer> {
-  const answer = await once(url, headers, signal);
+  const answer = await once(url, headers, patience);
   const location = answer.location;
   if (answer.status < 300 || answer.status >= 400 || !location) return answer;
   const next = new URL(location, url);
   // Elsewhere is not the pod: the redirect itself is the answer.
   if (next.hostname !== url.hostname || left === 0) return answer;
-  return follow(next, headers, signal, left - 1);
+  return follow(next, headers, patience, left - 1);
 }
+
+/** A connection for each request: the default agent would keep them, and one made for each request costs a third more. */
+const agents = {
+  "http:": new HttpAgent({ keepAlive: false }),
+  "https:": new HttpsAgent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0 }),
+};
 
 function once(
   url: URL,
   headers: Record<string, string>,
-  signal: AbortSignal,
+  { clock, endMs }: Patience,
 ): Promise<HttpAnswer & { location?: string }> {
   return new Promise((resolve, reject) => {
-    const failed = (error: Error) =>
-      reject(
-        signal.aborted
-          ? new Error(
-              `Get "${url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
-            )
-          : new Error(getWords(error, url), { cause: error }),
-      );
+    let late = false;
+    const failed = (error: Error) => {
+      timer.cancel();
+      const lateWords = `Get "${url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`;
+      reject(late ? new Error(lateWords) : new Error(getWords(error, url), { cause: error }));
+    };
     const received = (response: IncomingMessage) => {
       const chunks: Buffer[] = [];
       let size = 0;
@@ -74,6 +82,7 @@ function once(
         if (size >= bodyMaxBytes) finish();
       });
       const finish = () => {
+        timer.cancel();
         const { location } = response.headers;
         const body = Buffer.concat(chunks).subarray(0, bodyMaxBytes).toString("utf8");
         resolve({ status: response.statusCode ?? 0, body, ...(location ? { location } : {}) });
@@ -82,10 +91,12 @@ function once(
       response.on("end", finish);
       response.on("error", failed);
     };
-    const request =
-      url.protocol === "https:"
-        ? httpsRequest(url, { headers, signal, rejectUnauthorized: false, agent: false }, received)
-        : httpRequest(url, { headers, signal, agent: false }, received);
+    const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+    const request = send(url, { headers, agent: agents[url.protocol as keyof typeof agents] }, received);
+    const timer = clock.after(Math.max(0, endMs - clock.monotonic()), () => {
+      late = true;
+      request.destroy(new Error("late"));
+    });
     request.on("error", failed);
     request.end();
   });

@@ -38,36 +38,44 @@ export interface Prober {
   stop(): void;
 }
 
-/** Probes until stopped. A liveness or startup probe ends with its first failure: the container will be replaced. */
+/**
+ * Probes until stopped. A liveness or startup probe ends with its first failure: the container will be replaced. A node
+ * has hundreds of these: they are timers, and nothing else while they wait.
+ */
 export function startProber(options: ProberOptions): Prober {
-  const { probe, world, kind } = options;
-  const ending = new AbortController();
+  const { probe, kind } = options;
+  const { clock } = options.world;
   const periodMs = Math.max(1, probe.periodSeconds ?? 10) * 1000;
+  const initialMs = (probe.initialDelaySeconds ?? 0) * 1000;
+  let verdict = noVerdict;
+  let stopped = false;
+  let timer = clock.after(options.startedMs + initialMs - clock.now(), () => void step());
 
-  async function loop(): Promise<void> {
-    const initialMs = (probe.initialDelaySeconds ?? 0) * 1000;
-    await world.clock.sleep(Math.max(0, options.startedMs + initialMs - world.clock.now()), ending.signal);
-    let verdict = noVerdict;
-    while (!ending.signal.aborted) {
-      const startedMs = world.clock.monotonic();
-      if (options.mayRun()) {
-        const result = await check(options);
-        if (ending.signal.aborted) return;
-        options.onResult(result);
-        const before = verdict.healthy;
-        verdict = nextVerdict(verdict, result.ok, probe);
-        if (verdict.healthy !== undefined && verdict.healthy !== before)
-          options.onVerdict(verdict.healthy, result.message);
-        if (verdict.healthy === false && kind !== "readiness") return;
-        if (verdict.healthy === true && kind === "startup") return;
-      } else {
-        // What holds it back may end at any moment: do not lose a whole period.
-        await world.clock.sleep(Math.min(100, periodMs), ending.signal);
-        continue;
-      }
-      await world.clock.sleep(Math.max(0, periodMs - (world.clock.monotonic() - startedMs)), ending.signal);
-    }
+  function again(delayMs: number): void {
+    timer = clock.after(delayMs, () => void step());
   }
-  void loop();
-  return { stop: () => ending.abort() };
+
+  async function step(): Promise<void> {
+    // What holds it back may end at any moment: do not lose a whole period.
+    if (!options.mayRun()) return again(Math.min(100, periodMs));
+    const startedMs = clock.monotonic();
+    const result = await check(options);
+    if (stopped) return;
+    options.onResult(result);
+    const before = verdict.healthy;
+    verdict = nextVerdict(verdict, result.ok, probe);
+    if (verdict.healthy !== undefined && verdict.healthy !== before)
+      options.onVerdict(verdict.healthy, result.message);
+    // The verdict may have ended it.
+    if (stopped || (verdict.healthy === false && kind !== "readiness")) return;
+    if (verdict.healthy === true && kind === "startup") return;
+    again(periodMs - (clock.monotonic() - startedMs));
+  }
+
+  return {
+    stop() {
+      stopped = true;
+      timer.cancel();
+    },
+  };
 }

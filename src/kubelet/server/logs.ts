@@ -4,7 +4,8 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { parseTime } from "#api";
 import type { World } from "#base";
-import { type LogLine, parseLogLine, tailOffset } from "../logs/cri-log.ts";
+import { tailOffset } from "../logs/cri-log.ts";
+import { LogRenderer, type Rendering } from "../logs/rendering.ts";
 import {
   booleanParameter,
   findContainer,
@@ -15,14 +16,10 @@ import {
   type Serving,
 } from "./request.ts";
 
-export interface LogOptions {
+export interface LogOptions extends Rendering {
   follow: boolean;
-  timestamps: boolean;
   previous: boolean;
   tailLines: number | undefined;
-  limitBytes: number | undefined;
-  sinceMs: number | undefined;
-  stream: "stdout" | "stderr" | undefined;
 }
 
 export function logOptions(url: URL, nowMs: number): LogOptions {
@@ -42,40 +39,35 @@ export function logOptions(url: URL, nowMs: number): LogOptions {
   };
 }
 
-const chunkBytes = 64 * 1024;
+const newline = 0x0a;
+const chunkBytes = 256 * 1024;
 /** A line of the runtime's has at most 16 KiB of text; anything longer is not its. */
 const lineMaxBytes = 1024 * 1024;
 const pollMs = 100;
 
 /**
- * The lines of a log file, and with `running` those still to come, through rotations. `running` says whether more may
- * come; it is asked only at the end of the file.
+ * The whole lines of a log file, many at a time, and with `running` those still to come, through rotations. `running`
+ * says whether more may come; it is asked only at the end of the file.
  */
 export async function* readLog(
   path: string,
   offset: number,
   follow: { running(): Promise<boolean>; world: World; signal: AbortSignal } | undefined,
-): AsyncGenerator<LogLine> {
+): AsyncGenerator<Buffer> {
   let file: FileHandle = await open(path, "r");
   try {
     let position = offset;
-    let rest = Buffer.alloc(0);
+    let rest: Buffer = Buffer.alloc(0);
     let last = false;
     for (;;) {
-      const buffer = Buffer.alloc(chunkBytes);
+      const buffer = Buffer.allocUnsafeSlow(chunkBytes);
       const { bytesRead } = await file.read(buffer, 0, chunkBytes, position);
       position += bytesRead;
-      rest =
-        rest.length > 0
-          ? Buffer.concat([rest, buffer.subarray(0, bytesRead)])
-          : buffer.subarray(0, bytesRead);
-      let start = 0;
-      for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a, start)) {
-        const line = parseLogLine(rest.subarray(start, end));
-        if (line) yield line;
-        start = end + 1;
-      }
-      rest = rest.length - start > lineMaxBytes ? Buffer.alloc(0) : rest.subarray(start);
+      const read = buffer.subarray(0, bytesRead);
+      const block = rest.length > 0 ? Buffer.concat([rest, read]) : read;
+      const end = block.lastIndexOf(newline) + 1;
+      if (end > 0) yield block.subarray(0, end);
+      rest = block.length - end > lineMaxBytes ? Buffer.alloc(0) : block.subarray(end);
       if (bytesRead > 0) continue;
       if (!follow || last || follow.signal.aborted) return;
       const next = await reopened(path, file);
@@ -100,30 +92,18 @@ async function reopened(path: string, file: FileHandle): Promise<FileHandle | un
   return now && now.ino !== mine.ino ? open(path, "r") : undefined;
 }
 
-/** Bytes of one line as the client asked for them. */
-export function renderLine(line: LogLine, timestamps: boolean, continued: boolean): Buffer {
-  const end = line.partial ? Buffer.alloc(0) : Buffer.from("\n");
-  const time = timestamps && !continued ? Buffer.from(`${line.time} `) : Buffer.alloc(0);
-  return Buffer.concat([time, line.text, end]);
-}
-
 async function send(
   response: ServerResponse,
-  lines: AsyncIterable<LogLine>,
+  blocks: AsyncIterable<Buffer>,
   options: LogOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  let left = options.limitBytes ?? Number.POSITIVE_INFINITY;
-  let continued = false;
-  for await (const line of lines) {
-    if (signal.aborted || left <= 0) return;
-    const wasContinued = continued;
-    continued = line.partial;
-    if (options.stream && line.stream !== options.stream) continue;
-    if (options.sinceMs !== undefined && Date.parse(line.time) < options.sinceMs) continue;
-    const bytes = renderLine(line, options.timestamps, wasContinued).subarray(0, left);
-    left -= bytes.length;
-    if (!response.write(bytes)) await Promise.race([once(response, "drain"), once(response, "close")]);
+  const renderer = new LogRenderer(options);
+  for await (const block of blocks) {
+    if (signal.aborted || renderer.isFull) return;
+    const bytes = renderer.render(block);
+    if (bytes.length > 0 && !response.write(bytes))
+      await Promise.race([once(response, "drain"), once(response, "close")]);
   }
 }
 

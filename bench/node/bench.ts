@@ -1,0 +1,175 @@
+/**
+ * A full node: how fast its pods come, what they cost while nothing happens, its logs and its exec. The node's agent is a
+ * process of its own here, so that only it is measured; beside it its containerd, asked for the same without it.
+ */
+import { readFileSync } from "node:fs";
+import { truncate, writeFile } from "node:fs/promises";
+import { request } from "node:https";
+import { join } from "node:path";
+import WebSocket from "ws";
+import { nodes, pods } from "#api";
+import { systemClock } from "#base";
+import type { Client } from "#client";
+import type { ContainerRuntime } from "#contracts";
+import { pathsOf, runningInstance } from "#distro";
+import { connectRuntime, containerdPaths } from "#runtime";
+import { type BenchCluster, benchCluster, residentMegabytes } from "../cluster.ts";
+import { type Benchmark, median, type Row, repeat, timed } from "../measure.ts";
+import { type RawPlace, rawImage, removeRawPod, startRawPod } from "../raw-pod.ts";
+
+const count = 110;
+const rawCount = 40;
+const settleMs = 30_000;
+const idleMs = 30_000;
+const execRuns = 30;
+const logMegabytes = 200;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const perSecond = (n: number, ms: number) => (n * 1000) / ms;
+
+/** All at once, as a kubelet asks that finds them all new. */
+async function rawRate(runtime: ContainerRuntime, place: RawPlace): Promise<number> {
+  const names = Array.from({ length: rawCount }, (_, i) => `raw-${i}`);
+  let ids: string[] = [];
+  const elapsed = await timed(async () => {
+    ids = await Promise.all(names.map((name) => startRawPod(runtime, place, name)));
+  });
+  await Promise.all(ids.map((id) => removeRawPod(runtime, id)));
+  return perSecond(rawCount, elapsed);
+}
+
+async function podRate(client: Client, nodeName: string): Promise<number> {
+  const elapsed = await timed(async () => {
+    const spec = {
+      nodeName,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: "c", image: rawImage, command: ["sleep", "100000"] }],
+    };
+    for (let i = 0; i < count; i++)
+      await client.create(pods, { metadata: { name: `full-${i}`, namespace: "default" }, spec });
+    for (;;) {
+      const { items } = await client.list(pods, { namespace: "default" });
+      if (items.filter(({ status }) => status?.phase === "Running").length === count) return;
+      await pause(100);
+    }
+  });
+  return perSecond(count, elapsed);
+}
+
+/** Percent of one core. */
+async function idleCost(pid: number): Promise<number> {
+  const ticks = () => {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13)
+      .map(Number);
+    return user! + system!;
+  };
+  const before = ticks();
+  const elapsed = await timed(() => pause(idleMs));
+  return ((ticks() - before) * 10 * 100) / elapsed;
+}
+
+interface Kubelet {
+  host: string;
+  port: number;
+  tls: { ca: Buffer; cert: Buffer; key: Buffer };
+}
+
+async function kubeletOf(cluster: BenchCluster, client: Client, name: string): Promise<Kubelet> {
+  const { status } = await client.get(nodes, { name });
+  const read = (file: string) => readFileSync(join(cluster.paths.tls, file));
+  return {
+    host: status!.addresses!.find(({ type }) => type === "InternalIP")!.address,
+    port: status!.daemonEndpoints!.kubeletEndpoint!.Port,
+    tls: { ca: read("ca.crt"), cert: read("admin.crt"), key: read("admin.key") },
+  };
+}
+
+/** A container's log as its runtime would have written it; megabytes a second of the file. */
+async function logRate({ host, port, tls }: Kubelet, file: string): Promise<number> {
+  const line = `2026-11-22T03:00:00.000000001Z stdout F ${"x".repeat(88)}\n`;
+  await writeFile(file, line.repeat((logMegabytes * 1e6) / line.length));
+  const elapsed = await timed(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const asked = request({ host, port, path: "/containerLogs/default/full-0/c", ...tls }, (answer) => {
+          answer.resume();
+          answer.once("end", resolve);
+        });
+        asked.once("error", reject);
+        asked.end();
+      }),
+  );
+  await truncate(file);
+  return perSecond(logMegabytes, elapsed);
+}
+
+function execOnce(cluster: BenchCluster): Promise<number> {
+  const read = (file: string) => readFileSync(join(cluster.paths.tls, file));
+  const path = "/api/v1/namespaces/default/pods/full-0/exec?command=true&stdout=1&stderr=1";
+  const tls = { ca: read("ca.crt"), cert: read("admin.crt"), key: read("admin.key") };
+  return timed(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const url = `wss://127.0.0.1:${cluster.config.apiPort}${path}`;
+        const socket = new WebSocket(url, ["v5.channel.k8s.io"], tls);
+        socket.once("close", () => resolve());
+        socket.once("error", reject);
+      }),
+  );
+}
+
+async function execRows(cluster: BenchCluster, runtime: ContainerRuntime): Promise<Row[]> {
+  const wanted = { "io.kubernetes.pod.name": "full-0" };
+  const [container] = await runtime.listContainers(wanted);
+  const raw = await repeat(execRuns, () => timed(() => runtime.execSync(container!.id, ["true"], 10)));
+  const full = await repeat(execRuns, () => execOnce(cluster));
+  const peer = { name: "containerd alone", samples: raw };
+  return [
+    { what: "exec of `true` through the API, connection and all", unit: "ms", samples: full, peer },
+    { what: "difference", unit: "ms", samples: full.map((ms) => ms - median(raw)), goal: 15 },
+  ];
+}
+
+export default async function bench(): Promise<Benchmark> {
+  const cluster = await benchCluster("node", ["--nodes", "2"]);
+  const connection = await cluster.connect();
+  const { client } = connection;
+  const own = pathsOf("2", join(cluster.paths.dir, "nodes", "2"));
+  const socketPath = containerdPaths(own.containerd).socket;
+  const runtime = connectRuntime({ socketPath, clock: systemClock });
+  try {
+    await cluster.knarr("image", "busybox", "--name", cluster.name);
+    const nodeName = `${cluster.config.nodeName}-2`;
+    const place = { cgroupParent: `/knarr-${cluster.name}.${nodeName}/bench`, logDirectory: own.podLogs };
+    const raw = await rawRate(runtime, place);
+    const full = await podRate(client, nodeName);
+    await pause(settleMs);
+    const { pid } = runningInstance(own.pid)!;
+    const idle = await idleCost(pid);
+    const memory = await residentMegabytes(pid);
+    const kubelet = await kubeletOf(cluster, client, nodeName);
+    const { metadata } = await client.get(pods, { namespace: "default", name: "full-0" });
+    const log = join(own.podLogs, "pods", `default_full-0_${metadata.uid}`, "c", "0.log");
+    const logs = await repeat(3, () => logRate(kubelet, log));
+    const peer = { name: "containerd alone", samples: [raw] };
+    return {
+      title: `A node with ${count} pods, its agent in a process of its own`,
+      rows: [
+        { what: `containerd alone: ${rawCount} pods at once`, unit: "1/s", samples: [raw] },
+        { what: `${count} pods: create to Running`, unit: "1/s", samples: [full], peer },
+        { what: "the agent while nothing happens, of one core", unit: "%", samples: [idle], goal: 1 },
+        { what: "its resident memory", unit: "MB", samples: [memory], goal: 80 },
+        { what: "log streaming, from the kubelet over TLS", unit: "MB/s", samples: logs, goal: 200 },
+        ...(await execRows(cluster, runtime)),
+      ],
+    };
+  } finally {
+    runtime.close();
+    await connection.close();
+    await cluster.remove();
+  }
+}
