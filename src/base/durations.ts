@@ -7,18 +7,26 @@ const unitMs: Readonly<Record<string, number>> = {
   ms: 1,
   us: 0.001,
   µs: 0.001,
+  μs: 0.001,
   ns: 0.000_001,
 };
 
+/** Milliseconds, below zero too, as Go's `time.ParseDuration` reads them; undefined for what is no duration. */
+export function goDurationMs(text: string): number | undefined {
+  const match = /^([-+]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
+  if (!match) return undefined;
+  let sum = 0;
+  for (const [, count, unit] of match[2]!.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
+    sum += Number(count) * unitMs[unit!]!;
+  return match[1] === "-" ? -sum : sum;
+}
+
 /** Milliseconds. Throws an `Error` for what is none, or below zero. */
 export function parseGoDuration(text: string): number {
-  if (text === "0") return 0;
-  if (!/^\+?(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(text))
+  const ms = goDurationMs(text);
+  if (ms === undefined || text.startsWith("-"))
     throw new Error(`must be a duration such as 1m30s, not ${JSON.stringify(text)}`);
-  let sum = 0;
-  for (const [, amount, , unit] of text.matchAll(/(\d+(\.\d+)?)(h|ms|m|s|us|µs|ns)/g))
-    sum += Number(amount) * unitMs[unit!]!;
-  return sum;
+  return ms;
 }
 
 /** `1h0m0s`, `1m30s`, `250ms`, `0s`. */

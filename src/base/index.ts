@@ -1,6 +1,6 @@
 export { type Clock, systemClock, type Timer, VirtualClock } from "./clock.ts";
 export { type Daemon, type DaemonOptions, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
-export { formatGoDuration, parseGoDuration } from "./durations.ts";
+export { formatGoDuration, goDurationMs, parseGoDuration } from "./durations.ts";
 export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./errors.ts";
 export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";

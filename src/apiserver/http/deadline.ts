@@ -3,42 +3,20 @@
  * https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/ (--request-timeout)
  */
 import { badRequest, StatusError } from "#api";
-import type { Clock } from "#base";
+import { type Clock, goDurationMs } from "#base";
 
 const requestTimeoutMs = 60_000;
-
-const unitsMs: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
 
 /** What the client allows, at most what the server does. Throws a 400 for what is no duration. */
 export function timeoutOf(query: URLSearchParams): number {
   const text = query.get("timeout");
   if (!text || text === "0") return requestTimeoutMs;
-  const ms = durationMs(text.slice(0, 100));
+  const ms = goDurationMs(text.slice(0, 100));
   if (ms === undefined) {
     const parsed = JSON.stringify(text.slice(0, 100));
     throw badRequest(`invalid timeout specified in the request URL - time: invalid duration ${parsed}`);
   }
   return ms > 0 ? Math.min(ms, requestTimeoutMs) : requestTimeoutMs;
-}
-
-/** `1h30m`, `1.5s`: as Go writes durations. */
-function durationMs(text: string): number | undefined {
-  const match = /^([-+]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
-  if (!match) return undefined;
-  let sum = 0;
-  for (const [, count, unit] of match[2]!.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
-    sum += Number(count) * unitsMs[unit!]!;
-  }
-  return match[1] === "-" ? -sum : sum;
 }
 
 /** Answers with 504 when `work` takes longer. */

@@ -3,7 +3,7 @@
  * thousandths. https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#support-for-metrics-apis
  */
 import { isStatus, quantityMilliValue } from "#api";
-import { messageOf } from "#base";
+import { goDurationMs, messageOf } from "#base";
 import { type Client, errorOf, readText } from "#client";
 
 export interface PodMetric {
@@ -40,15 +40,6 @@ async function read<T>({ transport }: Client, path: string, query: Record<string
   return JSON.parse(body) as T;
 }
 
-/** `1m30s`, as Go writes durations. */
-function durationMs(text: string | undefined): number {
-  const units: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
-  let totalMs = 0;
-  for (const [, amount, unit] of (text ?? "").matchAll(/([\d.]+)(ms|h|m|s)/g))
-    totalMs += Number(amount) * (units[unit ?? ""] ?? 0);
-  return totalMs || defaultWindowMs;
-}
-
 function usageOf({ containers = [] }: PodMetricsItem, resource: string, container: string | undefined) {
   const measured = containers.filter(({ name }) => container === undefined || name === container);
   const usages = measured.map(({ usage }) => usage?.[resource]);
@@ -79,7 +70,11 @@ export async function resourceMetrics(
     const value = usageOf(item, resource, container);
     if (value === undefined) continue;
     const atMs = Date.parse(item.timestamp ?? "");
-    found.set(item.metadata?.name ?? "", { value, atMs, windowMs: durationMs(item.window) });
+    found.set(item.metadata?.name ?? "", {
+      value,
+      atMs,
+      windowMs: goDurationMs(item.window ?? "") || defaultWindowMs,
+    });
   }
   return found;
 }
