@@ -49,5 +49,6 @@ const csi = JSON.parse(readFileSync(join(specDir, "grpc/csi.json"), "utf8"));
 const registration = JSON.parse(readFileSync(join(specDir, "grpc/pluginregistration.json"), "utf8"));
 const devices = JSON.parse(readFileSync(join(specDir, "grpc/deviceplugin.json"), "utf8"));
 mkdirSync("src/kubelet/generated", { recursive: true });
-writeFileSync("src/kubelet/generated/plugins.ts", pluginTables({ csi, registration, devices }));
+const podResources = JSON.parse(readFileSync(join(specDir, "grpc/podresources.json"), "utf8"));
+writeFileSync("src/kubelet/generated/plugins.ts", pluginTables({ csi, registration, devices, podResources }));
 writeFileSync(join(outDir, "descriptions.ts"), `${header}${descriptionsModule(types)}`);

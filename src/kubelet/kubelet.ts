@@ -34,6 +34,7 @@ import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
 import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
 import { createProbeManager } from "./probes/manager.ts";
+import { servePodResources } from "./resources/pod-resources.ts";
 import { followRuntime } from "./runtime-events.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
 import { isStatic } from "./static/manifest.ts";
@@ -262,6 +263,7 @@ async function followPlugins(
   { context, volumes }: Parts,
   { dataDir }: KubeletOptions,
   { registered }: NodeReporter,
+  workers: Pick<PodWorkers, "list">,
   signal: AbortSignal,
 ): Promise<void> {
   const dir = join(dataDir, "plugins_registry");
@@ -278,6 +280,9 @@ async function followPlugins(
     .catch((error: unknown) =>
       context.world.log.warn({ error: messageOf(error) }, "device plugins cannot make themselves known"),
     );
+  const agents = await servePodResources(dataDir, context, workers.list).catch((error: unknown) =>
+    context.world.log.warn({ error: messageOf(error) }, "what pods have cannot be asked for"),
+  );
   const watcher = startPluginWatcher({
     dir,
     world: context.world,
@@ -291,6 +296,7 @@ async function followPlugins(
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   await watcher.stop();
   context.devices.stop();
+  agents?.stop();
 }
 
 function serve(
@@ -357,7 +363,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     keepHouse(context, workers, limits, guards.images, nodeShareOf(parts.machine, config), ending.signal),
     guards.eviction.run(ending.signal),
     followRuntime(context, workers, ending.signal),
-    followPlugins(parts, options, reporter, ending.signal).catch((error: unknown) =>
+    followPlugins(parts, options, reporter, workers, ending.signal).catch((error: unknown) =>
       world.log.warn({ error: messageOf(error) }, "plugins are not looked for"),
     ),
   ]);

@@ -3,6 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type corev1, nodes } from "#api";
+import { systemClock } from "#base";
+import { podResourcesMessages, podResourcesMethods } from "../../src/kubelet/generated/plugins.ts";
+import { connectPlugin } from "../../src/kubelet/plugins/grpc.ts";
 import { startTestPlugin, type TestPlugin } from "../../src/kubelet/testing/device-plugin.ts";
 import { eventually } from "./harness.ts";
 import { canRunContainers, startTestNode, type TestNode, testImage } from "./kubelet-node.ts";
@@ -28,6 +31,25 @@ describe.skipIf(!canRunContainers())("device plugins", () => {
     const { status } = await node.client.get(nodes, { name: "node-1" });
     return [status?.capacity?.[resource], status?.allocatable?.[resource]];
   };
+  const healthOf = (pod: corev1.Pod | undefined) =>
+    pod?.status?.containerStatuses?.[0]?.allocatedResourcesStatus?.[0]?.resources?.[0]?.health;
+
+  /** What an agent is told of the pod's devices. */
+  async function asked(podName: string): Promise<unknown[]> {
+    const agent = connectPlugin({
+      socketPath: join(node.dir, "kubelet/pod-resources/kubelet.sock"),
+      clock: systemClock,
+      methods: podResourcesMethods,
+      messages: { nested: { v1: { nested: podResourcesMessages } } },
+    });
+    const answer = await agent.call<{ podResources: { containers: { devices: unknown[] }[] } }>("Get", {
+      podName,
+      podNamespace: "default",
+    });
+    agent.close();
+    return answer.podResources.containers[0]!.devices;
+  }
+
   const untilCounted = (...wanted: [string, string]) =>
     expect.poll(counts, { timeout: 15_000 }).toEqual(wanted);
 
@@ -78,6 +100,14 @@ describe.skipIf(!canRunContainers())("device plugins", () => {
     plugin.devices.set("first", false);
     plugin.update();
     await untilCounted("2", "1");
+    // Pod one has the other; its status, and the node's own socket, tell how that is.
+    plugin.devices.set("second", false);
+    plugin.update();
+    await node.until("one", (pod) => healthOf(pod) === "Unhealthy");
+    expect(await asked("one")).toMatchObject([{ resourceName: resource, deviceIds: ["second"] }]);
+    plugin.devices.set("second", true);
+    plugin.update();
+    await node.until("one", (pod) => healthOf(pod) === "Healthy");
     plugin.devices.set("first", true);
     plugin.update();
     await untilCounted("2", "2");

@@ -25,6 +25,8 @@ export interface ClaimManager {
   prepare(pod: Readonly<corev1.Pod>): Promise<void>;
   /** The CDI names of a container's devices. */
   devicesOf(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): string[];
+  /** What is prepared of the claims that a container names. */
+  preparedFor(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): PreparedClaim[];
   /** Uids of the pods that something is prepared for. */
   pods(): string[];
   /** Rejects where a driver could not take its devices back: to be tried again. */
@@ -38,6 +40,14 @@ export function claimNameOf(pod: Readonly<corev1.Pod>, name: string): string | u
   const status = pod.status?.resourceClaimStatuses?.find((each) => each.name === name);
   if (!status) throw new Error(`pod claim name "${name}" has no resource claim yet`);
   return status.resourceClaimName;
+}
+
+/** Somebody has made the claim, or said that none is needed. */
+function isNamed(pod: Readonly<corev1.Pod>, name: string): boolean {
+  return (
+    (pod.spec.resourceClaims ?? []).some((each) => each.name === name && each.resourceClaimName) ||
+    (pod.status?.resourceClaimStatuses ?? []).some((each) => each.name === name)
+  );
 }
 
 /** Throws in upstream's words where the pod may not use the claim. */
@@ -103,6 +113,11 @@ export function createClaimManager(options: { client: Client; world: World; file
     await save();
   }
 
+  function preparedOf(pod: Readonly<corev1.Pod>, name: string): PreparedClaim | undefined {
+    const claim = claimNameOf(pod, name);
+    return claims.find((each) => each.claim.name === claim && each.podUids.includes(pod.metadata.uid));
+  }
+
   return {
     handler: drivers.handler,
     async load() {
@@ -120,15 +135,15 @@ export function createClaimManager(options: { client: Client; world: World; file
         for (const name of names) await prepareOne(pod, name);
       });
     },
-    devicesOf(pod, container) {
-      return (container.resources?.claims ?? []).flatMap(({ name, request }) => {
-        const claim = claimNameOf(pod, name);
-        const prepared = claims.find(
-          (each) => each.claim.name === claim && each.podUids.includes(pod.metadata.uid),
-        );
+    devicesOf: (pod, container) =>
+      (container.resources?.claims ?? []).flatMap(({ name, request }) => {
+        const prepared = preparedOf(pod, name);
         return prepared ? cdiNamesOf(prepared, request) : [];
-      });
-    },
+      }),
+    preparedFor: (pod, container) =>
+      (container.resources?.claims ?? [])
+        .filter(({ name }) => isNamed(pod, name))
+        .flatMap(({ name }) => preparedOf(pod, name) ?? []),
     pods: () => [...new Set(claims.flatMap(({ podUids }) => podUids))],
     async unprepare(podUid) {
       if (!claims.some((each) => each.podUids.includes(podUid))) return;

@@ -4,10 +4,9 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type handleUnaryCall, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
-import { messageOf } from "#base";
 import { deviceMessages, deviceMethods } from "../generated/plugins.ts";
+import { serveUnary } from "../plugins/serve.ts";
 import type { PluginOptions } from "./endpoint.ts";
 
 export interface DeviceRegistration {
@@ -55,36 +54,11 @@ export async function startDeviceRegistration(
   register: (registration: DeviceRegistration) => Promise<void>,
 ): Promise<{ stop(): void }> {
   await clear(dir);
-  const server = new Server();
-  const [path, requestName, answerName] = deviceMethods.Register;
-  const [asked, answered] = [types.lookupType(requestName), types.lookupType(answerName)];
-  const handler: handleUnaryCall<RegisterRequest, object> = ({ request }, callback) => {
-    Promise.resolve()
-      .then(() => register(checkRegistration(dir, request)))
-      .then(
-        () => callback(null, {}),
-        (error: unknown) => callback({ code: status.UNKNOWN, details: messageOf(error) }),
-      );
-  };
-  server.addService(
-    {
-      Register: {
-        path,
-        requestStream: false,
-        responseStream: false,
-        requestSerialize: (value: RegisterRequest) => Buffer.from(asked.encode(value).finish()),
-        requestDeserialize: (bytes: Buffer) =>
-          asked.toObject(asked.decode(bytes), { defaults: true }) as RegisterRequest,
-        responseSerialize: (value: object) => Buffer.from(answered.encode(value).finish()),
-        responseDeserialize: (bytes: Buffer) => answered.decode(bytes),
-      },
+  const answers = {
+    Register: async (request: RegisterRequest) => {
+      await register(checkRegistration(dir, request));
+      return {};
     },
-    { Register: handler as never },
-  );
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix://${join(dir, "kubelet.sock")}`, ServerCredentials.createInsecure(), (error) =>
-      error ? reject(error) : resolve(),
-    );
-  });
-  return { stop: () => server.forceShutdown() };
+  };
+  return serveUnary({ socketPath: join(dir, "kubelet.sock"), types, methods: deviceMethods, answers });
 }

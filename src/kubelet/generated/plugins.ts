@@ -28,6 +28,13 @@ export const deviceMethods = {
   PreStartContainer: ["/v1beta1.DevicePlugin/PreStartContainer", "v1beta1.PreStartContainerRequest", "v1beta1.PreStartContainerResponse"],
 } as const;
 
+/** Path, request and answer of each call. */
+export const podResourcesMethods = {
+  List: ["/v1.PodResourcesLister/List", "v1.ListPodResourcesRequest", "v1.ListPodResourcesResponse"],
+  GetAllocatableResources: ["/v1.PodResourcesLister/GetAllocatableResources", "v1.AllocatableResourcesRequest", "v1.AllocatableResourcesResponse"],
+  Get: ["/v1.PodResourcesLister/Get", "v1.GetPodResourcesRequest", "v1.GetPodResourcesResponse"],
+} as const;
+
 /** The messages, as protobufjs reads them. */
 export const csiMessages = {
   CapacityRange: {"fields":{"requiredBytes":{"type":"int64","id":1},"limitBytes":{"type":"int64","id":2}}},
@@ -81,5 +88,23 @@ export const deviceMessages = {
   PreferredAllocationRequest: {"fields":{"containerRequests":{"type":"ContainerPreferredAllocationRequest","id":1,"rule":"repeated"}}},
   PreferredAllocationResponse: {"fields":{"containerResponses":{"type":"ContainerPreferredAllocationResponse","id":1,"rule":"repeated"}}},
   RegisterRequest: {"fields":{"version":{"type":"string","id":1},"endpoint":{"type":"string","id":2},"resourceName":{"type":"string","id":3},"options":{"type":"DevicePluginOptions","id":4}}},
+  TopologyInfo: {"fields":{"nodes":{"type":"NUMANode","id":1,"rule":"repeated"}}},
+};
+
+export const podResourcesMessages = {
+  AllocatableResourcesRequest: {"fields":{}},
+  AllocatableResourcesResponse: {"fields":{"devices":{"type":"ContainerDevices","id":1,"rule":"repeated"},"cpuIds":{"type":"int64","id":2,"rule":"repeated"},"memory":{"type":"ContainerMemory","id":3,"rule":"repeated"}}},
+  CDIDevice: {"fields":{"name":{"type":"string","id":1}}},
+  ClaimResource: {"fields":{"cdiDevices":{"type":"CDIDevice","id":1,"rule":"repeated"},"driverName":{"type":"string","id":2},"poolName":{"type":"string","id":3},"deviceName":{"type":"string","id":4},"shareId":{"type":"string","id":5}}},
+  ContainerDevices: {"fields":{"resourceName":{"type":"string","id":1},"deviceIds":{"type":"string","id":2,"rule":"repeated"},"topology":{"type":"TopologyInfo","id":3}}},
+  ContainerMemory: {"fields":{"memoryType":{"type":"string","id":1},"size":{"type":"uint64","id":2},"topology":{"type":"TopologyInfo","id":3}}},
+  ContainerResources: {"fields":{"name":{"type":"string","id":1},"devices":{"type":"ContainerDevices","id":2,"rule":"repeated"},"cpuIds":{"type":"int64","id":3,"rule":"repeated"},"memory":{"type":"ContainerMemory","id":4,"rule":"repeated"},"dynamicResources":{"type":"DynamicResource","id":5,"rule":"repeated"}}},
+  DynamicResource: {"fields":{"claimName":{"type":"string","id":2},"claimNamespace":{"type":"string","id":3},"claimResources":{"type":"ClaimResource","id":4,"rule":"repeated"}}},
+  GetPodResourcesRequest: {"fields":{"podName":{"type":"string","id":1},"podNamespace":{"type":"string","id":2}}},
+  GetPodResourcesResponse: {"fields":{"podResources":{"type":"PodResources","id":1}}},
+  ListPodResourcesRequest: {"fields":{}},
+  ListPodResourcesResponse: {"fields":{"podResources":{"type":"PodResources","id":1,"rule":"repeated"}}},
+  NUMANode: {"fields":{"ID":{"type":"int64","id":1}}},
+  PodResources: {"fields":{"name":{"type":"string","id":1},"namespace":{"type":"string","id":2},"containers":{"type":"ContainerResources","id":3,"rule":"repeated"}}},
   TopologyInfo: {"fields":{"nodes":{"type":"NUMANode","id":1,"rule":"repeated"}}},
 };
