@@ -163,14 +163,16 @@ class TransportClient implements Client {
     }
   }
 
-  create<T extends KubernetesObject>(
+  async create<T extends KubernetesObject>(
     type: ResourceType<T>,
     object: Draft<T>,
-    options: WriteOptions = {},
-  ): Promise<T> {
+    options: WriteOptions & Partial<BlindWriteOptions> = {},
+  ): Promise<T & undefined> {
     const whole = identified(type, object);
     const path = withQuery(pathOf(type, { namespace: whole.metadata?.namespace }), writeQuery(options));
-    return this.#call<T>(withBody("POST", path, whole), options.signal);
+    const request = withBody("POST", path, whole);
+    if (options.ignoresAnswer) return this.#ask(request, options.signal) as Promise<undefined & T>;
+    return this.#call<T & undefined>(request, options.signal);
   }
 
   update<T extends KubernetesObject>(
@@ -193,18 +195,18 @@ class TransportClient implements Client {
   ): Promise<T & undefined> {
     const path = withQuery(pathOf(type, { ...ref, subresource: options.subresource }), writeQuery(options));
     const request = withBody("PATCH", path, patch, patchContentTypes[patchType]);
-    const answer = await this.#send(request, options.signal);
-    return (options.ignoresAnswer ? undefined : JSON.parse(answer)) as T & undefined;
+    if (options.ignoresAnswer) return this.#ask(request, options.signal) as Promise<undefined & T>;
+    return this.#call<T & undefined>(request, options.signal);
   }
 
   async delete(type: ResourceType, ref: ObjectRef, options: Draft<metav1.DeleteOptions> = {}): Promise<void> {
     const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
-    await this.#send(withBody("DELETE", pathOf(type, ref), body), undefined);
+    await this.#ask(withBody("DELETE", pathOf(type, ref), body), undefined);
   }
 
   async deleteCollection(type: ResourceType, options: ListOptions = {}): Promise<void> {
     const { namespace, signal, ...query } = options;
-    await this.#send({ method: "DELETE", path: withQuery(pathOf(type, { namespace }), query) }, signal);
+    await this.#ask({ method: "DELETE", path: withQuery(pathOf(type, { namespace }), query) }, signal);
   }
 
   post<R = unknown>(type: ResourceType, ref: ObjectRef, subresource: string, body: unknown): Promise<R> {
@@ -212,20 +214,26 @@ class TransportClient implements Client {
   }
 
   async #call<R>(request: TransportRequest, signal: AbortSignal | undefined): Promise<R> {
-    return JSON.parse(await this.#send(request, signal)) as R;
+    const { body } = await this.#send(request, signal);
+    return JSON.parse(await readText(body)) as R;
   }
 
-  /** The text of a good answer. */
-  async #send(request: TransportRequest, signal: AbortSignal | undefined): Promise<string> {
+  /** For those who need nothing but that it was done: the answer is drained, and nothing is made of it. */
+  async #ask(request: TransportRequest, signal: AbortSignal | undefined): Promise<void> {
+    const { body } = await this.#send(request, signal);
+    for await (const _ of body);
+  }
+
+  /** A good answer. */
+  async #send(request: TransportRequest, signal: AbortSignal | undefined): Promise<TransportResponse> {
     const headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
     const response: TransportResponse = await this.transport.send({
       ...request,
       headers,
       ...(signal ? { signal } : {}),
     });
-    const text = await readText(response.body);
-    if (response.status < 200 || response.status > 299) throw errorOf(response.status, text);
-    return text;
+    if (response.status >= 200 && response.status <= 299) return response;
+    throw errorOf(response.status, await readText(response.body));
   }
 }
 

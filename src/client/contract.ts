@@ -86,6 +86,11 @@ export interface Client {
   create<T extends KubernetesObject>(
     type: ResourceType<T>,
     object: Draft<T>,
+    options: BlindWriteOptions,
+  ): Promise<void>;
+  create<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    object: Draft<T>,
     options?: WriteOptions,
   ): Promise<T>;
   update<T extends KubernetesObject>(

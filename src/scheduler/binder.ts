@@ -6,6 +6,7 @@ import type { SchedulerCache } from "./cache.ts";
 import type { BindHost, SchedulerPlugin } from "./define-plugin.ts";
 import type { Extender } from "./extenders/extender.ts";
 import type { Pod, PodInfo } from "./pod-info.ts";
+import type { PodStatusWriter } from "./pod-status.ts";
 import type { SchedulerProfile } from "./profile.ts";
 import type { QueuedPod, SchedulingQueue } from "./queue.ts";
 
@@ -18,6 +19,7 @@ export interface BinderOptions {
   cache: SchedulerCache;
   queue: SchedulingQueue;
   events: EventRecorder;
+  status: Pick<PodStatusWriter, "superseded">;
   profile: SchedulerProfile;
   host: BindHost;
   extenders: readonly Extender[];
@@ -79,8 +81,9 @@ export class Binder {
     }
   }
 
-  async #bindByApi({ pod }: PodInfo, nodeName: string): Promise<void> {
+  async #bindByApi({ pod, key }: PodInfo, nodeName: string): Promise<void> {
     const { namespace, name, uid } = pod.metadata;
+    this.#options.status.superseded(key);
     await this.#options.client.post(pods, pod.metadata, "binding", {
       apiVersion: "v1",
       kind: "Binding",

@@ -11,42 +11,90 @@ export interface PodStatusOptions {
   events: EventRecorder;
 }
 
+/** What is to be written of a pod that waits. */
+interface Waiting {
+  pod: Pod;
+  condition?: corev1.PodCondition;
+  nominatedNodeName?: string | null;
+}
+
+/** So many pods are told why they wait at a time: what makes room for them goes first. */
+const tellingMax = 8;
+
 export class PodStatusWriter {
   readonly #options: PodStatusOptions;
+  /** By pod: what comes later takes the place of what has not been sent. */
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #telling = new Set<Promise<void>>();
 
   constructor(options: PodStatusOptions) {
     this.#options = options;
   }
 
-  /** `nominated`: the node where room is made, or "" for none; undefined leaves it as it is. */
-  unschedulable(pod: Pod, message: string, nominated: string | undefined): Promise<void> {
-    return this.#notScheduled(pod, "Unschedulable", message, nominated);
+  /** `nominated`: the node where room is made, or "" for none; undefined leaves it as it is. Sent soon. */
+  unschedulable(pod: Pod, message: string, nominated: string | undefined): void {
+    this.#notScheduled(pod, "Unschedulable", message, nominated);
   }
 
   /** Something went wrong before it was known. */
-  failed(pod: Pod, message: string): Promise<void> {
-    return this.#notScheduled(pod, "SchedulerError", message, undefined);
+  failed(pod: Pod, message: string): void {
+    this.#notScheduled(pod, "SchedulerError", message, undefined);
   }
 
-  async #notScheduled(
-    pod: Pod,
-    reason: string,
-    message: string,
-    nominated: string | undefined,
-  ): Promise<void> {
+  /** The pod gets its node: why it waited is nobody's concern any more. */
+  superseded(key: string): void {
+    this.#waiting.delete(key);
+  }
+
+  /** Resolves when nothing is under way any more; what has not been sent is left. */
+  async stop(): Promise<void> {
+    this.#waiting.clear();
+    await Promise.all(this.#telling);
+  }
+
+  #notScheduled(pod: Pod, reason: string, message: string, nominated: string | undefined): void {
     const { events, world } = this.#options;
     events.record(pod, "Warning", "FailedScheduling", message);
     const condition = { type: "PodScheduled", status: "False", reason, message };
-    const conditions = withCondition(pod, condition, world.clock.now());
-    const sameNode = nominated === undefined || (pod.status?.nominatedNodeName ?? "") === nominated;
-    if (!conditions && sameNode) return;
+    const [changed] = withCondition(pod, condition, world.clock.now()) ?? [];
+    this.#tell(pod, changed, nominated);
+  }
+
+  #tell(pod: Pod, condition: corev1.PodCondition | undefined, nominated: string | undefined): void {
+    const key = keyOf(pod);
+    const unsent = this.#waiting.get(key)?.nominatedNodeName;
+    const node = nominated ?? (unsent === null ? "" : unsent);
+    const isSameNode = node === undefined || (pod.status?.nominatedNodeName ?? "") === node;
+    this.#waiting.delete(key);
+    if (!condition && isSameNode) return;
+    this.#waiting.set(key, {
+      pod,
+      ...(condition ? { condition } : {}),
+      ...(isSameNode ? {} : { nominatedNodeName: node || null }),
+    });
+    while (this.#telling.size < tellingMax && this.#waiting.size > 0) this.#sendNext();
+  }
+
+  #sendNext(): void {
+    const [[key, waiting] = []] = this.#waiting;
+    if (key === undefined || !waiting) return;
+    this.#waiting.delete(key);
+    const work = this.#send(waiting).finally(() => {
+      this.#telling.delete(work);
+      this.#sendNext();
+    });
+    this.#telling.add(work);
+  }
+
+  async #send({ pod, condition, nominatedNodeName }: Waiting): Promise<void> {
     try {
       await this.#patch(pod, {
-        ...(conditions && { conditions }),
-        ...(sameNode ? {} : { nominatedNodeName: nominated || null }),
+        ...(condition ? { conditions: [condition] } : {}),
+        ...(nominatedNodeName === undefined ? {} : { nominatedNodeName }),
       });
     } catch (error) {
-      world.log.debug({ pod: keyOf(pod), error: messageOf(error) }, "the condition was not written");
+      const { log } = this.#options.world;
+      log.debug({ pod: keyOf(pod), error: messageOf(error) }, "the condition was not written");
     }
   }
 
@@ -78,8 +126,8 @@ export class PodStatusWriter {
   }
 
   /** A more important pod has taken the place that was kept for this one. */
-  async clearNomination(pod: Pod): Promise<void> {
-    if (pod.status?.nominatedNodeName) await this.#patch(pod, { nominatedNodeName: null });
+  clearNomination(pod: Pod): void {
+    this.#tell(pod, this.#waiting.get(keyOf(pod))?.condition, "");
   }
 
   async #patch(pod: Pod, status: object): Promise<void> {

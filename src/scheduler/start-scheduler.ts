@@ -142,8 +142,10 @@ class Scheduler {
     const cycle = new SchedulingCycle({ cache, profile, world: this.#lookups, random });
     const { preemption: settings } = profile;
     const preemptor = new Preemptor({ cache, cycle, settings, random, budgets: () => budgets.list() });
-    const binder = new Binder({ client, world, cache, queue, events, profile, host, extenders, signal });
     const status = new PodStatusWriter({ client, world, events });
+    const binder = new Binder({
+      ...{ client, world, cache, queue, events, status, profile, host, extenders, signal },
+    });
     const { schedulerName: name } = profile;
     const plugins = profile.plugins.map(({ plugin }) => plugin);
     const groups = new GroupScheduler({
@@ -170,6 +172,7 @@ class Scheduler {
       if (++cycles % cyclesPerTurn === 0) await this.#world.clock.sleep(0);
     }
     await Promise.all(this.#work);
+    await Promise.all([...this.#desks.values()].map(({ status }) => status.stop()));
     await Promise.all([...this.#desks.values()].map(({ events }) => events.stop()));
   }
 
@@ -295,7 +298,7 @@ class Scheduler {
     } catch (error) {
       attempted("error");
       this.#queue.retry(queued);
-      this.#track(desk.status.failed(info.pod, messageOf(error)));
+      desk.status.failed(info.pod, messageOf(error));
     }
   }
 
@@ -353,7 +356,7 @@ class Scheduler {
       this.#queue.reject(queued, failure.rejectedBy, nominated);
       const after = [said, result.message].filter(Boolean).join(", ");
       const message = `${failure.message}${after ? ` ${after}` : ""}`;
-      this.#track(status.unschedulable(pod, message, nominated ?? ""));
+      status.unschedulable(pod, message, nominated ?? "");
       return;
     }
     const { nodeName } = result.choice;
@@ -363,7 +366,7 @@ class Scheduler {
     this.#cache.nominate(info, nodeName);
     this.#queue.reject(queued, failure.rejectedBy, nodeName);
     this.#queue.hold(queued);
-    this.#track(status.unschedulable(pod, failure.message, nodeName));
+    status.unschedulable(pod, failure.message, nodeName);
     this.#track(this.#evict(status, queued, result.choice, outdone));
   }
 
@@ -378,7 +381,7 @@ class Scheduler {
       this.#queue.activate(key);
     }
     try {
-      await Promise.all(outdone.map(({ pod }) => status.clearNomination(pod)));
+      for (const { pod } of outdone) status.clearNomination(pod);
       await status.evict(queued.pod, choice);
       this.#queue.release(queued, false);
     } catch (error) {

@@ -181,7 +181,8 @@ export class WatchCache {
       this.#objects.delete(key);
       this.#keys.delete(key);
     }
-    const known = event.entry && this.#knownFacts.get(event.entry.value);
+    const bytes = event.entry?.value ?? previous?.bytes;
+    const known = bytes && this.#knownFacts.get(bytes);
     change.frames = new Map();
     change.source = known?.object;
     if (known) known.object = undefined;

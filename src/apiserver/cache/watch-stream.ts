@@ -209,7 +209,7 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
     const id = `${type} ${encoder.id(isFirst)}`;
     const shared = event?.frames?.get(id);
     if (shared) return shared;
-    const source = event?.current === object ? event.source : undefined;
+    const source = event && sourceOf(event, object);
     const frame = encoder.encode(type, object, isFirst, source);
     event?.frames?.set(id, frame);
     return frame;
@@ -225,6 +225,14 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
       metadata,
     });
   }
+}
+
+/** What the object's bytes were made of, where that is at hand. */
+function sourceOf(event: CacheEvent, object: CachedObject): Readonly<KubernetesObject> | undefined {
+  const { source, current, revision } = event;
+  if (!source || current === object) return source;
+  if (current || object.revision !== revision) return undefined;
+  return { ...source, metadata: { ...source.metadata, resourceVersion: String(revision) } };
 }
 
 function tooOld(revision: number, oldest: number): StatusError {

@@ -86,7 +86,7 @@ async function removeOnce(
   const object = copyOf(before) as KubernetesObject;
   markDeleted(registry, target, object, options);
   if (isFinished(definition, object)) {
-    if (!context.dryRun) await registry.storage.remove(definition, current);
+    if (!context.dryRun) await registry.storage.remove(definition, current, before);
     return success(200, {
       name: target.name,
       ...(definition.group ? { group: definition.group } : {}),

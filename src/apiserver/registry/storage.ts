@@ -131,8 +131,14 @@ export class Storage {
     return written;
   }
 
-  /** Removes the key if it is still at this revision. Throws `StaleError`. */
-  async remove(definition: ResourceDefinition, object: CachedObject): Promise<void> {
+  /** Removes the key if it is still at this revision; `parsed` is what its bytes say. Throws `StaleError`. */
+  async remove(
+    definition: ResourceDefinition,
+    object: CachedObject,
+    parsed?: Readonly<KubernetesObject>,
+  ): Promise<void> {
+    if (parsed && !customOf(definition))
+      this.#knownFacts.set(object.bytes, { facts: object.facts, object: parsed });
     await this.store
       .write({ key: object.key, expect: object.revision, value: undefined })
       .catch((error) => this.#explain(definition, error));

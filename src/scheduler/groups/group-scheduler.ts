@@ -90,7 +90,7 @@ export class GroupScheduler {
       cache.nominate(info, nodeName);
       const own = result.preempting.find((each) => each.queued === queued)?.rejectedBy ?? [];
       queue.reject(queued, new Set([...byGroup, ...own]), nodeName);
-      track(status.unschedulable(info.pod, waitsForRoom, nodeName));
+      status.unschedulable(info.pod, waitsForRoom, nodeName);
     }
     for (const { queued, choice } of result.preempting) {
       queue.hold(queued);
@@ -118,12 +118,12 @@ export class GroupScheduler {
   }
 
   #rejected(member: GroupMember, rejectedBy: ReadonlySet<string>, message: string, keeps: boolean): void {
-    const { cache, queue, status, track } = this.#options;
+    const { cache, queue, status } = this.#options;
     const { queued, info } = member;
     const nominated = keeps ? cache.nominationOf(info.key) : undefined;
     if (nominated === undefined) cache.denominate(info.key);
     queue.reject(queued, rejectedBy, nominated);
-    track(status.unschedulable(info.pod, message, nominated ?? ""));
+    status.unschedulable(info.pod, message, nominated ?? "");
   }
 
   /** Once its group has been scheduled, more pods that find no node do not change that. */
