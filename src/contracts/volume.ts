@@ -58,6 +58,8 @@ export interface VolumeContext {
   allocatable: Readonly<Record<string, string>>;
   /** The kubelet's folder. */
   dataDir: string;
+  /** The folder of all pods' logs. */
+  logDir: string;
 }
 
 /** What the volume shall be. */

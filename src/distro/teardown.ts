@@ -4,11 +4,11 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, UserError, type World } from "#base";
 import { stopHaproxy } from "#ingress";
-import { createCgroups } from "#kubelet";
+import { createCgroups, machineLogFolders } from "#kubelet";
 import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { cniBinDirs, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
-import { type ClusterConfig, type ClusterPaths, cgroupRootOf } from "./config.ts";
+import { type ClusterConfig, type ClusterPaths, cgroupRootOf, listClusters, pathsOf } from "./config.ts";
 import { bothOf } from "./families.ts";
 import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
@@ -48,6 +48,12 @@ async function removeCgroups(world: World, root: string): Promise<void> {
   }
 }
 
+/** Pods of other clusters may be shown their logs there. */
+async function removeLogFolders(paths: ClusterPaths): Promise<void> {
+  if (listClusters().some(({ name }) => pathsOf(name).dir !== paths.dir)) return;
+  for (const folder of machineLogFolders) await rmdir(folder).catch(() => {});
+}
+
 /** Every file of the cluster. */
 export async function purge(paths: ClusterPaths): Promise<void> {
   await unmountBelow(paths.dir);
@@ -58,6 +64,7 @@ export async function purge(paths: ClusterPaths): Promise<void> {
     if (codeOf(error) === "ENOENT") return [];
     throw error;
   });
+  await removeLogFolders(paths);
   for (const entry of entries) await rm(join(paths.dir, entry), { recursive: true, force: true });
   await rmdir(paths.dir).catch((error: unknown) => {
     // A disk that the user has mounted there is emptied, and stays.

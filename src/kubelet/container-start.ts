@@ -8,12 +8,13 @@ import { type Image, type Mount, type PodSandboxConfig, VolumeError } from "#con
 import { abortable } from "./abortable.ts";
 import { grantOf, readCdiSpecs } from "./claims/cdi.ts";
 import { isRestartableInit } from "./compute-actions.ts";
-import { containerConfig } from "./cri-config.ts";
+import { containerConfig, logPathOf } from "./cri-config.ts";
 import { AllocationError, type DeviceGrant, mergedGrant } from "./devices/allocation.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
 import { runHook } from "./lifecycle.ts";
+import { linkLog, logOwnerOf } from "./logs/links.ts";
 import { ephemeralContainersOf } from "./pod-containers.ts";
 import { type PodContext, sayOf } from "./pod-context.ts";
 import { containerDevices, containerMounts } from "./pod-files.ts";
@@ -268,6 +269,11 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
     throw new StartError("RunContainerError", messageOf(error));
   }
   say("Normal", "Started", "Container started");
+  const owner = logOwnerOf(pod, container.name, id);
+  const log = logPathOf(container, restartCountOf(input));
+  await linkLog(context.paths.logLinksDir, owner, input.sandbox.logDirectory, log).catch((error: unknown) =>
+    context.world.log.warn({ ...owner, error: messageOf(error) }, "a container's log could not be linked"),
+  );
   await afterStart(context, input, id);
   return id;
 }

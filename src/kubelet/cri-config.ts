@@ -15,6 +15,11 @@ import { containerAnnotations, containerLabels, sandboxLabels } from "./labels.t
 import { hostnameOf } from "./pod-network-config.ts";
 import { containerSecurity, type SecuritySettings, sandboxSecurity } from "./security-context.ts";
 
+/** Below the folder of the pod's logs. */
+export function logPathOf({ name }: Readonly<corev1.Container>, restartCount: number): string {
+  return `${name}/${restartCount}.log`;
+}
+
 /** `<namespace>_<name>_<uid>`: the folder of a pod's logs. */
 export function logDirectoryName(pod: {
   metadata: { namespace?: string; name: string; uid: string };
@@ -107,7 +112,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     ...(input.cdiDevices.length > 0 ? { CDIDevices: input.cdiDevices } : {}),
     labels: containerLabels(pod, container.name),
     annotations: { ...input.annotations, ...containerAnnotations(pod, container, input.restartCount) },
-    logPath: `${container.name}/${input.restartCount}.log`,
+    logPath: logPathOf(container, input.restartCount),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { messageOf } from "#base";
 import type { ImageCollector } from "./image-gc.ts";
 import { containerNameLabel, podUidLabel } from "./labels.ts";
+import { removeDeadLinks } from "./logs/links.ts";
 import { type LogLimits, rotateLog } from "./logs/rotation.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { PodWorkers } from "./pod-workers.ts";
@@ -35,6 +36,7 @@ export async function removeOrphans(context: PodContext, workers: PodWorkers): P
     if (!known(uid) && isUid(uid))
       await rm(join(context.paths.logsDir, name), { recursive: true, force: true });
   }
+  await removeDeadLinks(context.paths.logLinksDir);
 }
 
 async function rotateLogs(context: PodContext, limits: LogLimits): Promise<void> {

@@ -2,3 +2,4 @@ export { createCgroups } from "./cgroups.ts";
 export { readKubeletConfiguration } from "./config/file.ts";
 export type { KubeletConfig } from "./config/settings.ts";
 export { type Kubelet, type KubeletOptions, startKubelet } from "./kubelet.ts";
+export { machineLogFolders } from "./volumes/usual-folder.ts";

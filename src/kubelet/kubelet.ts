@@ -151,6 +151,7 @@ async function assemble(
     more: [imageVolume(runtime), ...(options.volumePlugins ?? [])],
     recorder,
     dataDir: options.dataDir,
+    logDir: paths.logRoot,
     podsDir: paths.podsDir,
     inUseChanged: () => wake.node(),
     client,

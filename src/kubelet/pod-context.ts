@@ -71,7 +71,12 @@ export interface PodContext {
 export interface KubeletPaths {
   podDir(uid: string): string;
   podsDir: string;
+  /** The kubelet's folder, and that of all logs. */
+  dataDir: string;
+  logRoot: string;
+  /** Pods' logs, and links to those of containers. */
   logsDir: string;
+  logLinksDir: string;
   logDir(pod: Readonly<corev1.Pod>): string;
 }
 
@@ -80,7 +85,10 @@ export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
   const logsDir = join(logDir, "pods");
   return {
     podsDir,
+    dataDir,
+    logRoot: logDir,
     logsDir,
+    logLinksDir: join(logDir, "containers"),
     podDir: (uid) => join(podsDir, uid),
     logDir: (pod) => join(logsDir, logDirectoryName(pod)),
   };

@@ -12,6 +12,7 @@ import { type PodContext, readText } from "./pod-context.ts";
 import { hostsFile } from "./pod-network-config.ts";
 import type { ObservedContainer } from "./pod-state.ts";
 import { isSharedMount } from "./shared-mounts.ts";
+import { ownWithin } from "./volumes/usual-folder.ts";
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
@@ -106,8 +107,29 @@ async function volumeMounts(context: PodContext, input: MountInput): Promise<Mou
       ...(recursive ? { recursiveReadOnly: true } : {}),
       propagation: await propagationOf(mount, hostPath),
     });
+    if (!subPath) mounts.push(...(await mountsWithin(context, input.pod, mount, mounts.at(-1)!)));
   }
   return mounts;
+}
+
+/** The machine's own folders have this node's in them, where pods expect those. */
+async function mountsWithin(
+  { paths: { dataDir, logRoot: logDir } }: PodContext,
+  { spec }: Readonly<corev1.Pod>,
+  { name }: Readonly<corev1.VolumeMount>,
+  outer: Mount,
+): Promise<Mount[]> {
+  const path = spec.volumes?.find((volume) => volume.name === name)?.hostPath?.path;
+  if (path === undefined) return [];
+  const own = ownWithin(path, { dataDir, logDir });
+  for (const each of own)
+    for (const folder of [each.at, each.path]) await mkdir(folder, { recursive: true, mode: 0o755 });
+  return own.map(({ within, path: hostPath }) => ({
+    containerPath: join(outer.containerPath, within),
+    hostPath,
+    readonly: outer.readonly,
+    propagation: "PROPAGATION_PRIVATE",
+  }));
 }
 
 /** What is wrong with the part is the owner's of the volume to know: the event says upstream's words and no more. */

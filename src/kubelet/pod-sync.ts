@@ -9,6 +9,7 @@ import { crashKey, ensureVolumeImages, StartError, startContainer } from "./cont
 import type { WaitingReason } from "./container-status.ts";
 import { sandboxConfig } from "./cri-config.ts";
 import { AllocationError } from "./devices/allocation.ts";
+import { logOwnerOf, unlinkLog } from "./logs/links.ts";
 import { removeLogs } from "./logs/rotation.ts";
 import { containerNamed } from "./pod-containers.ts";
 import type { PodContext } from "./pod-context.ts";
@@ -173,7 +174,7 @@ export async function syncPod(
     await refreshVolumes(context, pod);
   }
   if (await gaveResources(context, pod, state, memory)) report(context, pod, state, memory, false);
-  await prune(context, state);
+  await prune(context, pod, state);
   return Math.min(againMs, deadlineMs, backoffLeftMs(context, pod, state, memory));
 }
 
@@ -453,7 +454,7 @@ function backoffLeftMs(
 }
 
 /** One dead container of each name stays, for its logs and its last state; of old sandboxes only those with one. */
-async function prune(context: PodContext, state: ObservedPod): Promise<void> {
+async function prune(context: PodContext, pod: Readonly<corev1.Pod>, state: ObservedPod): Promise<void> {
   const used = new Set<string>();
   const kept = new Set<string>();
   for (const container of state.containers) {
@@ -461,6 +462,7 @@ async function prune(context: PodContext, state: ObservedPod): Promise<void> {
     if (dead && kept.has(container.name)) {
       await context.runtime.removeContainer(container.id);
       if (container.logPath) await removeLogs(container.logPath);
+      await unlinkLog(context.paths.logLinksDir, logOwnerOf(pod, container.name, container.id));
       continue;
     }
     if (dead) kept.add(container.name);

@@ -8,6 +8,7 @@ import { messageOf } from "#base";
 import { isRuntimeNotFound } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { type Refusal, rejected } from "./admission.ts";
+import { logOwnerOf, unlinkLog } from "./logs/links.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
 import { isFinal, isOwnCondition } from "./pod-status.ts";
@@ -228,7 +229,7 @@ async function deleteFromApi(context: PodContext, pod: Readonly<corev1.Pod>): Pr
 async function removeRemains(
   context: PodContext,
   pod: Readonly<corev1.Pod>,
-  state: { containers: readonly { id: string }[]; sandboxes: readonly { id: string }[] },
+  state: { containers: readonly { id: string; name: string }[]; sandboxes: readonly { id: string }[] },
 ): Promise<void> {
   const ignoreGone = (error: unknown) => {
     if (!isRuntimeNotFound(error)) throw error;
@@ -240,5 +241,7 @@ async function removeRemains(
   }
   await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
   await rm(context.paths.logDir(pod), { recursive: true, force: true });
+  for (const { id, name } of state.containers)
+    await unlinkLog(context.paths.logLinksDir, logOwnerOf(pod, name, id));
   await rm(context.paths.podDir(pod.metadata.uid), { recursive: true, force: true });
 }

@@ -1,10 +1,12 @@
 /** The kubelet with real containers: what a pod goes through, seen from the API, from inside and from the machine. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { request } from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { configMaps, type corev1, events, nodes, pods, secrets } from "#api";
+import { machineLogFolders } from "#kubelet";
 import { eventually } from "./harness.ts";
 import {
   canRunContainers,
@@ -211,6 +213,41 @@ describe.skipIf(!canRunContainers())("kubelet", () => {
       status: "Failure",
       details: { causes: [{ reason: "ExitCode", message: "3" }] },
     });
+  });
+
+  test("shows collectors of logs its pods' where they look for them, and no other node's", async () => {
+    const full = await node.until("full", isReady);
+    const log = `default_full_${full?.metadata.uid}/main/0.log`;
+    const volumes = { all: "/var/log", some: "/var/log/pods" };
+    // As Fluent Bit, Vector and Promtail mount them.
+    await node.createPod("collector", {
+      terminationGracePeriodSeconds: 0,
+      volumes: Object.entries(volumes).map(([name, path]) => ({ name, hostPath: { path } })),
+      containers: [
+        shell("sleep 600", {
+          volumeMounts: [
+            { name: "all", mountPath: "/var/log", readOnly: true },
+            { name: "some", mountPath: "/pods" },
+          ],
+        }),
+      ],
+    });
+    const collector = await node.until("collector", isReady);
+    expect(await inside(collector, `cat /pods/${log}`)).toMatch(/ stdout F hello\n$/);
+    const link = `/var/log/containers/full_default_main-${idOf(full)}.log`;
+    expect(await inside(collector, `cat ${link}; readlink -f ${link}`)).toBe(
+      `${await inside(collector, `cat /pods/${log}`)}/var/log/pods/${log}\n`,
+    );
+    expect((await inside(collector, "ls /var/log/containers")).split("\n")).toContain(
+      `collector_default_main-${idOf(collector)}.log`,
+    );
+    await remove("collector");
+    await eventually("its link is gone", async () =>
+      readdirSync(join(node.dir, "kubelet/logs/containers")).every((name) => !name.startsWith("collector"))
+        ? true
+        : undefined,
+    );
+    for (const folder of machineLogFolders) await rmdir(folder).catch(() => {});
   });
 
   test("follows a log through its rotation and keeps few files", async () => {

@@ -14,7 +14,13 @@ export function volumeContract(
   { plugin, volume, sources }: VolumeCase,
   setUp: () => { host: VolumeHost; root: string },
 ): void {
-  const context = { pod: makePod(), nodeName: "n1", allocatable: { cpu: "1" }, dataDir: "/data" };
+  const context = {
+    pod: makePod(),
+    nodeName: "n1",
+    allocatable: { cpu: "1" },
+    dataDir: "/data",
+    logDir: "/logs",
+  };
   const plan = () => plugin.plan(volume, sources, context);
 
   test("plans the same for the same input, and says what it needs", () => {

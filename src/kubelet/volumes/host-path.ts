@@ -1,6 +1,6 @@
 /** https://kubernetes.io/docs/concepts/storage/volumes/#hostpath */
 import { defineVolumePlugin, type HostPathType, noNeeds, VolumeError } from "#contracts";
-import { fromUsual } from "./usual-folder.ts";
+import { hostPathOf } from "./usual-folder.ts";
 
 /** What each type demands to find, and its name in upstream's message. */
 const expected: Record<string, { found: HostPathType; words: string }> = {
@@ -18,11 +18,11 @@ export const hostPathVolume = defineVolumePlugin({
   directoryName: "kubernetes.io~host-path",
   live: false,
   needs: () => noNeeds,
-  plan(volume, _sources, { dataDir }) {
+  plan(volume, _sources, own) {
     const { path, type = "" } = volume.hostPath!;
     if (!path.startsWith("/") || path.split("/").includes(".."))
       throw new VolumeError(`invalid host path ${JSON.stringify(path)}`);
-    return { kind: "host", path: fromUsual(path, dataDir), type };
+    return { kind: "host", path: hostPathOf(path, own), type };
   },
   async inspect({ plan }, host) {
     return { mounted: plan.kind === "host" && (await host.pathType(plan.path)) !== "absent" };

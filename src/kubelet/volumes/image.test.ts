@@ -17,6 +17,7 @@ test("an image is mounted by its reference at the volume's folder, and unmounted
     nodeName: "n",
     allocatable: {},
     dataDir: "/data",
+    logDir: "/logs",
   });
   const host = machineVolumeHost(seededRandom(1));
   expect(await plugin.mount({ plan, dir: "/pods/u/files" }, host)).toBe("/pods/u/files");

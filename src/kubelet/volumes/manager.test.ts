@@ -42,6 +42,7 @@ function setUp() {
     allocatable: () => ({}),
     podDir: (uid) => join(dir, uid),
     dataDir: dir,
+    logDir: dir,
     wake: (uid) => woken.push(uid),
   });
   onTestFinished(() => manager.stop());

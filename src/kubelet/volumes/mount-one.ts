@@ -34,6 +34,8 @@ export interface MountOptions {
   podDir(uid: string): string;
   /** The kubelet's folder. */
   dataDir: string;
+  /** The folder of all pods' logs. */
+  logDir: string;
 }
 
 export interface ObjectVersion {
@@ -111,6 +113,7 @@ export async function mountOne(
       nodeName: options.nodeName,
       allocatable: options.allocatable(),
       dataDir: options.dataDir,
+      logDir: options.logDir,
     });
     const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
     const request = {

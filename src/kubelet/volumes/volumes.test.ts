@@ -31,7 +31,7 @@ import { machineVolumeHost } from "./host.ts";
 import { giveToGroup } from "./ownership.ts";
 import { pluginFor, refusalOf, volumePlugins } from "./registry.ts";
 import { holdingSubPath } from "./sub-paths.ts";
-import { toUsual } from "./usual-folder.ts";
+import { ownWithin, toUsual } from "./usual-folder.ts";
 
 const root = mkdtempSync(join(tmpdir(), "knarr-volumes-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -115,7 +115,7 @@ test("a volume without a source is an empty folder; an unknown one has no plugin
   expect(refusalOf({ name: "v", fc: {} })).toContain("of the kind fc; use a CSI driver instead");
 });
 
-const context = { pod: makePod(), nodeName: "n1", allocatable: {}, dataDir: "/data" };
+const context = { pod: makePod(), nodeName: "n1", allocatable: {}, dataDir: "/data", logDir: "/logs" };
 const planOf = (volume: MountableVolume, sources = full) =>
   pluginFor(volumePlugins, volume)!.plan(volume, sources, context);
 
@@ -138,9 +138,25 @@ test("whoever asks for the kubelet's folder at its usual place is given this nod
   const planned = (path: string) => planOf({ name: "v", hostPath: { path } });
   expect(planned("/var/lib/kubelet")).toMatchObject({ path: "/data" });
   expect(planned("/var/lib/kubelet/plugins")).toMatchObject({ path: "/data/plugins" });
-  for (const path of ["/var/lib/kubelets", "/var/lib"]) expect(planned(path)).toMatchObject({ path });
+  expect(planned("/var/log/pods")).toMatchObject({ path: "/logs/pods" });
+  expect(planned("/var/log/containers/")).toMatchObject({ path: "/logs/containers/" });
+  for (const path of ["/var/lib/kubelets", "/var/lib", "/var/log", "/var/log/podsx"])
+    expect(planned(path)).toMatchObject({ path });
   expect(toUsual("/data/pods/a", "/data")).toBe("/var/lib/kubelet/pods/a");
   expect(toUsual("/database", "/data")).toBe("/database");
+});
+
+test("whoever asks for all logs of the machine finds this node's pods among them", () => {
+  const own = { dataDir: "/data", logDir: "/logs" };
+  const folders = (within: string) => [
+    { at: "/var/log/pods", within: `${within}pods`, path: "/logs/pods" },
+    { at: "/var/log/containers", within: `${within}containers`, path: "/logs/containers" },
+  ];
+  expect(ownWithin("/var/log", own)).toEqual(folders(""));
+  expect(ownWithin("/var/log/", own)).toEqual(folders(""));
+  expect(ownWithin("/var", own)).toEqual(folders("log/"));
+  for (const path of ["/", "/var/log/pods", "/var/logs", "/var/log/nginx"])
+    expect(ownWithin(path, own)).toEqual([]);
 });
 
 test("a disk of the node is a device, or is formatted and mounted; what is not there is nobody's to make", async () => {

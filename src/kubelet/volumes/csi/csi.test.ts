@@ -105,7 +105,7 @@ async function setUp(
       const plan = csi.plugin.plan(
         volume,
         { configMaps: new Map(), secrets: new Map(), tokens: [] },
-        { pod, nodeName: "n1", allocatable: {}, dataDir: "/data" },
+        { pod, nodeName: "n1", allocatable: {}, dataDir: "/data", logDir: "/logs" },
       );
       const dir = join(podsDir, uid, "volumes", "kubernetes.io~csi", "v");
       return { plan, dir, path: await csi.plugin.mount({ plan, dir, ...request }, host) };
