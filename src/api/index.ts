@@ -145,6 +145,7 @@ export { podGroups } from "./scheduling/pod-group.ts";
 export { priorityClasses, systemPriorityClasses } from "./scheduling/priority-class.ts";
 export { csiDrivers } from "./storage/csi-driver.ts";
 export { csiNodes } from "./storage/csi-node.ts";
+export { csiStorageCapacities } from "./storage/csi-storage-capacity.ts";
 export { isDefaultStorageClass, storageClasses } from "./storage/storage-class.ts";
 export { volumeAttachments } from "./storage/volume-attachment.ts";
 export { volumeAttributesClasses } from "./storage/volume-attributes-class.ts";

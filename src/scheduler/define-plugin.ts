@@ -65,6 +65,9 @@ export interface StorageLookups {
   volumes(): readonly Readonly<corev1.PersistentVolume>[];
   storageClass(name: string): Readonly<storagev1.StorageClass> | undefined;
   csiNode(name: string): Readonly<storagev1.CSINode> | undefined;
+  csiDriver(name: string): Readonly<storagev1.CSIDriver> | undefined;
+  /** What drivers say of the room that they have left. */
+  capacities(): readonly Readonly<storagev1.CSIStorageCapacity>[];
 }
 
 /** What a plugin may do once a pod has been chosen a node. */

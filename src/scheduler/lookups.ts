@@ -1,7 +1,9 @@
 /** What plugins ask of other objects: which pods are of a kind, and which namespaces are meant. */
 import {
   type corev1,
+  csiDrivers,
   csiNodes,
+  csiStorageCapacities,
   isEmptySelector,
   type KubernetesObject,
   type metav1,
@@ -136,12 +138,16 @@ function storageOf(informers: Informers): StorageLookups & { readonly informers:
   const volumes = informers.of(persistentVolumes);
   const classes = informers.of(storageClasses);
   const csi = informers.of(csiNodes);
+  const drivers = informers.of(csiDrivers);
+  const capacities = informers.of(csiStorageCapacities);
   return {
-    informers: [claims, volumes, classes, csi] as unknown as Informer[],
+    informers: [claims, volumes, classes, csi, drivers, capacities] as unknown as Informer[],
     claim: (namespace, name) => claims.get(namespace, name),
     volume: (name) => volumes.get(undefined, name),
     volumes: () => volumes.list(),
     storageClass: (name) => classes.get(undefined, name),
     csiNode: (name) => csi.get(undefined, name),
+    csiDriver: (name) => drivers.get(undefined, name),
+    capacities: () => capacities.list(),
   };
 }

@@ -1,5 +1,5 @@
 /** The claims of a pod: which are bound, which wait for the pod's node, and what could serve them there. */
-import { type corev1, quantityValue, selectorMatches, termMatches } from "#api";
+import { type corev1, quantityValue, selectorMatches, type storagev1, termMatches } from "#api";
 import type { StorageLookups } from "./define-plugin.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { Pod } from "./pod-info.ts";
@@ -12,6 +12,8 @@ export interface PodClaims {
   bound: readonly { claim: Claim; volume: Volume }[];
   /** Claims that wait for their first consumer. */
   waiting: readonly Claim[];
+  /** Claims whose volume has gone. */
+  bereft: readonly Claim[];
 }
 
 interface NamedClaim {
@@ -39,12 +41,10 @@ function waitsForConsumer(claim: Claim, storage: StorageLookups): boolean {
   return storage.storageClass(classOf(claim))?.volumeBindingMode === "WaitForFirstConsumer";
 }
 
-/** The volume of a claim that both sides agree on. */
-function volumeOf(claim: Claim, storage: StorageLookups): Volume | undefined {
-  const name = claim.spec?.volumeName;
-  if (!name || claim.metadata.annotations?.["pv.kubernetes.io/bind-completed"] === undefined)
-    return undefined;
-  return storage.volume(name);
+/** The volume of a claim that both sides have agreed on. */
+function boundTo({ metadata, spec }: Claim): string | undefined {
+  const isBound = metadata.annotations?.["pv.kubernetes.io/bind-completed"] !== undefined;
+  return (isBound && spec?.volumeName) || undefined;
 }
 
 /** Why the pod's claims let it go nowhere; undefined: they do not. */
@@ -63,8 +63,8 @@ export function claimsRefusal(pod: Pod, storage: StorageLookups): string | undef
     if (ephemeral && owner?.uid !== pod.metadata.uid)
       return `PVC ${pod.metadata.namespace}/${name} was not created for pod ${pod.metadata.namespace}/${pod.metadata.name} (pod is not owner)`;
   }
-  const { bound, waiting } = podClaims(pod, storage);
-  return bound.length + waiting.length < claimNames(pod).length
+  const { bound, waiting, bereft } = podClaims(pod, storage);
+  return bound.length + waiting.length + bereft.length < claimNames(pod).length
     ? "pod has unbound immediate PersistentVolumeClaims"
     : undefined;
 }
@@ -72,14 +72,17 @@ export function claimsRefusal(pod: Pod, storage: StorageLookups): string | undef
 export function podClaims(pod: Pod, storage: StorageLookups): PodClaims {
   const bound: { claim: Claim; volume: Volume }[] = [];
   const waiting: Claim[] = [];
+  const bereft: Claim[] = [];
   for (const { name } of claimNames(pod)) {
     const claim = storage.claim(pod.metadata.namespace ?? "", name);
     if (!claim) continue;
-    const volume = volumeOf(claim, storage);
+    const volumeName = boundTo(claim);
+    const volume = volumeName === undefined ? undefined : storage.volume(volumeName);
     if (volume) bound.push({ claim, volume });
+    else if (volumeName !== undefined) bereft.push(claim);
     else if (waitsForConsumer(claim, storage)) waiting.push(claim);
   }
-  return { bound, waiting };
+  return { bound, waiting, bereft };
 }
 
 export function isReachable({ spec }: Volume, node: NodeInfo): boolean {
@@ -127,19 +130,42 @@ function serves(volume: Volume, claim: Claim): boolean {
   );
 }
 
-/** Whether a volume could be made for the claim where this node can reach it. */
-export function canProvision(claim: Claim, node: NodeInfo, storage: StorageLookups): boolean {
+/** Whether a volume could be made for the claim where this node can reach it; or could, were there room for it. */
+export function provisioning(claim: Claim, node: NodeInfo, storage: StorageLookups): Provisioning {
   const selected = claim.metadata.annotations?.[selectedNode];
-  if (selected && selected !== node.name) return false;
+  if (selected && selected !== node.name) return "impossible";
   const storageClass = storage.storageClass(classOf(claim));
-  if (!storageClass || storageClass.provisioner === noProvisioner) return false;
+  if (!storageClass || storageClass.provisioner === noProvisioner) return "impossible";
   const terms = storageClass.allowedTopologies ?? [];
-  return (
+  const isAllowed =
     terms.length === 0 ||
     terms.some(({ matchLabelExpressions = [] }) =>
       matchLabelExpressions.every(({ key, values }) => values.includes(node.labels[key] ?? "")),
-    )
-  );
+    );
+  if (!isAllowed) return "impossible";
+  return hasRoom(claim, storageClass, node, storage) ? "possible" : "no room";
+}
+
+export type Provisioning = "possible" | "impossible" | "no room";
+
+/**
+ * Only drivers that say so tell of the room that they have left.
+ * https://kubernetes.io/docs/concepts/storage/storage-capacity/#scheduling
+ */
+function hasRoom(
+  claim: Claim,
+  { metadata: { name }, provisioner }: Readonly<storagev1.StorageClass>,
+  { labels }: NodeInfo,
+  storage: StorageLookups,
+): boolean {
+  const wanted = claim.spec?.resources?.requests?.storage;
+  if (wanted === undefined || !storage.csiDriver(provisioner)?.spec.storageCapacity) return true;
+  const bytes = quantityValue(wanted);
+  return storage.capacities().some(({ storageClassName, nodeTopology, capacity, maximumVolumeSize }) => {
+    const limit = maximumVolumeSize ?? capacity;
+    if (storageClassName !== name || limit === undefined || quantityValue(limit) < bytes) return false;
+    return nodeTopology !== undefined && selectorMatches(nodeTopology, labels);
+  });
 }
 
 /** Tells the provisioner where the volume is needed. */

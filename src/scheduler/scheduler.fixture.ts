@@ -65,6 +65,8 @@ const noStorage: StorageLookups = {
   volumes: () => [],
   storageClass: () => undefined,
   csiNode: () => undefined,
+  csiDriver: () => undefined,
+  capacities: () => [],
 };
 
 const noDevices: DeviceLookups = {

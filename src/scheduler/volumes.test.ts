@@ -1,13 +1,16 @@
 import { expect, onTestFinished, test } from "vitest";
 import {
   type corev1,
+  csiDrivers,
   csiNodes,
+  csiStorageCapacities,
   type Draft,
   nodes,
   persistentVolumeClaims,
   persistentVolumes,
   pods,
   storageClasses,
+  type storagev1,
 } from "#api";
 import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
 import { createClient, createInformers, FakeApi } from "#client";
@@ -158,4 +161,50 @@ test("no more volumes than the node attaches, and no second pod with a claim for
   await s.clock.advance(500);
   expect(await s.why("second")).toContain("1 node(s) exceed max volume count");
   expect(await s.why("third")).toContain("ReadWriteOncePod access mode already in-use by another pod");
+});
+
+test("a claim waits where no volume of its size can be made, as its driver tells", async () => {
+  const s = await setUp();
+  await addClass(s, "slow", "WaitForFirstConsumer");
+  await s.client.create(csiDrivers, {
+    metadata: { name: "csi.example.com" },
+    spec: { storageCapacity: true },
+  });
+  await s.claim("data", {
+    storageClassName: "slow",
+    accessModes: ["ReadWriteOnce"],
+    resources: storage("10Gi"),
+  });
+  await s.addPod("db", "data");
+  await s.clock.advance(500);
+  expect(await s.why("db")).toContain("0/2 nodes are available: 2 node(s) did not have enough free storage.");
+  const room = (name: string, zone: string, more: Draft<storagev1.CSIStorageCapacity>) =>
+    s.client.create(csiStorageCapacities, {
+      metadata: { namespace: "kube-system", name },
+      storageClassName: "slow",
+      nodeTopology: { matchLabels: { zone } },
+      ...more,
+    });
+  await room("other-class", "x", { storageClassName: "fast", capacity: "1Ti" });
+  await room("too-little", "x", { capacity: "9Gi" });
+  await room("in-small-pieces", "x", { capacity: "1Ti", maximumVolumeSize: "5Gi" });
+  await room("nowhere", "z", { capacity: "1Ti" });
+  await s.clock.advance(12_000);
+  expect(await s.why("db")).toContain("2 node(s) did not have enough free storage");
+  await room("enough", "y", { capacity: "10Gi" });
+  await s.clock.advance(12_000);
+  const claim = await s.client.get(persistentVolumeClaims, { namespace, name: "data" });
+  expect(claim.metadata.annotations?.["volume.kubernetes.io/selected-node"]).toBe("in-y");
+});
+
+test("a claim whose volume has gone keeps its pods from every node", async () => {
+  const s = await setUp();
+  await addClass(s, "fast", "Immediate");
+  await s.claim("data", { storageClassName: "fast", accessModes: ["ReadWriteOnce"] });
+  await bindTo(s, "data", "gone");
+  await s.addPod("db", "data");
+  await s.clock.advance(500);
+  expect(await s.why("db")).toContain(
+    "2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+  );
 });

@@ -14,12 +14,12 @@ import type { NodeInfo } from "../node-info.ts";
 import type { PodInfo } from "../pod-info.ts";
 import {
   type Claim,
-  canProvision,
   claimNames,
   claimsRefusal,
   isReachable,
   type PodClaims,
   podClaims,
+  provisioning,
   selectedNode,
   type Volume,
   volumeFor,
@@ -29,29 +29,35 @@ interface Prepared extends PodClaims {
   storage: StorageLookups;
 }
 
-const notReachable = unresolvable("node(s) didn't match PersistentVolume's node affinity");
-const nothingToBind = unresolvable("node(s) didn't find available persistent volumes to bind");
+const nothingToBind = "node(s) didn't find available persistent volumes to bind";
+const notReachable = "node(s) didn't match PersistentVolume's node affinity";
+const noRoom = "node(s) did not have enough free storage";
+const volumesGone = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
 
 const defaultBindTimeoutSeconds = 600;
 const lookAgainMs = 200;
 
-/** What each waiting claim gets on the node: a volume that is there, or one to be made. */
-function planFor({ waiting, storage }: Prepared, node: NodeInfo) {
+type Plan = readonly { claim: Claim; volume: Volume | undefined }[];
+
+/** What each waiting claim gets on the node, a volume that is there, or one to be made; or why that cannot be. */
+function planFor({ waiting, storage }: Prepared, node: NodeInfo): Plan | string {
   const taken = new Set<string>();
-  const plan: { claim: Claim; volume: Volume | undefined }[] = [];
-  for (const claim of waiting) {
+  const found = waiting.map((claim) => {
     const volume = volumeFor(claim, node, storage, taken);
     if (volume) taken.add(volume.metadata.name);
-    else if (!canProvision(claim, node, storage)) return undefined;
-    plan.push({ claim, volume });
+    return { claim, volume };
+  });
+  for (const { claim, volume } of found) {
+    const made = volume ? "possible" : provisioning(claim, node, storage);
+    if (made !== "possible") return made === "no room" ? noRoom : nothingToBind;
   }
-  return plan;
+  return found;
 }
 
 async function giveVolumes(info: PodInfo, node: NodeInfo, host: BindHost): Promise<void> {
   const { client, storage } = host;
   const plan = planFor({ ...podClaims(info.pod, storage), storage }, node);
-  if (!plan) throw new Error("the volumes are gone");
+  if (typeof plan === "string") throw new Error(plan);
   for (const { claim, volume } of plan) {
     const { namespace, name, uid, resourceVersion } = claim.metadata;
     if (volume) {
@@ -107,8 +113,14 @@ export function volumeBinding({ bindTimeoutSeconds = defaultBindTimeoutSeconds }
       return claimNames(pod).length === 0 ? undefined : { ...podClaims(pod, storage), storage };
     },
     filter(_info, node, prepared): Rejection | undefined {
-      if (prepared.bound.some(({ volume }) => !isReachable(volume, node))) return notReachable;
-      return planFor(prepared, node) ? undefined : nothingToBind;
+      const plan = planFor(prepared, node);
+      const isFar = prepared.bound.some(({ volume }) => !isReachable(volume, node));
+      const reasons = [
+        ...(isFar ? [notReachable] : []),
+        ...(typeof plan === "string" ? [plan] : []),
+        ...(prepared.bereft.length > 0 ? [volumesGone] : []),
+      ];
+      return reasons.length > 0 ? unresolvable(...reasons) : undefined;
     },
     async preBind(info, node, host) {
       if (podClaims(info.pod, host.storage).waiting.length === 0) return;
