@@ -7,7 +7,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type corev1, nodes, pods, services } from "#api";
 import { forComponent, messageOf, type World } from "#base";
-import { type Client, createEventRecorder, createInformers } from "#client";
+import { type Client, createEventRecorder, createInformers, type Informer } from "#client";
 import {
   type ContainerRuntime,
   normalizeReference,
@@ -200,10 +200,11 @@ function reportNode(
   config: KubeletConfig,
   parts: Parts,
   workers: PodWorkers,
+  told: Informer<corev1.Node>,
   port: number,
 ): NodeReporter {
   const { context, machine } = parts;
-  return startNodeReporter({
+  const reporter = startNodeReporter({
     client: options.client,
     world: context.world,
     runtime: options.runtime,
@@ -215,6 +216,7 @@ function reportNode(
     podCidrs: listOf(options.podCidr),
     machine,
     config,
+    node: () => told.byKey(options.nodeName),
     pressures: context.pressures,
     devices: context.devices,
     handlers: context.handlers,
@@ -222,6 +224,8 @@ function reportNode(
     sinceRelistMs: workers.sinceRelistMs,
     volumesInUse: parts.volumes.volumesInUse,
   });
+  told.on({ update: (node) => (isTakenForLost(node) ? reporter.refresh() : undefined) });
+  return reporter;
 }
 
 /** What keeps the node from running out of what it has. */
@@ -310,6 +314,11 @@ function serve(
   return options.server && startKubeletServer({ ...options.server, ...parts, localFolders, configuration });
 }
 
+/** Nobody has heard of the node for a while; it hears so itself. */
+function isTakenForLost({ status }: Readonly<corev1.Node>): boolean {
+  return status?.conditions?.some((each) => each.type === "Ready" && each.status === "Unknown") ?? false;
+}
+
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const world = forComponent(options.world, "kubelet");
   const config = { ...defaultConfig, ...options.config };
@@ -350,7 +359,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     throw error;
   }
   const port = server?.port ?? 0;
-  const reporter = reportNode(options, config, parts, workers, port);
+  const reporter = reportNode(options, config, parts, workers, nodeInformer, port);
   parts.wake.node = reporter.refresh;
   const guards = guardNode(options, config, parts, workers, stats, reporter);
   const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };

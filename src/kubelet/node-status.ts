@@ -28,6 +28,8 @@ export interface NodeOptions {
   config: KubeletConfig;
   devices: Pick<DeviceManager, "allocatable" | "capacity">;
   handlers: Pick<RuntimeHandlers, "status" | "seen">;
+  /** The node as the API tells it; undefined: not known yet. */
+  node(): Readonly<corev1.Node> | undefined;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
   port: number;
@@ -229,13 +231,16 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
   const { client, world, nodeName, recorder, config } = options;
   const ending = new AbortController();
   const registered = Promise.withResolvers<void>();
-  let node: corev1.Node | undefined;
+  let node: Readonly<corev1.Node> | undefined;
   let ready = false;
   let writtenMs = Number.NEGATIVE_INFINITY;
   let hurry = new AbortController();
 
   async function step(): Promise<void> {
     node ??= await register(options);
+    // Others write there too: of a node that was cut off nothing is known, until it says how it is.
+    const told = options.node();
+    if (told?.metadata.uid === node.metadata.uid) node = told ?? node;
     const nowMs = world.clock.now();
     const [health, images] = await Promise.all([
       healthOf(options),
