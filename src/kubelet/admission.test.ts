@@ -63,6 +63,13 @@ test("what this node cannot do is refused before anybody has to go", () => {
   });
 });
 
+test("nobody comes while the machine goes down", () => {
+  expect(admit({}, { isShuttingDown: true })).toEqual({
+    reason: "NodeShutdown",
+    message: "Pod was rejected as the node is shutting down.",
+  });
+});
+
 test("a critical pod takes the room of others, but not what else it lacks", () => {
   const critical = { ...asking("1"), spec: { ...asking("1").spec, priority: 2_000_000_000 } };
   const state = { others: [asking("1500m")], node, allocatable };

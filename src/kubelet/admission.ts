@@ -45,6 +45,8 @@ export interface AdmissionState {
   readonly allocatable: Readonly<Record<string, string>>;
   /** Kernel parameters that pods may set though they are not safe. */
   readonly unsafeSysctls?: readonly string[];
+  /** The machine goes down: nobody comes any more. */
+  readonly isShuttingDown?: boolean;
   /** What the node is short of. */
   readonly pressures?: ReadonlySet<PressureKind>;
 }
@@ -55,7 +57,7 @@ export function admissionOf(pod: Pod, state: AdmissionState): Admission {
   if (refusal) return { refusal };
   const shortages = shortagesOf(pod, state);
   const failures = failedPredicates(pod, state);
-  if (shortages.length === 0 && failures.length === 0) return {};
+  if (shortages.length === 0 && failures.length === 0) return state.isShuttingDown ? shuttingDown : {};
   // Whatever else is wrong with a critical pod, the lack of room is not the reason.
   if (!isCritical(pod)) return { refusal: (shortages[0] && outOf(shortages[0])) ?? failures[0]! };
   if (failures[0]) return { refusal: failures[0] };
@@ -71,6 +73,10 @@ export function admissionOf(pod: Pod, state: AdmissionState): Admission {
     return { refusal: { reason: "UnexpectedAdmissionError", message } };
   }
 }
+
+const shuttingDown: Admission = {
+  refusal: { reason: "NodeShutdown", message: "Pod was rejected as the node is shutting down." },
+};
 
 const conditionOf: Record<PressureKind, string> = {
   memory: "MemoryPressure",

@@ -37,6 +37,9 @@ import { createProbeManager } from "./probes/manager.ts";
 import { servePodResources } from "./resources/pod-resources.ts";
 import { followRuntime } from "./runtime-events.ts";
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from "./server/server.ts";
+import { shutdownPeriods } from "./shutdown/groups.ts";
+import { createLogind } from "./shutdown/logind.ts";
+import { createShutdownManager } from "./shutdown/manager.ts";
 import { isStatic } from "./static/manifest.ts";
 import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
@@ -103,6 +106,7 @@ interface Late {
   node(): void;
   isActive(uid: string): boolean;
   pressures(): ReadonlySet<PressureKind>;
+  isShuttingDown(): boolean;
 }
 
 interface Parts {
@@ -112,6 +116,14 @@ interface Parts {
   volumes: NodeVolumes;
   /** Set once the parts exist: probes and volumes wake workers and reporter, eviction knows what the node is short of. */
   wake: Late;
+}
+
+async function dnsSettings(options: KubeletOptions, config: KubeletConfig): Promise<DnsSettings> {
+  return {
+    clusterDns: listOf(options.clusterDns),
+    clusterDomain: options.clusterDomain,
+    node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
+  };
 }
 
 async function assemble(
@@ -128,7 +140,13 @@ async function assemble(
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
-  const wake: Late = { pod: () => {}, node: () => {}, isActive: () => true, pressures: () => new Set() };
+  const wake: Late = {
+    pod: () => {},
+    node: () => {},
+    isActive: () => true,
+    pressures: () => new Set(),
+    isShuttingDown: () => false,
+  };
   const logins = createCredentialProviders(
     options.credentialProvidersDir ?? join(options.dataDir, "credential-providers"),
     world,
@@ -141,11 +159,6 @@ async function assemble(
     wake: (uid) => wake.pod(uid),
     say: (pod, container, kind, reason, message) =>
       recorder.record(containerReference(pod, container), kind, reason, message),
-  });
-  const dns = async (): Promise<DnsSettings> => ({
-    clusterDns: listOf(options.clusterDns),
-    clusterDomain: options.clusterDomain,
-    node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
   });
   const volumes = await createNodeVolumes({
     more: [imageVolume(runtime), ...(options.volumePlugins ?? [])],
@@ -181,13 +194,14 @@ async function assemble(
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
     security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
     unsafeSysctls: config.allowedUnsafeSysctls,
-    dns,
+    dns: () => dnsSettings(options, config),
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
     nodeAddresses,
     nodeMemoryBytes: machine.memoryBytes,
     allocatable,
     pressures: () => wake.pressures(),
+    isShuttingDown: () => wake.isShuttingDown(),
     paths,
     cgroupRoot: config.cgroupRoot,
     podPidsLimit: Math.max(0, config.podPidsLimit),
@@ -218,6 +232,7 @@ function reportNode(
     config,
     node: () => told.byKey(options.nodeName),
     pressures: context.pressures,
+    isShuttingDown: context.isShuttingDown,
     devices: context.devices,
     handlers: context.handlers,
     port,
@@ -260,7 +275,16 @@ function guardNode(
     changed,
   });
   wake.pressures = eviction.pressures;
-  return { images, eviction };
+  const shutdown = createShutdownManager({
+    world: context.world,
+    periods: shutdownPeriods(config),
+    workers,
+    logind: createLogind(),
+    say: (message) => context.recorder.record(nodeReference(options.nodeName), "Normal", "Shutdown", message),
+    changed,
+  });
+  wake.isShuttingDown = () => shutdown.isShuttingDown;
+  return { images, eviction, shutdown };
 }
 
 /** Drivers are taken once there is a node that can say so. */
@@ -372,6 +396,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       ),
     keepHouse(context, workers, limits, guards.images, nodeShareOf(parts.machine, config), ending.signal),
     guards.eviction.run(ending.signal),
+    guards.shutdown.run(ending.signal),
     followRuntime(context, workers, ending.signal),
     followPlugins(parts, options, reporter, workers, ending.signal).catch((error: unknown) =>
       world.log.warn({ error: messageOf(error) }, "plugins are not looked for"),

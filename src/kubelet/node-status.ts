@@ -32,6 +32,7 @@ export interface NodeOptions {
   node(): Readonly<corev1.Node> | undefined;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
+  isShuttingDown(): boolean;
   port: number;
   /** Milliseconds since the runtime last listed its pods. */
   sinceRelistMs(): number;
@@ -172,6 +173,7 @@ async function healthOf(options: NodeOptions): Promise<Health> {
   }
   if (options.sinceRelistMs() > relistLateMs)
     problems.push("PLEG is not healthy: the runtime does not list its pods");
+  if (options.isShuttingDown()) problems.push("node is shutting down");
   return {
     pressures: options.pressures(),
     runtimeMessage: problems.length > 0 ? problems.join(", ") : undefined,

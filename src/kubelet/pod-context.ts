@@ -62,6 +62,7 @@ export interface PodContext {
   allocatable(): Readonly<Record<string, string>>;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
+  isShuttingDown(): boolean;
   paths: KubeletPaths;
   cgroupRoot: string;
   /** Of each pod; 0 is without a limit. */

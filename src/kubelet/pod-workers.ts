@@ -20,6 +20,8 @@ export interface PodWorkers extends StaticRunner {
   isActive(uid: string): boolean;
   /** Ends a pod that runs; false where there is nothing to end. */
   evict(uid: string, eviction: Eviction): boolean;
+  /** Resolves when nothing of the pod runs any more. */
+  ended(uid: string): Promise<void>;
   list(): Readonly<corev1.Pod>[];
   /** Milliseconds since the runtime last answered with all its pods. */
   sinceRelistMs(): number;
@@ -76,6 +78,7 @@ function admit(
     node,
     allocatable: context.allocatable(),
     pressures: context.pressures(),
+    isShuttingDown: context.isShuttingDown(),
     unsafeSysctls: context.unsafeSysctls,
   });
   const { refusal } = admission;
@@ -186,6 +189,7 @@ export function startPodWorkers(
     has: (uid) => workers.has(uid),
     isActive: (uid) => workers.get(uid)?.isActive ?? false,
     evict: (uid, eviction) => workers.get(uid)?.evict(eviction) ?? false,
+    ended: (uid) => workers.get(uid)?.ended ?? Promise.resolve(),
     list: () => [...workers.values()].map((w) => w.pod),
     sinceRelistMs,
     relist,

@@ -14,7 +14,7 @@ evictionPressureTransitionPeriod: 1m30s
 crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 staticPodPath: /etc/kubernetes/manifests
 cgroupDriver: systemd
-shutdownGracePeriod: 1m
+tracing: {}
 clusterDNS: [10.96.0.10]
 `;
   expect(readKubeletConfiguration(text, "kubelet.yaml")).toEqual({
@@ -26,7 +26,7 @@ clusterDNS: [10.96.0.10]
       crashBackoffMaxMs: 20_000,
       staticPodPath: "/etc/kubernetes/manifests",
     },
-    unused: ["cgroupDriver", "shutdownGracePeriod", "clusterDNS"],
+    unused: ["cgroupDriver", "tracing", "clusterDNS"],
   });
 });
 
@@ -47,6 +47,12 @@ test.each([
   [
     `${head}memoryManagerPolicy: Static\nreservedMemory: [{numaNode: 0, limits: {memory: 1Gi}}]`,
     "is not equal to the value",
+  ],
+  [`${head}shutdownGracePeriodCriticalPods: 10s`, "must be <= shutdownGracePeriod {0s}"],
+  [`${head}shutdownGracePeriod: 100ms`, "must be either zero or otherwise >= 1 sec"],
+  [
+    `${head}shutdownGracePeriod: 10s\nshutdownGracePeriodByPodPriority: [{priority: 1, shutdownGracePeriodSeconds: 1}]`,
+    "Cannot specify both",
   ],
   [`${head}fileCheckFrequency: soon`, "must be a duration"],
   [`${head}imageGCLowThresholdPercent: 90`, "must be less than imageGCHighThresholdPercent"],

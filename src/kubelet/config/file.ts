@@ -194,6 +194,11 @@ const reservedMemory = listOf(({ numaNode, limits }) => ({
   limits: map.read(limits),
 }));
 
+const shutdownPeriods = listOf(({ priority, shutdownGracePeriodSeconds }) => ({
+  priority: whole(-2_147_483_648, 2_147_483_647).read(priority),
+  shutdownGracePeriodSeconds: whole(0).read(shutdownGracePeriodSeconds),
+}));
+
 const percent = whole(0, 100);
 
 const fields: Readonly<Record<string, Field>> = {
@@ -229,6 +234,9 @@ const fields: Readonly<Record<string, Field>> = {
   reservedSystemCPUs: field("reservedCpus", text),
   resolvConf: field("resolvConf", text),
   seccompDefault: field("seccompDefault", flag),
+  shutdownGracePeriod: field("shutdownGraceMs", duration),
+  shutdownGracePeriodByPodPriority: field("shutdownGraceByPriority", shutdownPeriods),
+  shutdownGracePeriodCriticalPods: field("shutdownGraceCriticalMs", duration),
   staticPodPath: field("staticPodPath", text),
   systemReserved: field("systemReserved", map),
   topologyManagerPolicy: field(
@@ -255,8 +263,7 @@ const unusedFields = new Set(
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
-    "memorySwap shutdownGracePeriod shutdownGracePeriodByPodPriority " +
-    "shutdownGracePeriodCriticalPods tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+    "memorySwap tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
   ).split(" "),
 );
 
@@ -307,6 +314,20 @@ export function readKubeletConfiguration(content: string, file: string): ReadCon
   return { config, unused };
 }
 
+function wrongShutdown(config: KubeletConfig): string | undefined {
+  const { shutdownGraceMs: all, shutdownGraceCriticalMs: critical, shutdownGraceByPriority } = config;
+  const shownMs = (ms: number) => `{${formatGoDuration(ms)}}`;
+  if (critical > all)
+    return `invalid configuration: shutdownGracePeriodCriticalPods ${shownMs(critical)} must be <= shutdownGracePeriod ${shownMs(all)}`;
+  if (all !== 0 && all < 1000)
+    return `invalid configuration: shutdownGracePeriod ${shownMs(all)} must be either zero or otherwise >= 1 sec`;
+  if (critical !== 0 && critical < 1000)
+    return `invalid configuration: shutdownGracePeriodCriticalPods ${shownMs(critical)} must be either zero or otherwise >= 1 sec`;
+  if (shutdownGraceByPriority.length > 0 && all > 0)
+    return "invalid configuration: Cannot specify both shutdownGracePeriodByPodPriority and shutdownGracePeriod at the same time";
+  return undefined;
+}
+
 /** What no field says alone; upstream's words. */
 function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: string) => UserError): void {
   if (config.imageGcLowPercent >= config.imageGcHighPercent)
@@ -322,6 +343,9 @@ function checkTogether(config: KubeletConfig, wrong: (problem: string, mend: str
       "the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero",
       "give systemReserved: {cpu: 500m}, or reservedSystemCPUs",
     );
+  const shutdownProblem = wrongShutdown(config);
+  if (shutdownProblem)
+    throw wrong(shutdownProblem, "see the KubeletConfiguration reference of Kubernetes 1.36");
   if (config.memoryManagerPolicy === "Static") {
     try {
       reservedMemoryOf(config);

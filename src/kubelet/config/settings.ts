@@ -4,6 +4,7 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
+import type { ShutdownPeriod } from "../shutdown/groups.ts";
 import type { TopologyPolicy } from "../topology/hints.ts";
 
 type Amounts = Readonly<Record<string, string>>;
@@ -59,6 +60,10 @@ export interface KubeletConfig {
   /** What lies together: a container, or the whole pod. */
   topologyManagerScope: "container" | "pod";
   topologyManagerOptions: Readonly<Record<string, string>>;
+  /** How long the machine's shutdown waits for pods, and how much of that is left to critical ones; 0: not at all. */
+  shutdownGraceMs: number;
+  shutdownGraceCriticalMs: number;
+  shutdownGraceByPriority: readonly ShutdownPeriod[];
 }
 
 export const defaultConfig: KubeletConfig = {
@@ -107,4 +112,7 @@ export const defaultConfig: KubeletConfig = {
   topologyManagerPolicy: "none",
   topologyManagerScope: "container",
   topologyManagerOptions: {},
+  shutdownGraceMs: 0,
+  shutdownGraceCriticalMs: 0,
+  shutdownGraceByPriority: [],
 };

@@ -1,0 +1,104 @@
+/**
+ * Ends the pods of this node before the machine goes down, the less important ones first.
+ * https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#graceful-node-shutdown
+ */
+import { formatGoDuration, messageOf, type World } from "#base";
+import { disruptedByKubelet } from "../pod-status.ts";
+import type { PodWorkers } from "../pod-workers.ts";
+import { graceOf, type ShutdownGroup, type ShutdownPeriod, shutdownGroups } from "./groups.ts";
+import type { Logind } from "./logind.ts";
+
+export interface ShutdownManager {
+  /** No pod is taken any more. */
+  readonly isShuttingDown: boolean;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface ShutdownOptions {
+  world: World;
+  /** None: nothing is waited for. */
+  periods: readonly ShutdownPeriod[];
+  workers: Pick<PodWorkers, "list" | "isActive" | "evict" | "ended">;
+  logind: Logind;
+  /** Says on the node what happens. */
+  say(message: string): void;
+  /** The node is no longer ready, or is so again. */
+  changed(): void;
+}
+
+const reason = "Terminated";
+const message = "Pod was terminated in response to imminent node shutdown.";
+const againMs = 1_000;
+
+/** All of the group at once, and no longer than the group has. */
+async function endGroup({ world, workers }: ShutdownOptions, group: ShutdownGroup): Promise<void> {
+  const condition = { ...disruptedByKubelet, status: "True" as const, message };
+  const ends = group.pods.map((pod) => {
+    const { uid } = pod.metadata;
+    workers.evict(uid, { reason, message, condition, graceSeconds: graceOf(group, pod) });
+    return workers.ended(uid);
+  });
+  const late = new AbortController();
+  await Promise.race([
+    Promise.all(ends),
+    world.clock.sleep(group.shutdownGracePeriodSeconds * 1000, late.signal),
+  ]);
+  late.abort();
+}
+
+export function createShutdownManager(options: ShutdownOptions): ShutdownManager {
+  const { world, periods, workers, logind } = options;
+  let isShuttingDown = false;
+  let release = () => {};
+
+  async function endPods(): Promise<void> {
+    const active = workers.list().filter(({ metadata }) => workers.isActive(metadata.uid));
+    for (const group of shutdownGroups(periods, active)) if (isShuttingDown) await endGroup(options, group);
+    world.log.info("all pods have ended: the machine may go down");
+    release();
+  }
+
+  function onShutdown(isNow: boolean): void {
+    if (isNow === isShuttingDown) return;
+    isShuttingDown = isNow;
+    options.say(`Shutdown manager detected shutdown ${isNow ? "event" : "cancellation"}`);
+    options.changed();
+    if (!isNow) release = logind.inhibit();
+    else
+      endPods().catch((error: unknown) =>
+        world.log.warn({ error: messageOf(error) }, "pods could not be ended before the shutdown"),
+      );
+  }
+
+  /** More than the login manager waits for is not had. */
+  async function compareDelays(): Promise<void> {
+    const wanted = periods.reduce((sum, each) => sum + each.shutdownGracePeriodSeconds * 1000, 0);
+    const delayMs = await logind.delayMs();
+    if (delayMs === undefined || delayMs >= wanted) return;
+    world.log.warn(
+      { InhibitDelayMaxSec: formatGoDuration(delayMs), wanted: formatGoDuration(wanted) },
+      "the machine waits less long for its shutdown than pods shall have: set InhibitDelayMaxSec in /etc/systemd/logind.conf",
+    );
+  }
+
+  return {
+    get isShuttingDown() {
+      return isShuttingDown;
+    },
+    async run(signal) {
+      if (periods.length === 0) return;
+      await compareDelays();
+      if (!signal.aborted) release = logind.inhibit();
+      let told = "";
+      while (!signal.aborted) {
+        await logind.watch(onShutdown, signal).catch((error: unknown) => {
+          const words = messageOf(error);
+          if (words !== told) world.log.warn({ error: words }, "the machine's shutdown cannot be foreseen");
+          told = words;
+        });
+        await world.clock.sleep(againMs, signal);
+      }
+      release();
+    },
+  };
+}
