@@ -4,10 +4,15 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
-import type { ShutdownPeriod } from "../shutdown/groups.ts";
 import type { TopologyPolicy } from "../topology/hints.ts";
 
 type Amounts = Readonly<Record<string, string>>;
+
+export interface ShutdownPeriod {
+  /** Pods of this priority, up to the next higher one. */
+  priority: number;
+  shutdownGracePeriodSeconds: number;
+}
 
 export interface KubeletConfig {
   maxPods: number;

@@ -3,15 +3,9 @@
  * https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#graceful-node-shutdown
  */
 import type { corev1 } from "#api";
-import type { KubeletConfig } from "../config/settings.ts";
+import type { KubeletConfig, ShutdownPeriod } from "../config/settings.ts";
 
 type Pod = Readonly<corev1.Pod>;
-
-export interface ShutdownPeriod {
-  /** Pods of this priority, up to the next higher one. */
-  priority: number;
-  shutdownGracePeriodSeconds: number;
-}
 
 export interface ShutdownGroup extends ShutdownPeriod {
   pods: Pod[];

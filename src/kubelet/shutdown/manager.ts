@@ -3,9 +3,10 @@
  * https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#graceful-node-shutdown
  */
 import { formatGoDuration, messageOf, type World } from "#base";
+import type { ShutdownPeriod } from "../config/settings.ts";
 import { disruptedByKubelet } from "../pod-status.ts";
 import type { PodWorkers } from "../pod-workers.ts";
-import { graceOf, type ShutdownGroup, type ShutdownPeriod, shutdownGroups } from "./groups.ts";
+import { graceOf, type ShutdownGroup, shutdownGroups } from "./groups.ts";
 import type { Logind } from "./logind.ts";
 
 export interface ShutdownManager {
