@@ -8,22 +8,44 @@
  * Both are JSON. `object` is changed, unless it is frozen: then it is answered as it is.
  */
 export function shareParts<T>(object: T, like: unknown): T {
-  if (object === like) return like as T;
-  if (typeof object !== "object" || object === null || typeof like !== "object" || like === null)
-    return object;
-  if (Array.isArray(object) !== Array.isArray(like) || Object.isFrozen(object)) return object;
-  const own = object as Record<string, unknown>;
-  const known = like as Readonly<Record<string, unknown>>;
-  let isSame = true;
-  let parts = 0;
-  for (const key in own) {
-    const part = own[key];
-    const shared = Object.hasOwn(known, key) ? shareParts(part, known[key]) : part;
-    // Also where they are equal strings: those are two in memory, until one takes the other's place.
-    own[key] = shared;
-    isSame &&= shared === known[key];
-    parts++;
+  if (!isCompound(object) || !isCompound(like) || Object.isFrozen(object)) return object;
+  return shared(object, like) as T;
+}
+
+type Compound = Record<string, unknown> | unknown[];
+
+function isCompound(value: unknown): value is Compound {
+  return typeof value === "object" && value !== null;
+}
+
+function shared(object: Compound, like: Readonly<Compound>): Compound {
+  if (Array.isArray(object)) return Array.isArray(like) ? sharedList(object, like) : object;
+  return Array.isArray(like) ? object : sharedMap(object, like as Readonly<Record<string, unknown>>);
+}
+
+function sharedList(list: unknown[], like: readonly unknown[]): Compound {
+  let isSame = list.length === like.length;
+  for (let i = 0; i < list.length && i < like.length; i++) {
+    const part = list[i];
+    const known = like[i];
+    if (part === known) continue;
+    if (isCompound(part) && isCompound(known) && shared(part, known) === known) list[i] = known;
+    else isSame = false;
   }
-  for (const _ in known) parts--;
-  return isSame && parts === 0 ? (like as T) : object;
+  return isSame ? (like as unknown[]) : list;
+}
+
+function sharedMap(map: Record<string, unknown>, like: Readonly<Record<string, unknown>>): Compound {
+  const keys = Object.keys(map);
+  let isSame = keys.length === Object.keys(like).length;
+  for (const key of keys) {
+    const part = map[key];
+    const known = like[key];
+    if (part === known) continue;
+    // What every map inherits is nobody's part.
+    if (key !== "__proto__" && isCompound(part) && isCompound(known) && shared(part, known) === known)
+      map[key] = known;
+    else isSame = false;
+  }
+  return isSame ? (like as Record<string, unknown>) : map;
 }
