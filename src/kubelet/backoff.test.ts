@@ -56,3 +56,10 @@ test("a short longest delay does not make what crashes start over sooner", () =>
   expect(backoff.remainingMs("a", 500_000, 500_000)).toBe(5000);
   expect(backoff.remainingMs("a", 600_001, 600_001)).toBe(0);
 });
+
+test("a clock that went back makes nobody wait longer than the delay", () => {
+  const backoff = new KeyedBackoff(10_000, 60_000);
+  const hourMs = 3_600_000;
+  backoff.next("a", hourMs, hourMs);
+  expect(backoff.remainingMs("a", hourMs, 0)).toBe(10_000);
+});

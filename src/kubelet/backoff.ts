@@ -28,7 +28,8 @@ export class KeyedBackoff {
   remainingMs(key: string, eventMs: number, nowMs: number): number {
     const entry = this.#entries.get(key);
     if (!entry || this.#expired(entry, eventMs)) return 0;
-    return Math.max(0, entry.delayMs - (nowMs - eventMs));
+    // A clock that went back makes nobody wait longer than the delay.
+    return Math.max(0, entry.delayMs - Math.max(0, nowMs - eventMs));
   }
 
   /** The delay that now applies to the key; 0 when none does. */

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
-import { messageOf } from "#base";
+import { failpoint, messageOf } from "#base";
 import type { EventKind } from "#client";
 import { type Image, type Mount, type PodSandboxConfig, VolumeError } from "#contracts";
 import { abortable } from "./abortable.ts";
@@ -260,6 +260,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
     if (error instanceof StartError || error instanceof AllocationError) throw error;
     throw new StartError(config ? "CreateContainerConfigError" : "CreateContainerError", messageOf(error));
   }
+  failpoint("kubelet/container-made");
   countTry();
   say("Normal", "Created", "Container created");
   try {
@@ -268,6 +269,7 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
     say("Warning", "Failed", `Error: ${messageOf(error)}`);
     throw new StartError("RunContainerError", messageOf(error));
   }
+  failpoint("kubelet/container-started");
   say("Normal", "Started", "Container started");
   const owner = logOwnerOf(pod, container.name, id);
   const log = logPathOf(container, restartCountOf(input));

@@ -1,6 +1,6 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
 import { type corev1, parseTime } from "#api";
-import { messageOf } from "#base";
+import { failpoint, messageOf } from "#base";
 import { type PodSandboxConfig, type UserNamespace, VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { rejected } from "./admission.ts";
@@ -280,7 +280,9 @@ async function createSandbox(
   try {
     await ensurePodFolders(context, pod);
     await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod, context.podPidsLimit));
-    return await context.runtime.runPodSandbox(sandbox, handler);
+    const id = await context.runtime.runPodSandbox(sandbox, handler);
+    failpoint("kubelet/sandbox-made");
+    return id;
   } catch (error) {
     return tellOfSandbox(context, pod, error);
   }

@@ -4,7 +4,7 @@
  */
 import { rm } from "node:fs/promises";
 import { type corev1, isStatus, pods } from "#api";
-import { messageOf } from "#base";
+import { failpoint, messageOf } from "#base";
 import { isRuntimeNotFound } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { type Refusal, rejected } from "./admission.ts";
@@ -208,10 +208,12 @@ export class PodWorker {
     this.#memory.waiting.clear();
     report(context, pod, state, this.#memory, true);
     if (this.#inApi) await abortable(context.statuses.written(this.uid), signal);
+    failpoint("kubelet/pod-stopped");
     await context.claims.unprepare(this.uid);
     if (!(await context.volumes.cleanUp(this.uid))) throw new Error("volumes are still mounted");
     await context.cgroups.remove(cgroupPathOf(context.cgroupRoot, pod));
     if (this.#inApi) await deleteFromApi(context, pod);
+    failpoint("kubelet/pod-deleted");
     await removeRemains(context, pod, state);
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configMaps, type corev1, type Draft, pods, serviceAccounts } from "#api";
-import { createLogger, createWorld, runOk, systemClock, systemRandom, type World } from "#base";
+import { type Clock, createLogger, createWorld, runOk, systemClock, systemRandom, type World } from "#base";
 import type { Client } from "#client";
 import { type Kubelet, type KubeletConfig, startKubelet } from "#kubelet";
 import {
@@ -75,8 +75,13 @@ async function startTestApi(world: World): Promise<{ client: Client; stop(): Pro
   return { client, stop };
 }
 
-export async function startTestNode(config: Partial<KubeletConfig> = {}): Promise<TestNode> {
-  const world = createWorld({ log: createLogger({ level: "warn" }) });
+/** `clock`: of the API and the kubelet; the runtime has the machine's. */
+export async function startTestNode(
+  config: Partial<KubeletConfig> = {},
+  clock: Clock = systemClock,
+): Promise<TestNode> {
+  const log = createLogger({ level: "warn" });
+  const world = createWorld({ log, clock });
   const dir = mkdtempSync(join(tmpdir(), "knarr-node-"));
   const cgroupRoot = `/knarr-test-${world.random.suffix(6)}`;
   const cniConfDir = join(dir, "cni");
@@ -89,7 +94,8 @@ export async function startTestNode(config: Partial<KubeletConfig> = {}): Promis
   };
   const network = { cniVersion: "0.4.0", name: "test", plugins: [{ type: "ptp", ipam }] };
   writeFileSync(join(cniConfDir, "10-test.conflist"), JSON.stringify(network));
-  const containerd = await startContainerd({ dir: join(dir, "containerd"), world, cniConfDir });
+  const machine = createWorld({ log });
+  const containerd = await startContainerd({ dir: join(dir, "containerd"), world: machine, cniConfDir });
   const applets = (await runOk("busybox", ["--list"])).trim().split("\n");
   await containerd.images.import(
     await buildImage({ name: testImage, layers: [busyboxLayer("/bin/busybox", applets)] }),

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type RunResult, run } from "#base";
+import { type RunResult, run, runOk } from "#base";
 import { eventually, root } from "./harness.ts";
 import { knarr } from "./knarr.ts";
 import { isAlive, OwnCluster, pause } from "./own-cluster.ts";
@@ -183,6 +183,63 @@ test("the server killed while pods are being created: each comes up, once", asyn
   await cluster.kubectl.ok(["delete", "deployment", "many", "--wait=false"]);
 });
 
+/** The server that is up next dies where `failpoint` stands. */
+async function upUntil(failpoint: string): Promise<number> {
+  await cluster.kill();
+  await knarr(cluster.upArguments, { env: { ...cluster.env, KNARR_FAILPOINTS: `${failpoint}=kill` } });
+  return cluster.pid();
+}
+
+const ended = (pid: number) =>
+  eventually("the end of the server", async () => (isAlive(pid) ? undefined : true), 20_000);
+
+describe("kill -9 at the worst moments", () => {
+  const words = ["sleep", `${300_000 + process.pid}`];
+  const run = (name: string) => pod(name, `exec ${words.join(" ")}`, "Always");
+
+  test.each(["kubelet/sandbox-made", "kubelet/container-made", "kubelet/container-started"])(
+    "of a pod's beginning (%s): it comes up, once",
+    async (failpoint) => {
+      const name = `at-${failpoint.split("/")[1]}`;
+      const pid = await upUntil(failpoint);
+      await run(name);
+      await ended(pid);
+      await cluster.up();
+      const { status } = await seen(name, running);
+      expect(status.containerStatuses![0]!.restartCount).toBeLessThanOrEqual(1);
+      expect(processesOf(...words).length).toBe(1);
+      await cluster.kubectl.ok(["delete", "pod", name]);
+      await eventually("its end", async () => (processesOf(...words).length === 0 ? true : undefined));
+    },
+  );
+
+  test.each(["kubelet/pod-stopped", "kubelet/pod-deleted"])(
+    "of a pod's end (%s): nothing of it stays",
+    async (failpoint) => {
+      const name = `at-${failpoint.split("/")[1]}`;
+      await run(name);
+      const { metadata } = await seen(name, running);
+      const pid = await upUntil(failpoint);
+      await cluster.kubectl.ok(["delete", "pod", name, "--wait=false"]);
+      await ended(pid);
+      await cluster.up();
+      await cluster.kubectl.ok(["wait", "--for=delete", `pod/${name}`, "--timeout=30s"]);
+      await eventually("nothing of it", async () => {
+        const left = [
+          ...processesOf(...words),
+          ...["kubelet/pods", "pod-logs/pods", "pod-logs/containers"].flatMap((folder) =>
+            readdirSync(join(cluster.dir, folder)).filter(
+              (entry) => entry.includes(metadata.uid) || entry.startsWith(`${name}_`),
+            ),
+          ),
+        ];
+        if (left.length > 0) throw new Error(left.join(" "));
+        return true;
+      });
+    },
+  );
+});
+
 test("pods that ended while nobody looked get what their restart policy says", async () => {
   const script = (code: number) => `sleep 3; exit ${code}`;
   await pod("never", script(3), "Never");
@@ -209,4 +266,53 @@ test("pods that ended while nobody looked get what their restart policy says", a
 test("after down --purge nothing is left of all this", async () => {
   await cluster.down("--purge");
   await cluster.expectNothingLeft();
+});
+
+describe("a full disk below containerd", () => {
+  let other: OwnCluster;
+  let disk: string;
+
+  beforeAll(async () => {
+    other = await OwnCluster.make("full");
+    disk = join(other.dir, "containerd");
+    await mkdir(disk);
+    await runOk("mount", ["-t", "tmpfs", "-o", "size=96m,mode=0711", "tmpfs", disk]);
+    await other.up();
+    await knarr(["image", "busybox", "--name", other.name], { env: other.env });
+  });
+  afterAll(async () => {
+    await other.down("--purge");
+    await run("umount", [disk]);
+    await other.remove();
+  });
+
+  const create = (name: string) =>
+    other.kubectl.ok(["run", name, "--image=busybox:1.36", "--", "sleep", "100000"]);
+  const ready = (name: string) =>
+    other.kubectl.ok(["wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s"]);
+
+  test("new pods wait and say why, and come up once there is space; those that run, run on", async () => {
+    await create("before");
+    await ready("before");
+    const filler = join(disk, "filler");
+    await run("dd", ["if=/dev/zero", `of=${filler}`, "bs=4k", "count=100000"]);
+    await create("during");
+    await eventually("why", async () => {
+      const about = ["get", "events", "--field-selector", "involvedObject.name=during"];
+      const said = await other.kubectl.ok([...about, "-o", "jsonpath={.items[*].message}"]);
+      return /no space left on device/.test(said) ? true : undefined;
+    });
+    expect(await other.kubectl.ok(["logs", "before"])).toBe("");
+    await runOk("rm", [filler]);
+    await ready("during");
+    expect(
+      await other.kubectl.ok([
+        "get",
+        "pod",
+        "before",
+        "-o",
+        "jsonpath={.status.containerStatuses[0].restartCount}",
+      ]),
+    ).toBe("0");
+  });
 });

@@ -49,7 +49,9 @@ export function startProber(options: ProberOptions): Prober {
   const initialMs = (probe.initialDelaySeconds ?? 0) * 1000;
   let verdict = noVerdict;
   let stopped = false;
-  let timer = clock.after(options.startedMs + initialMs - clock.now(), () => void step());
+  // Where the machine's clock has gone back since the container began, it is still no longer than asked for.
+  const firstMs = Math.min(initialMs, options.startedMs + initialMs - clock.now());
+  let timer = clock.after(firstMs, () => void step());
 
   function again(delayMs: number): void {
     timer = clock.after(delayMs, () => void step());

@@ -160,4 +160,26 @@ describe("checks", () => {
     expect([results, verdicts]).toEqual([2, [false]]);
     prober.stop();
   });
+
+  test("begin in time where the machine's clock has gone back since the container began", async () => {
+    const clock = new VirtualClock();
+    let results = 0;
+    const prober = startProber({
+      kind: "readiness",
+      probe: { exec: { command: ["false"] }, initialDelaySeconds: 5, periodSeconds: 10 },
+      container: makeContainer("main"),
+      containerId: "c",
+      podIp: "",
+      clock,
+      runtime,
+      world: createWorld({ clock, log: silentLogger }),
+      startedMs: clock.now() + 7_200_000,
+      mayRun: () => true,
+      onVerdict: () => {},
+      onResult: () => results++,
+    });
+    await clock.advance(6000);
+    expect(results).toBe(1);
+    prober.stop();
+  });
 });
