@@ -184,7 +184,8 @@ function unreservedBy(informers: Informers, pod: Pod): Claim[] {
   });
 }
 
-const hasClaims = ({ spec }: Pod) => (spec.resourceClaims?.length ?? 0) > 0;
+const hasClaims = ({ spec, status }: Pod) =>
+  (spec.resourceClaims?.length ?? 0) > 0 || status?.extendedResourceClaimStatus !== undefined;
 
 export const resourceClaimController = defineController<PodState | ClaimState, PodPlan | ClaimPlan>({
   name: "resource-claim-controller",

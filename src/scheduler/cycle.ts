@@ -133,16 +133,19 @@ export class SchedulingCycle {
 
   /** The table for pods of this shape; undefined as long as it would not pay. */
   #tableOf({ shape, ...info }: PodInfo): ClassTable | undefined {
-    const known = this.#tables.get(shape.signature);
+    // Which resources are devices is said by their classes.
+    const isPlain = shape.request.others.size === 0;
+    const key = isPlain ? shape.signature : `${this.#world.devices.classesVersion} ${shape.signature}`;
+    const known = this.#tables.get(key);
     if (known instanceof ClassTable && !known.isStale) return known;
     const sightings = typeof known === "number" ? known : 0;
     const pays =
       this.#cache.nodes.length <= smallCluster || sightings >= sightingsMax || known instanceof ClassTable;
-    this.#tables.delete(shape.signature);
+    this.#tables.delete(key);
     const entry = pays
       ? new ClassTable({ shape, ...info }, this.#cache, this.#profile, this.#world)
       : sightings + 1;
-    this.#tables.set(shape.signature, entry);
+    this.#tables.set(key, entry);
     if (this.#tables.size > tablesMax) {
       for (const oldest of this.#tables.keys()) {
         this.#tables.delete(oldest);

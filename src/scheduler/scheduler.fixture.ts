@@ -79,6 +79,10 @@ const noDevices: DeviceLookups = {
   assume: () => undefined,
   forget: () => undefined,
   written: () => undefined,
+  classFor: () => undefined,
+  classesVersion: 0,
+  extendedClaim: () => undefined,
+  keep: () => undefined,
 };
 
 export const noKin: SchedulingWorld = {

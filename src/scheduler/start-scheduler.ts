@@ -113,7 +113,11 @@ class Scheduler {
     this.#lookups = lookupsOf(informers);
     this.#queue = new SchedulingQueue(world.clock, profiles, this.#lookups, backoff);
     this.#metrics = new SchedulerMetrics(world, this.#queue);
-    this.#lookups.on((event) => this.#queue.wake(event));
+    this.#lookups.on((event) => {
+      // Classes of devices may stand for resources of nodes.
+      if (event.kind === "DevicesChanged") this.#forgetCandidates();
+      this.#queue.wake(event);
+    });
     const [podInformer, nodeInformer] = [informers.of(pods), informers.of(nodes)];
     const budgets = informers.of(podDisruptionBudgets);
     for (const profile of profiles)
@@ -121,9 +125,7 @@ class Scheduler {
     this.#pods = podInformer;
     const own = [podInformer, nodeInformer, budgets] as unknown as Informer[];
     this.#informers = [...own, ...this.#lookups.informers];
-    const budgetsChanged = () => {
-      for (const { preemptor } of this.#desks.values()) preemptor.forget();
-    };
+    const budgetsChanged = () => this.#forgetCandidates();
     // Nodes first: the pods on them find their place at once.
     this.#unsubscribe = [
       this.#followNodes(nodeInformer),
@@ -182,6 +184,10 @@ class Scheduler {
     this.#metrics.stop();
     this.#end.abort();
     this.#stopped.resolve();
+  }
+
+  #forgetCandidates(): void {
+    for (const { preemptor } of this.#desks.values()) preemptor.forget();
   }
 
   #followNodes(informer: Informer<corev1.Node>): () => void {

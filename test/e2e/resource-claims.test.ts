@@ -71,4 +71,44 @@ describe.skipIf(!canRunContainers())("devices by claims", () => {
     await eventually("the claim given back", async () => (toys.unprepared.length > 0 ? true : undefined));
     expect([toys.prepared, toys.unprepared]).toEqual([["toy"], ["toy"]]);
   });
+
+  test("a container has the device behind a resource that it asks for", async () => {
+    const [claim, resource] = [{ namespace: "default", name: "drummer-x" }, "example.com/toy"];
+    const before = toys.prepared.length;
+    await node.client.create(resourceClaims, {
+      metadata: claim,
+      spec: { devices: { requests: [{ name: "toy", exactly: { deviceClassName: "toys" } }] } },
+    });
+    const metadata = { namespace: "default", name: "drummer" };
+    const command = ["sh", "-c", 'test -c /dev/toy && test "$TOY" = drum && sleep 600'];
+    const pod = await node.client.create(pods, {
+      metadata,
+      spec: {
+        restartPolicy: "Never",
+        terminationGracePeriodSeconds: 0,
+        containers: [
+          { name: "main", image: testImage, command, resources: { limits: { [resource]: 1 } } },
+          { name: "other", image: testImage, command: ["sh", "-c", "test ! -e /dev/toy && sleep 600"] },
+        ],
+      },
+    });
+    const results = [{ request: "toy", driver, pool: "node-1", device: "drum" }];
+    const reservedFor = [{ resource: "pods", name: metadata.name, uid: pod.metadata.uid }];
+    const status = { allocation: { devices: { results } }, reservedFor };
+    const toStatus = { subresource: "status" } as const;
+    await node.client.patch(resourceClaims, claim, "merge", { status }, toStatus);
+    const requestMappings = [{ containerName: "main", resourceName: resource, requestName: "toy" }];
+    const extendedResourceClaimStatus = { resourceClaimName: claim.name, requestMappings };
+    await node.client.patch(pods, metadata, "merge", { status: { extendedResourceClaimStatus } }, toStatus);
+    const target = { apiVersion: "v1", kind: "Node", name: "node-1" };
+    await node.client.post(pods, metadata, "binding", {
+      ...{ apiVersion: "v1", kind: "Binding", metadata, target },
+    });
+    await node.until(metadata.name, (each) => each?.status?.phase === "Running");
+    const isReady = (each: { ready: boolean }) => each.ready;
+    await node.until(metadata.name, (each) => each?.status?.containerStatuses?.every(isReady) ?? false);
+    expect(toys.prepared.slice(before)).toEqual([claim.name]);
+    await node.client.delete(pods, metadata);
+    await node.until(metadata.name, (each) => each === undefined);
+  });
 });

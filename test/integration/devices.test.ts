@@ -1,6 +1,6 @@
 /** Devices from the driver's word to the running pod and back: scheduler, claim controller and device taints together. */
 import { expect, test } from "vitest";
-import { deviceTaintRules, events, pods, resourceClaims } from "#api";
+import { deviceClasses, deviceTaintRules, events, pods, resourceClaims } from "#api";
 import { Cluster } from "#distro";
 import { eventually } from "../eventually.ts";
 
@@ -114,4 +114,61 @@ spec: {deviceSelector: {device: big}, taint: {key: broken, effect: NoExecute}}
   ]);
   await client.delete(deviceTaintRules, { name: "broken" });
   await running("second");
+});
+
+test("a resource that a node has as devices becomes a claim, whose end is that of its pod", async () => {
+  const { cluster, client, pod, running, claims } = await start();
+  await using _ = cluster;
+  const asking = (name: string, count: number) =>
+    cluster.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}}
+spec:
+  containers:
+  - {name: c, image: "c:1", resources: {limits: {example.com/gpu: ${count}}}}
+`);
+  const why = async (name: string, words: string) =>
+    eventually("the pod is told why it waits", async () =>
+      (await pod(name)).status.conditions?.find(({ message }) => message?.includes(words)),
+    );
+  await asking("first", 1);
+  await why("first", "3 Insufficient example.com/gpu");
+  await client.patch(deviceClasses, { name: "gpu" }, "merge", {
+    spec: { extendedResourceName: "example.com/gpu" },
+  });
+  const first = await running("first");
+  expect(first.spec.nodeName).toBe("node-1");
+  const [claim] = await claims();
+  expect(claim).toMatchObject({
+    metadata: {
+      annotations: { "resource.kubernetes.io/extended-resource-claim": "true" },
+      name: expect.stringMatching(/^first-extended-resources-/),
+    },
+    spec: { devices: { requests: [{ name: "container-0-request-0", exactly: { deviceClassName: "gpu" } }] } },
+    status: { reservedFor: [{ resource: "pods", name: "first" }] },
+  });
+  const [given] = claim?.status.allocation?.devices?.results ?? [];
+  expect(first.status.extendedResourceClaimStatus).toEqual({
+    resourceClaimName: claim?.metadata.name,
+    requestMappings: [
+      { containerName: "c", resourceName: "example.com/gpu", requestName: "container-0-request-0" },
+    ],
+  });
+
+  await asking("greedy", 2);
+  await why("greedy", "3 cannot allocate all claims");
+  await asking("second", 1);
+  await running("second");
+  const devices = (await claims()).flatMap(({ status }) =>
+    (status.allocation?.devices?.results ?? []).map(({ device }) => device),
+  );
+  expect(new Set(devices)).toEqual(new Set(["small", "big"]));
+  expect(devices).toContain(given?.device);
+  for (const name of ["first", "second"])
+    await client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0 });
+  await running("greedy");
+  await eventually("the claims of the others are gone", async () =>
+    (await claims()).length === 1 ? true : undefined,
+  );
 });

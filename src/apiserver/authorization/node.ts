@@ -213,6 +213,8 @@ export function* referencesOf(pod: Readonly<corev1.Pod>): Generator<string> {
   for (const volume of spec.volumes ?? []) yield* volumeReferences(volume, pod, at);
   for (const { name, resourceClaimName } of spec.resourceClaims ?? [])
     yield at("resourceclaims", resourceClaimName ?? claimOf(pod, name));
+  const extended = pod.status?.extendedResourceClaimStatus;
+  if (extended) yield at("resourceclaims", extended.resourceClaimName);
 }
 
 function claimOf(pod: Readonly<corev1.Pod>, name: string): string | undefined {

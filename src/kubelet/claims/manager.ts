@@ -42,6 +42,22 @@ export function claimNameOf(pod: Readonly<corev1.Pod>, name: string): string | u
   return status.resourceClaimName;
 }
 
+/** The claims that a container uses, and which request of each: those that it names, and the one behind its resources. */
+export function usesOf(
+  pod: Readonly<corev1.Pod>,
+  { name: containerName, resources }: Readonly<corev1.Container>,
+  isKnown: (name: string) => boolean = () => true,
+): { claim: string | undefined; request: string | undefined }[] {
+  const named = (resources?.claims ?? [])
+    .filter(({ name }) => isKnown(name))
+    .map(({ name, request }) => ({ claim: claimNameOf(pod, name), request }));
+  const { requestMappings = [], resourceClaimName } = pod.status?.extendedResourceClaimStatus ?? {};
+  const own = requestMappings.filter(
+    (each) => each.containerName === containerName && resources?.requests?.[each.resourceName] !== undefined,
+  );
+  return [...named, ...own.map(({ requestName }) => ({ claim: resourceClaimName, request: requestName }))];
+}
+
 /** Somebody has made the claim, or said that none is needed. */
 function isNamed(pod: Readonly<corev1.Pod>, name: string): boolean {
   return (
@@ -113,8 +129,7 @@ export function createClaimManager(options: { client: Client; world: World; file
     await save();
   }
 
-  function preparedOf(pod: Readonly<corev1.Pod>, name: string): PreparedClaim | undefined {
-    const claim = claimNameOf(pod, name);
+  function preparedOf(pod: Readonly<corev1.Pod>, claim: string | undefined): PreparedClaim | undefined {
     return claims.find((each) => each.claim.name === claim && each.podUids.includes(pod.metadata.uid));
   }
 
@@ -130,20 +145,25 @@ export function createClaimManager(options: { client: Client; world: World; file
     },
     async prepare(pod) {
       const names = (pod.spec.resourceClaims ?? []).flatMap((each) => claimNameOf(pod, each.name) ?? []);
+      const { extendedResourceClaimStatus: extended } = pod.status ?? {};
+      if (extended) names.push(extended.resourceClaimName);
       if (names.length === 0) return;
       await inTurn(async () => {
         for (const name of names) await prepareOne(pod, name);
       });
     },
-    devicesOf: (pod, container) =>
-      (container.resources?.claims ?? []).flatMap(({ name, request }) => {
-        const prepared = preparedOf(pod, name);
+    devicesOf(pod, container) {
+      const names = usesOf(pod, container).flatMap(({ claim, request }) => {
+        const prepared = preparedOf(pod, claim);
         return prepared ? cdiNamesOf(prepared, request) : [];
-      }),
-    preparedFor: (pod, container) =>
-      (container.resources?.claims ?? [])
-        .filter(({ name }) => isNamed(pod, name))
-        .flatMap(({ name }) => preparedOf(pod, name) ?? []),
+      });
+      return [...new Set(names)];
+    },
+    preparedFor(pod, container) {
+      const isKnown = (name: string) => isNamed(pod, name);
+      const found = usesOf(pod, container, isKnown).flatMap(({ claim }) => preparedOf(pod, claim) ?? []);
+      return [...new Set(found)];
+    },
     pods: () => [...new Set(claims.flatMap(({ podUids }) => podUids))],
     async unprepare(podUid) {
       if (!claims.some((each) => each.podUids.includes(podUid))) return;

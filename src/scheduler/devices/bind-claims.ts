@@ -9,6 +9,8 @@ import type { Pod } from "../pod-info.ts";
 import { type Claim, claimFinalizer, claimText, isReservedFor } from "./claims.ts";
 
 type Draft = resourcev1.ResourceClaim;
+/** What is to be written into the claim; undefined: nothing, for it has been already. */
+type GivenTo = (claim: Claim) => Readonly<resourcev1.AllocationResult> | undefined;
 
 const triesMax = 5;
 /** Upstream's default of `bindingTimeout`. */
@@ -16,14 +18,25 @@ const bindingTimeoutMs = 600_000;
 const lookAgainMs = 500;
 
 /** Throws what went wrong: the pod is tried again. */
-export async function bindClaims(pod: Pod, claims: readonly Claim[], host: BindHost): Promise<void> {
+export async function bindClaims(
+  pod: Pod,
+  claims: readonly Claim[],
+  host: BindHost,
+  givenTo: GivenTo = (claim) => host.devices.pending(claim),
+): Promise<void> {
   const bound: Claim[] = [];
-  for (const claim of claims) bound.push(isReservedFor(pod, claim) ? claim : await bindOne(pod, claim, host));
+  for (const claim of claims)
+    bound.push(isReservedFor(pod, claim) ? claim : await bindOne(pod, claim, host, givenTo));
   await untilAttached(bound, host);
 }
 
-async function bindOne(pod: Pod, seen: Claim, { client, devices, world }: BindHost): Promise<Claim> {
-  const pending = devices.pending(seen);
+async function bindOne(
+  pod: Pod,
+  seen: Claim,
+  { client, devices, world }: BindHost,
+  givenTo: GivenTo,
+): Promise<Claim> {
+  const pending = givenTo(seen);
   const allocation = pending && { ...pending, allocationTimestamp: formatTime(world.clock.now()) };
   let claim = seen;
   for (let tries = 1; ; tries++) {

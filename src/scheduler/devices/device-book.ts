@@ -10,10 +10,12 @@ import {
   type resourcev1,
   type resourcev1beta2,
 } from "#api";
-import type { Informer, Informers } from "#client";
+import { type Informer, type Informers, indexByOwner, ownedBy } from "#client";
 import type { ClusterEvent } from "../define-plugin.ts";
+import type { Pod } from "../pod-info.ts";
 import type { Claim } from "./claims.ts";
 import type { DeviceLookups } from "./device-lookups.ts";
+import { classesByResource, isExtendedClaimOf } from "./extended-requests.ts";
 import { DevicePools } from "./pools.ts";
 import type { DeviceClass } from "./requests.ts";
 import { TakenDevices } from "./taken-devices.ts";
@@ -34,10 +36,12 @@ export class DeviceBook implements DeviceLookups {
   readonly #ahead = new Map<string, Claim>();
   readonly #listeners: ((event: ClusterEvent) => void)[] = [];
   readonly #ends: (() => void)[];
+  #byResource: ReadonlyMap<string, DeviceClass> | undefined;
+  #classesVersion = 0;
   #ruleList: readonly Readonly<resourcev1beta2.DeviceTaintRule>[] | undefined;
 
   constructor(informers: Informers) {
-    this.#claims = informers.of(resourceClaims);
+    this.#claims = indexByOwner(informers.of(resourceClaims));
     this.#classes = informers.of(deviceClasses);
     this.#rules = informers.of(deviceTaintRules);
     const slices = informers.of(resourceSlices);
@@ -48,8 +52,13 @@ export class DeviceBook implements DeviceLookups {
       devicesChanged();
     };
     const classes = this.#classes;
+    const classesChanged = () => {
+      this.#byResource = undefined;
+      this.#classesVersion++;
+      devicesChanged();
+    };
     this.#ends = [
-      classes.on({ add: devicesChanged, update: devicesChanged, delete: devicesChanged }),
+      classes.on({ add: classesChanged, update: classesChanged, delete: classesChanged }),
       this.#rules.on({ add: rulesChanged, update: rulesChanged, delete: rulesChanged }),
       this.#followClaims(),
       this.#followSlices(slices),
@@ -63,6 +72,19 @@ export class DeviceBook implements DeviceLookups {
 
   deviceClass(name: string): DeviceClass | undefined {
     return this.#classes.get(undefined, name);
+  }
+
+  get classesVersion(): number {
+    return this.#classesVersion;
+  }
+
+  classFor(resource: string): DeviceClass | undefined {
+    this.#byResource ??= classesByResource(this.#classes.list());
+    return this.#byResource.get(resource);
+  }
+
+  extendedClaim(pod: Pod): Claim | undefined {
+    return ownedBy(this.#claims, pod.metadata.uid).find((claim) => isExtendedClaimOf(pod, claim));
   }
 
   claim(namespace: string, name: string): Claim | undefined {
@@ -83,6 +105,11 @@ export class DeviceBook implements DeviceLookups {
     if (!this.#pending.delete(claim.metadata.uid)) return;
     this.#recount(claim);
     this.#tell({ kind: "ClaimChanged", claim, isFreed: true });
+  }
+
+  keep(claim: Claim): void {
+    this.#pending.delete(claim.metadata.uid);
+    this.#recount(claim);
   }
 
   written(claim: Claim): void {

@@ -8,10 +8,12 @@ import {
   type ClusterEvent,
   defineSchedulerPlugin,
   type Rejection,
+  rejection,
   type SchedulingWorld,
   unresolvable,
 } from "../define-plugin.ts";
 import { bindClaims, deallocate, unreserve } from "../devices/bind-claims.ts";
+import { bindExtended, deleteExtended, type ExtendedReservation } from "../devices/bind-extended.ts";
 import { AllocationError } from "../devices/candidates.ts";
 import {
   type Claim,
@@ -22,10 +24,18 @@ import {
   usesClaim,
 } from "../devices/claims.ts";
 import type { DeviceLookups } from "../devices/device-lookups.ts";
+import {
+  asDevices,
+  deviceResources,
+  type ExtendedRequests,
+  extendedRequests,
+  unwrittenClaim,
+} from "../devices/extended-requests.ts";
 import { allocationOf } from "../devices/result.ts";
 import { findDevices, type SearchBudget } from "../devices/search.ts";
 import type { NodeInfo } from "../node-info.ts";
-import type { Pod } from "../pod-info.ts";
+import type { Pod, PodInfo } from "../pod-info.ts";
+import { podRequest } from "../resources.ts";
 
 /** Of all nodes together: a claim that is hard to satisfy must not keep other pods waiting. */
 const stepsMax = 200_000;
@@ -35,11 +45,31 @@ interface Prepared {
   toAllocate: readonly Claim[];
   devices: DeviceLookups;
   budget: SearchBudget;
+  pod: Pod;
+  /** Extended resources that devices may stand for. */
+  resources: readonly string[];
+  /** Written for them when the pod was tried before. */
+  stale: Claim | undefined;
 }
 
 const notAvailable = unresolvable("resourceclaim not available on the node");
 const notAllocatable = unresolvable("cannot allocate all claims");
+const isStale = rejection("cannot schedule extended resource claim");
 const stillNot = "still not schedulable";
+
+/** What has been promised to pods whose claim is not written yet. */
+const promised = new WeakMap<Pod, ExtendedReservation>();
+
+/** What the node has as devices alone: undefined where that is nothing. */
+function extendedOn(
+  { pod, resources, devices }: Prepared,
+  node: NodeInfo,
+): (ExtendedRequests & { claim: Claim }) | undefined {
+  const names = asDevices(resources, node);
+  if (names.length === 0) return undefined;
+  const asked = extendedRequests(pod, names, (name) => devices.classFor(name));
+  return { ...asked, claim: unwrittenClaim(pod, asked) };
+}
 
 function claimsIn(pod: Pod, { devices }: SchedulingWorld): readonly Claim[] | string {
   if (!pod.spec.resourceClaims?.length) return [];
@@ -70,13 +100,14 @@ function isAvailable({ status }: Claim, node: NodeInfo): boolean {
   return !terms || terms.some((term) => termMatches(term, node));
 }
 
-function rejectionBy(
-  { claims, toAllocate, devices, budget }: Prepared,
-  node: NodeInfo,
-): Rejection | undefined {
-  if (toAllocate.length > 0) {
+function rejectionBy(prepared: Prepared, node: NodeInfo): Rejection | undefined {
+  const { claims, toAllocate, devices, budget, stale } = prepared;
+  if (stale) return isStale;
+  const extended = extendedOn(prepared, node);
+  const all = extended ? [...toAllocate, extended.claim] : toAllocate;
+  if (all.length > 0) {
     try {
-      if (!findDevices(toAllocate, node, devices, budget)) return notAllocatable;
+      if (!findDevices(all, node, devices, budget)) return notAllocatable;
     } catch (error) {
       if (error instanceof AllocationError) return unresolvable(messageOf(error));
       throw error;
@@ -85,15 +116,18 @@ function rejectionBy(
   return claims.every((claim) => isAvailable(claim, node)) ? undefined : notAvailable;
 }
 
-function prepare(pod: Pod, world: SchedulingWorld): Prepared | undefined {
+function prepare({ pod, request }: PodInfo, world: SchedulingWorld): Prepared | undefined {
+  const { devices } = world;
   const claims = claimsIn(pod, world);
-  if (typeof claims === "string" || claims.length === 0) return undefined;
+  const resources = deviceResources({ request }, (name) => devices.classFor(name));
+  if (typeof claims === "string" || claims.length + resources.length === 0) return undefined;
   const toAllocate = claims.filter(({ status }) => !status?.allocation);
-  return { claims, toAllocate, devices: world.devices, budget: { steps: stepsMax } };
+  const stale = resources.length > 0 ? devices.extendedClaim(pod) : undefined;
+  return { claims, toAllocate, devices, budget: { steps: stepsMax }, pod, resources, stale };
 }
 
 function concerns(pod: Pod, event: ClusterEvent): boolean {
-  if (!pod.spec.resourceClaims?.length) return false;
+  if (!pod.spec.resourceClaims?.length && podRequest(pod).others.size === 0) return false;
   return event.kind !== "ClaimChanged" || event.isFreed || usesClaim(pod, event.claim);
 }
 
@@ -116,11 +150,16 @@ export const dynamicResources = defineSchedulerPlugin<Prepared>({
     }
     return undefined;
   },
-  prepare: ({ pod }, _snapshot, world) => prepare(pod, world),
+  prepare: (info, _snapshot, world) => prepare(info, world),
   filter: (_info, node, prepared) => rejectionBy(prepared, node),
-  afterFailure({ pod }, snapshot, host) {
+  afterFailure(info, snapshot, host) {
+    const { pod } = info;
+    const prepared = prepare(info, host);
+    if (prepared?.stale)
+      return { message: "deletion of ResourceClaim completed", work: deleteExtended(prepared.stale, host) };
     const claims = claimsIn(pod, host);
-    if (typeof claims !== "string" && claims.length === 0) return undefined;
+    if (typeof claims !== "string" && claims.length === 0)
+      return prepared ? { message: stillNot } : undefined;
     const refused =
       typeof claims === "string" || claims.some((claim) => refusalBy(pod, claim, host.devices) !== undefined);
     if (refused) return { message: "no new claims to deallocate" };
@@ -133,21 +172,36 @@ export const dynamicResources = defineSchedulerPlugin<Prepared>({
     if (!inTheWay) return { message: stillNot };
     return { message: "deallocation of ResourceClaim completed", work: deallocate(inTheWay, host) };
   },
-  reserve({ pod }, node, host) {
-    const prepared = prepare(pod, host);
-    if (!prepared || prepared.toAllocate.length === 0) return;
+  reserve(info, node, host) {
+    const prepared = prepare(info, host);
+    if (!prepared) return;
+    const extended = extendedOn(prepared, node);
     const { toAllocate, devices, budget } = prepared;
-    const solution = findDevices(toAllocate, node, devices, budget);
+    const all = extended ? [...toAllocate, extended.claim] : toAllocate;
+    if (all.length === 0) return;
+    const solution = findDevices(all, node, devices, budget);
     if (!solution) throw new AllocationError("claim allocation not found for node");
-    for (const each of solution) devices.assume(each.claim, allocationOf(each, node.name, host.world.random));
+    for (const each of solution) {
+      const allocation = allocationOf(each, node.name, host.world.random);
+      devices.assume(each.claim, allocation);
+      if (extended && each.claim === extended.claim) promised.set(info.pod, { ...extended, allocation });
+    }
   },
   async preBind({ pod }, _node, host) {
     const claims = claimsIn(pod, host);
     if (typeof claims === "string") throw new Error(claims);
     if (claims.length > 0) await bindClaims(pod, claims, host);
+    const extended = promised.get(pod);
+    if (extended) await bindExtended(pod, extended, host);
   },
   async unreserve({ pod }, host) {
     const claims = claimsIn(pod, host);
     if (typeof claims !== "string" && claims.length > 0) await unreserve(pod, claims, host);
+    const extended = promised.get(pod);
+    if (!extended) return;
+    promised.delete(pod);
+    host.devices.forget(extended.claim);
+    const written = host.devices.extendedClaim(pod);
+    if (written) await deleteExtended(written, host);
   },
 });

@@ -11,6 +11,7 @@ import {
   scoreMax,
   unresolvable,
 } from "../define-plugin.ts";
+import { deviceResources } from "../devices/extended-requests.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { Pod, PodInfo } from "../pod-info.ts";
 import { amountOf, podRequest } from "../resources.ts";
@@ -35,6 +36,7 @@ function shortages(
   { request }: PodInfo,
   { allocatable, requested, pods }: NodeInfo,
   isIgnored: (resource: string) => boolean,
+  devices: readonly string[],
 ): Rejection | undefined {
   const reasons: string[] = [];
   let never = false;
@@ -53,7 +55,9 @@ function shortages(
     allocatable.ephemeralStorage,
   );
   for (const [name, wanted] of request.others) {
-    if (!isIgnored(name))
+    // What the node has as devices alone is DynamicResources' to find.
+    const isDevice = devices.includes(name) && !((allocatable.others.get(name) ?? 0) > 0);
+    if (!isIgnored(name) && !isDevice)
       check(name, wanted, requested.others.get(name) ?? 0, allocatable.others.get(name) ?? 0);
   }
   return reasons.length === 0 ? undefined : shortageOf(reasons, never);
@@ -145,7 +149,7 @@ export function nodeResourcesFit(args: FitArgs = {}) {
   const groups = new Set(args.ignoredResourceGroups);
   const isIgnored = (name: string) => ignored.has(name) || groups.has(name.split("/")[0]!);
   const weighed = resources.map(({ name, weight = 1 }) => ({ name, weight }));
-  return defineSchedulerPlugin<true>({
+  return defineSchedulerPlugin<readonly string[]>({
     name: "NodeResourcesFit",
     local: true,
     wakes: [
@@ -153,10 +157,12 @@ export function nodeResourcesFit(args: FitArgs = {}) {
       { on: "NodeChanged", helps: couldHold },
       { on: "PodDeleted" },
       { on: "PodChanged" },
+      { on: "DevicesChanged", helps: (pod) => podRequest(pod).others.size > 0 },
     ],
-    prepare: () => true,
-    filter: (info, node) => (fits(info, node) ? undefined : shortages(info, node, isIgnored)),
-    prepareScore: () => true,
+    prepare: (info, _snapshot, { devices }) => deviceResources(info, (name) => devices.classFor(name)),
+    filter: (info, node, devices) =>
+      fits(info, node) ? undefined : shortages(info, node, isIgnored, devices),
+    prepareScore: () => [],
     score: scoreOf(likingOf(args), weighed, type === "RequestedToCapacityRatio"),
   });
 }
