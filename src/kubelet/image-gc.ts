@@ -6,6 +6,7 @@
 import { messageOf } from "#base";
 import type { Image } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
+import { pruneImageRecords } from "./image-records.ts";
 import type { PodContext } from "./pod-context.ts";
 import { disksOf } from "./stats/observation.ts";
 
@@ -122,7 +123,7 @@ export function createImageCollector(options: ImageCollectorOptions): ImageColle
 
   return {
     async detect() {
-      await look();
+      await pruneImageRecords(context.paths.imageRecords, [...(await look()).keys()]);
     },
     async collect() {
       const nowMs = clock.now();

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { VirtualClock } from "#base";
 import type { ContainerRuntime, Image } from "#contracts";
-import { credentialsFor } from "./image-credentials.ts";
+import { loginsFor } from "./image-credentials.ts";
 import { crashLoopMessage, ImagePuller } from "./image-puller.ts";
 import { makeContainer, makePod } from "./testing/pods.ts";
 
@@ -14,6 +14,8 @@ const image: Image = {
   username: "",
   pinned: false,
 };
+
+const openRecords = { mayUse: async () => true, begin: async () => {}, end: async () => {} };
 
 function setUp() {
   const clock = new VirtualClock();
@@ -27,7 +29,7 @@ function setUp() {
       return "sha256:1";
     },
   } as unknown as ContainerRuntime;
-  const puller = new ImagePuller(runtime, clock, 1);
+  const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
   const said: string[] = [];
   const ensure = (more: Partial<corev1.Container> = {}) =>
     puller
@@ -86,7 +88,12 @@ test("never more pulls at once than the node is told", async () => {
       now--;
     },
   } as unknown as ContainerRuntime;
-  const puller = new ImagePuller(runtime, new VirtualClock(), 1);
+  const puller = new ImagePuller({
+    runtime,
+    clock: new VirtualClock(),
+    parallelMax: 1,
+    records: openRecords,
+  });
   const pull = () =>
     puller.ensure(makePod(), makeContainer("main", { imagePullPolicy: "Always" }), [], () => {});
   const pulls = [pull(), pull()];
@@ -106,12 +113,51 @@ test("credentials are found by registry; what cannot be read is skipped", () => 
     }),
   });
   const old = secretOf({ ".dockercfg": JSON.stringify({ "quay.io": { auth: "YTpi" } }) });
-  expect(credentialsFor("web", [broken, config])).toEqual({
-    username: "u",
-    password: "p",
+  const found = (name: string, secrets: corev1.Secret[]) => loginsFor(name, secrets).map(({ auth }) => auth);
+  expect(found("web", [broken, config])).toEqual([{ username: "u", password: "p" }]);
+  expect(found("quay.io/a", [config, old])).toEqual([{ auth: "YTpi" }]);
+  expect(found("gcr.io/a", [config, old])).toEqual([]);
+});
+
+test("a login for a part of a registry comes before one for all of it", () => {
+  const auths = {
+    "quay.io": { username: "all", password: "p" },
+    "quay.io/org": { username: "org", password: "p" },
+    "*.example.com": { username: "any", password: "p" },
+  };
+  const secret = secretOf({ ".dockerconfigjson": JSON.stringify({ auths }) });
+  const users = (name: string) => loginsFor(name, [secret]).map(({ auth }) => auth.username);
+  expect(users("quay.io/org/app:1")).toEqual(["org", "all"]);
+  expect(users("quay.io/other/app")).toEqual(["all"]);
+  expect(users("eu.example.com/app")).toEqual(["any"]);
+});
+
+test("every login is tried, and all that they were told is said", async () => {
+  const tried: (string | undefined)[] = [];
+  const runtime = {
+    imageStatus: async () => image,
+    pullImage: async (_name: string, auth?: { username?: string }) => {
+      tried.push(auth?.username);
+      if (auth?.username !== "right") throw new Error(`${auth?.username} is not known`);
+    },
+  } as unknown as ContainerRuntime;
+  const logins = (...users: string[]) =>
+    users.map((username) =>
+      secretOf({
+        ".dockerconfigjson": JSON.stringify({ auths: { "docker.io": { username, password: "p" } } }),
+      }),
+    );
+  const puller = new ImagePuller({
+    runtime,
+    clock: new VirtualClock(),
+    parallelMax: 1,
+    records: openRecords,
   });
-  expect(credentialsFor("quay.io/a", [config, old])).toEqual({ auth: "YTpi" });
-  expect(credentialsFor("gcr.io/a", [config, old])).toBeUndefined();
+  const pull = (secrets: corev1.Secret[]) =>
+    puller.ensure(makePod(), makeContainer("main", { imagePullPolicy: "Always" }), secrets, () => {});
+  await pull(logins("wrong", "right"));
+  expect(tried).toEqual(["wrong", "right"]);
+  await expect(pull(logins("a", "b"))).rejects.toThrow("[a is not known, b is not known]");
 });
 
 test("the message of a crash loop names everything", () => {

@@ -6,7 +6,8 @@ import { type corev1, imagePullPolicyOf } from "#api";
 import { type Clock, messageOf } from "#base";
 import { type AuthConfig, type ContainerRuntime, type Image, isReference } from "#contracts";
 import { goDuration, KeyedBackoff } from "./backoff.ts";
-import { credentialsFor } from "./image-credentials.ts";
+import { type Login, loginsFor } from "./image-credentials.ts";
+import type { ImageRecords } from "./image-records.ts";
 
 export class ImageError extends Error {
   override name = "ImageError";
@@ -20,28 +21,34 @@ export class ImageError extends Error {
 
 type Say = (kind: "Normal" | "Warning", reason: string, message: string) => void;
 
+export interface ImagePullerOptions {
+  runtime: ContainerRuntime;
+  clock: Clock;
+  /** So many pulls at once. */
+  parallelMax: number;
+  records: ImageRecords;
+  /** For images that no secret of their pod has a login for. */
+  loginFor?(image: string): Promise<AuthConfig | undefined>;
+}
+
 export class ImagePuller {
   readonly #runtime: ContainerRuntime;
   readonly #clock: Clock;
   readonly #parallelMax: number;
   readonly #loginFor: (image: string) => Promise<AuthConfig | undefined>;
+  readonly #records: ImageRecords;
   readonly #backoff = new KeyedBackoff();
   /** Keys are `<pod uid>_<image>`. */
   readonly #failures = new Map<string, { atMs: number; message: string }>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  /** `loginFor`: for images that no secret of their pod has a login for. */
-  constructor(
-    runtime: ContainerRuntime,
-    clock: Clock,
-    parallelMax: number,
-    loginFor: (image: string) => Promise<AuthConfig | undefined> = async () => undefined,
-  ) {
-    this.#loginFor = loginFor;
-    this.#runtime = runtime;
-    this.#clock = clock;
-    this.#parallelMax = parallelMax;
+  constructor(options: ImagePullerOptions) {
+    this.#loginFor = options.loginFor ?? (async () => undefined);
+    this.#records = options.records;
+    this.#runtime = options.runtime;
+    this.#clock = options.clock;
+    this.#parallelMax = options.parallelMax;
   }
 
   /** The image of a container, present; throws `ImageError`. */
@@ -58,8 +65,9 @@ export class ImagePuller {
       throw new ImageError("InvalidImageName", message);
     }
     const policy = container.imagePullPolicy ?? imagePullPolicyOf(image);
+    const logins = loginsFor(image, pullSecrets);
     const present = policy === "Always" ? undefined : await this.#inspect(image);
-    if (present) {
+    if (present && (await this.#records.mayUse(image, present.id, logins))) {
       say(
         "Normal",
         "Pulled",
@@ -81,8 +89,7 @@ export class ImagePuller {
         `Back-off pulling image "${image}": ErrImagePull: ${failed.message}`,
       );
     }
-    const login = credentialsFor(image, pullSecrets) ?? (await this.#loginFor(image));
-    return this.#pull(key, image, login, say);
+    return this.#pull(key, image, logins, say);
   }
 
   /** When a pod whose pull is held back should be looked at again. */
@@ -120,13 +127,32 @@ export class ImagePuller {
     });
   }
 
-  async #pull(key: string, image: string, auth: AuthConfig | undefined, say: Say): Promise<Image> {
+  /** One login after the other, then those of the node; without any, as anybody. Answers what it came with. */
+  async #pullWithAny(image: string, logins: readonly Login[]): Promise<Login | undefined> {
+    const own = logins.length > 0 ? undefined : await this.#loginFor(image);
+    const all = own ? [{ auth: own, secret: undefined }] : logins.length > 0 ? logins : [undefined];
+    const problems: unknown[] = [];
+    for (const login of all) {
+      try {
+        await this.#inTurn(() => this.#runtime.pullImage(image, login?.auth));
+        return login;
+      } catch (error) {
+        problems.push(error);
+      }
+    }
+    throw problems.length === 1 ? problems[0] : new Error(`[${problems.map(messageOf).join(", ")}]`);
+  }
+
+  async #pull(key: string, image: string, logins: readonly Login[], say: Say): Promise<Image> {
     const startedMs = this.#clock.monotonic();
     say("Normal", "Pulling", `Pulling image "${image}"`);
+    await this.#records.begin(image);
+    let got: { id: string; login: Login | undefined } | undefined;
     try {
-      await this.#inTurn(() => this.#runtime.pullImage(image, auth));
+      const login = await this.#pullWithAny(image, logins);
       const pulled = await this.#inspect(image);
       if (!pulled) throw new Error("the image is not there after it was pulled");
+      got = { id: pulled.id, login };
       this.#failures.delete(key);
       const took = `${Math.round(this.#clock.monotonic() - startedMs)}ms`;
       const size = `Image size: ${pulled.size} bytes.`;
@@ -142,6 +168,8 @@ export class ImagePuller {
       this.#failures.set(key, { atMs: nowMs, message: messageOf(error) });
       say("Warning", "Failed", `Failed to pull image "${image}": ${messageOf(error)}`);
       throw new ImageError("ErrImagePull", `failed to pull image "${image}": ${messageOf(error)}`);
+    } finally {
+      await this.#records.end(image, got?.id, got?.login);
     }
   }
 }

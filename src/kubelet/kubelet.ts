@@ -25,11 +25,18 @@ import { whatIsGiven } from "./given.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
+import { createImageRecords } from "./image-records.ts";
 import { allocatableOf, type Machine, nodeShareOf, readMachine } from "./node-info.ts";
 import { type NodeReporter, nodeReference, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
 import { startPluginWatcher } from "./plugins/watcher.ts";
-import { containerReference, kubeletPaths, type PodContext, readText } from "./pod-context.ts";
+import {
+  containerReference,
+  type KubeletPaths,
+  kubeletPaths,
+  type PodContext,
+  readText,
+} from "./pod-context.ts";
 import { type DnsSettings, parseResolvConf } from "./pod-network-config.ts";
 import { stateReader } from "./pod-state.ts";
 import { type PodWorkers, startPodWorkers } from "./pod-workers.ts";
@@ -118,6 +125,22 @@ interface Parts {
   wake: Late;
 }
 
+function imagePuller(
+  { runtime, dataDir, credentialProvidersDir }: KubeletOptions,
+  config: KubeletConfig,
+  world: World,
+  paths: KubeletPaths,
+): ImagePuller {
+  const programs = credentialProvidersDir ?? join(dataDir, "credential-providers");
+  return new ImagePuller({
+    runtime,
+    clock: world.clock,
+    parallelMax: config.maxParallelImagePulls,
+    records: createImageRecords(paths.imageRecords, config, world),
+    loginFor: createCredentialProviders(programs, world).loginFor,
+  });
+}
+
 async function dnsSettings(options: KubeletOptions, config: KubeletConfig): Promise<DnsSettings> {
   return {
     clusterDns: listOf(options.clusterDns),
@@ -147,10 +170,6 @@ async function assemble(
     pressures: () => new Set(),
     isShuttingDown: () => false,
   };
-  const logins = createCredentialProviders(
-    options.credentialProvidersDir ?? join(options.dataDir, "credential-providers"),
-    world,
-  );
   const given = whatIsGiven({ ...options, config, world, machine, version, wake });
   const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
@@ -182,7 +201,7 @@ async function assemble(
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime),
-    images: new ImagePuller(runtime, world.clock, config.maxParallelImagePulls, logins.loginFor),
+    images: imagePuller(options, config, world, paths),
     volumes: volumes.manager,
     objects,
     probes,

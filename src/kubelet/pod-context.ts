@@ -72,6 +72,8 @@ export interface PodContext {
 export interface KubeletPaths {
   podDir(uid: string): string;
   podsDir: string;
+  /** Who may use which image. */
+  imageRecords: string;
   /** The kubelet's folder, and that of all logs. */
   dataDir: string;
   logRoot: string;
@@ -86,6 +88,7 @@ export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
   const logsDir = join(logDir, "pods");
   return {
     podsDir,
+    imageRecords: join(dataDir, "image_manager"),
     dataDir,
     logRoot: logDir,
     logsDir,

@@ -38,7 +38,12 @@ interface PodSeen {
   };
 }
 
-async function run(name: string, image: string, more: object = {}): Promise<void> {
+async function run(
+  name: string,
+  image: string,
+  more: object = {},
+  imagePullPolicy = "Always",
+): Promise<void> {
   const pod = {
     apiVersion: "v1",
     kind: "Pod",
@@ -46,7 +51,7 @@ async function run(name: string, image: string, more: object = {}): Promise<void
     spec: {
       restartPolicy: "Never",
       terminationGracePeriodSeconds: 0,
-      containers: [{ name: "main", image, imagePullPolicy: "Always", command: ["cat", "/image"] }],
+      containers: [{ name: "main", image, imagePullPolicy, command: ["cat", "/image"] }],
       ...more,
     },
   };
@@ -121,7 +126,11 @@ test("a registry with a login: not without the secret, not with a wrong one, but
     expect(waiting(pod)!.message).toMatch(/no basic auth credentials|401 Unauthorized|authorization failed/);
   }
   expect(await describe("missing")).toMatch(/Unable to retrieve some image pull secrets \(nowhere\)/);
-  // The image is on the node by now: whoever must pull it always, still may not have it.
-  await run("later", image);
+  // The image is on the node by now: whoever could not have pulled it may not have it.
+  await run("later", image, {}, "IfNotPresent");
   await seen("later", failsWith("ErrImagePull", "ImagePullBackOff"));
+  const secrets = { imagePullSecrets: [{ name: "wrong" }, { name: "right" }] };
+  await run("entitled", image, secrets, "IfNotPresent");
+  await seen("entitled", (p) => p.status.phase === "Succeeded");
+  expect(await describe("entitled")).toContain("already present on machine and can be accessed by the pod");
 });

@@ -220,6 +220,15 @@ const fields: Readonly<Record<string, Field>> = {
   imageGCLowThresholdPercent: field("imageGcLowPercent", percent),
   imageMaximumGCAge: field("imageGcMaxAgeMs", duration),
   imageMinimumGCAge: field("imageGcMinAgeMs", duration),
+  imagePullCredentialsVerificationPolicy: field(
+    "imageVerification",
+    oneOf<string>(
+      "NeverVerify",
+      "NeverVerifyPreloadedImages",
+      "NeverVerifyAllowlistedImages",
+      "AlwaysVerify",
+    ),
+  ),
   kubeReserved: field("kubeReserved", map),
   maxParallelImagePulls: field("maxParallelImagePulls", whole(1)),
   maxPods: field("maxPods", whole(0, 10_000)),
@@ -228,6 +237,7 @@ const fields: Readonly<Record<string, Field>> = {
   nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
   nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
   podPidsLimit: field("podPidsLimit", whole(-1)),
+  preloadedImagesVerificationAllowlist: field("imagesNotVerified", texts),
   registerNode: field("registerNode", flag),
   registerWithTaints: field("registerTaints", taints),
   reservedMemory: field("reservedMemory", reservedMemory),
@@ -255,11 +265,11 @@ const unusedFields = new Set(
     "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
-    "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency imagePullCredentialsVerificationPolicy " +
+    "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency " +
     "imagePullServiceAccountTokenAttribution imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit kernelMemcgNotification " +
     "kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging " +
     "makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor mergeDefaultEvictionSettings nodeStatusMaxImages oomScoreAdj podCIDR " +
-    "podsPerCore port preloadedImagesVerificationAllowlist protectKernelDefaults providerID qosReserved readOnlyPort registryBurst " +
+    "podsPerCore port protectKernelDefaults providerID qosReserved readOnlyPort registryBurst " +
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +

@@ -17,6 +17,9 @@ export interface ShutdownPeriod {
 export interface KubeletConfig {
   maxPods: number;
   maxParallelImagePulls: number;
+  /** Which images that are there a pod has to have the right credentials for. */
+  imageVerification: string;
+  imagesNotVerified: readonly string[];
   containerLogMaxBytes: number;
   containerLogMaxFiles: number;
   /** Containers that name no seccomp profile get the runtime's. */
@@ -74,6 +77,8 @@ export interface KubeletConfig {
 export const defaultConfig: KubeletConfig = {
   maxPods: 110,
   maxParallelImagePulls: 4,
+  imageVerification: "NeverVerifyPreloadedImages",
+  imagesNotVerified: [],
   containerLogMaxBytes: 10 * 1024 * 1024,
   containerLogMaxFiles: 5,
   seccompDefault: false,

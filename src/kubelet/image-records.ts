@@ -1,0 +1,153 @@
+/**
+ * With whose credentials images came to this node: a pod may use one that is there only where it could have pulled it.
+ * https://kubernetes.io/docs/concepts/containers/images/#ensureimagepullcredentialverification
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, type World } from "#base";
+import { normalizeReference } from "#contracts";
+import type { KubeletConfig } from "./config/settings.ts";
+import type { Login, SecretReference } from "./image-credentials.ts";
+
+interface Access {
+  /** It came without a login, or with one of the node's own. */
+  nodePodsAccessible?: boolean;
+  kubernetesSecrets?: SecretReference[];
+}
+
+interface PulledRecord {
+  imageRef: string;
+  /** By the image's name without tag and digest. */
+  credentialMapping: Record<string, Access>;
+}
+
+type Policy = Pick<KubeletConfig, "imageVerification" | "imagesNotVerified">;
+
+export interface ImageRecords {
+  /** Whether a pod with these logins may use the image that is there. */
+  mayUse(image: string, imageId: string, logins: readonly Login[]): Promise<boolean>;
+  /** Written before a pull: what came by an interrupted one was not there before. */
+  begin(image: string): Promise<void>;
+  /** The pull has ended; with an image, this login has got it. */
+  end(image: string, imageId?: string, login?: Login): Promise<void>;
+}
+
+const secretsMax = 100;
+
+/** `quay.io/org/app`: what logins are given for. */
+export function repositoryOf(image: string): string {
+  const name = normalizeReference(image).split("@")[0]!;
+  const colon = name.lastIndexOf(":");
+  return colon > name.lastIndexOf("/") ? name.slice(0, colon) : name;
+}
+
+const fileOf = (dir: string, key: string) =>
+  join(dir, `sha256-${createHash("sha256").update(key).digest("hex")}`);
+
+/** What the policy lets everybody use: `wasPulled` by this kubelet, and not there before it. Pure. */
+export function isExempt(
+  { imageVerification, imagesNotVerified }: Policy,
+  image: string,
+  wasPulled: boolean,
+) {
+  if (imageVerification === "NeverVerify") return true;
+  if (imageVerification === "NeverVerifyPreloadedImages") return !wasPulled;
+  if (imageVerification === "AlwaysVerify") return false;
+  const repository = repositoryOf(image);
+  return imagesNotVerified.some((each) =>
+    each.endsWith("/*") ? repository.startsWith(each.slice(0, -1)) : repository === each,
+  );
+}
+
+/** Whether one of the logins is known to open it. Pure. */
+export function isOpenTo(access: Access | undefined, logins: readonly Login[]): boolean {
+  if (access?.nodePodsAccessible) return true;
+  return logins.some(({ secret }) =>
+    (access?.kubernetesSecrets ?? []).some((known) => known.credentialHash === secret?.credentialHash),
+  );
+}
+
+/** The record with one more login; the same secret counts once, with what it holds now. Pure. */
+export function withLogin(access: Access | undefined, login: Login | undefined): Access {
+  const secret = login?.secret;
+  if (!secret) return { nodePodsAccessible: true };
+  if (access?.nodePodsAccessible) return access;
+  const others = (access?.kubernetesSecrets ?? []).filter(
+    (known) => known.uid !== secret.uid || known.name !== secret.name || known.namespace !== secret.namespace,
+  );
+  return { kubernetesSecrets: [...others, secret].slice(-secretsMax) };
+}
+
+/** `dir`: `image_manager`. */
+export function createImageRecords(dir: string, policy: Policy, { log }: World): ImageRecords {
+  const [pulledDir, pullingDir] = [join(dir, "pulled"), join(dir, "pulling")];
+  const pulling = new Map<string, number>();
+  let interrupted: Set<string> | undefined;
+  let made = false;
+
+  async function makeFolders(): Promise<void> {
+    if (made) return;
+    await mkdir(pulledDir, { recursive: true, mode: 0o700 });
+    await mkdir(pullingDir, { recursive: true, mode: 0o700 });
+    made = true;
+  }
+
+  async function read(imageId: string): Promise<PulledRecord | undefined> {
+    try {
+      return JSON.parse(await readFile(fileOf(pulledDir, imageId), "utf8")) as PulledRecord;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async function write(file: string, value: object): Promise<void> {
+    await makeFolders();
+    await writeFile(`${file}.new`, JSON.stringify(value), { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+
+  /** A pull that an earlier kubelet did not see the end of. */
+  async function wasInterrupted(image: string): Promise<boolean> {
+    interrupted ??= new Set(await readdir(pullingDir).catch(() => []));
+    return interrupted.has(fileOf("", image).replace(/^\//, ""));
+  }
+
+  return {
+    async mayUse(image, imageId, logins) {
+      const record = await read(imageId);
+      const wasPulled = record !== undefined || pulling.has(image) || (await wasInterrupted(image));
+      if (isExempt(policy, image, wasPulled)) return true;
+      return isOpenTo(record?.credentialMapping[repositoryOf(image)], logins);
+    },
+    async begin(image) {
+      pulling.set(image, (pulling.get(image) ?? 0) + 1);
+      await write(fileOf(pullingDir, image), { image });
+    },
+    async end(image, imageId, login) {
+      const left = (pulling.get(image) ?? 1) - 1;
+      if (left > 0) pulling.set(image, left);
+      else pulling.delete(image);
+      try {
+        if (imageId !== undefined) {
+          const known = await read(imageId);
+          const name = repositoryOf(image);
+          const access = withLogin(known?.credentialMapping[name], login);
+          const credentialMapping = { ...known?.credentialMapping, [name]: access };
+          await write(fileOf(pulledDir, imageId), { imageRef: imageId, credentialMapping });
+        }
+        if (left <= 0) await rm(fileOf(pullingDir, image), { force: true });
+      } catch (error) {
+        log.warn({ image, error: messageOf(error) }, "who may use an image could not be written down");
+      }
+    },
+  };
+}
+
+/** Records of images that are gone say nothing any more. */
+export async function pruneImageRecords(dir: string, imageIds: readonly string[]): Promise<void> {
+  const pulledDir = join(dir, "pulled");
+  const present = new Set(imageIds.map((id) => fileOf(pulledDir, id)));
+  for (const name of await readdir(pulledDir).catch(() => []))
+    if (!present.has(join(pulledDir, name))) await rm(join(pulledDir, name), { force: true });
+}
