@@ -40,6 +40,16 @@ test("from 2.0 on it is split", () => {
   expect(containerdConfig({ ...settings, version: [2, 0] })).toContain('bin_dir = "/usr/lib/cni"');
 });
 
+test("no containerd runs without CRI", () => {
+  for (const version of [
+    [1, 6],
+    [2, 1],
+  ] as [number, number][])
+    expect(containerdConfig({ ...settings, version })).toContain(
+      'required_plugins = ["io.containerd.grpc.v1.cri"]',
+    );
+});
+
 test("strings are quoted, whatever they hold", () => {
   expect(toToml({ a: 'x"y\n', "b c": { d: true } })).toBe('a = "x\\"y\\n"\n["b c"]\nd = true');
 });

@@ -113,6 +113,8 @@ export function containerdConfig(s: ContainerdSettings): string {
       "io.containerd.internal.v1.opt",
       "io.containerd.tracing.processor.v1.otlp",
     ],
+    // Without it containerd would run on, and answer nothing that is asked of it, until somebody ends it.
+    required_plugins: ["io.containerd.grpc.v1.cri"],
     grpc: { address: s.socketPath },
     debug: { level: "warn" },
     plugins: split ? splitPlugins(s) : onePlugin(s),

@@ -136,6 +136,11 @@ function lastWords(logFile: string): string {
   }
 }
 
+/** What the user can do about them, where that is known. */
+function mendOf(words: string, logFile: string): string {
+  return /fsnotify|inotify/.test(words) ? "sysctl fs.inotify.max_user_instances=8192" : `see ${logFile}`;
+}
+
 /** A containerd that ends so often before it has ever answered will not do better. */
 const deathsMax = 3;
 
@@ -153,11 +158,9 @@ async function waitUntilReady(
       .catch(() => false);
     if (ready) return;
     if (daemon.deaths >= deathsMax || clock.monotonic() > deadlineMs) {
-      const words = lastWords(containerdPaths(options.dir).log);
-      throw new UserError(
-        `containerd does not answer. Its last words:\n${words}`,
-        `see ${containerdPaths(options.dir).log}`,
-      );
+      const { log } = containerdPaths(options.dir);
+      const words = lastWords(log);
+      throw new UserError(`containerd does not answer. Its last words:\n${words}`, mendOf(words, log));
     }
     await clock.sleep(25);
   }

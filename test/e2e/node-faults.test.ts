@@ -1,4 +1,5 @@
 /** What can happen to a node: containerd dies or cannot start, a program is missing, the server dies at the wrong moment. */
+import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -154,6 +155,29 @@ test("containerd killed again and again: pods run on, new ones start", async () 
   await seen("during", running);
   expect((await seen("steady", running)).status.containerStatuses).toEqual(before.status.containerStatuses);
   await cluster.kubectl.ok(["wait", "--for=condition=Ready", "node", "--all", "--timeout=30s"]);
+});
+
+const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances";
+
+test("without a single inotify left pods start, and containerd comes back once there are some", async () => {
+  const limit = readFileSync(inotifyLimit, "utf8").trim();
+  const before = await seen("steady", running);
+  // By a process of its own: the machine gets its limit back, whatever becomes of this test.
+  const script = `echo 0 > ${inotifyLimit}; sleep 3; echo ${limit} > ${inotifyLimit}`;
+  spawn("sh", ["-c", script], { detached: true, stdio: "ignore" }).unref();
+  await eventually("no inotify", async () =>
+    readFileSync(inotifyLimit, "utf8").trim() === "0" ? true : undefined,
+  );
+  await pod("watchless", "sleep 100000", "Always");
+  await seen("watchless", running);
+  const pidFile = join(cluster.dir, "containerd", "containerd.pid");
+  process.kill((JSON.parse(readFileSync(pidFile, "utf8")) as { pid: number }).pid, "SIGKILL");
+  await eventually("the limit as it was", async () =>
+    readFileSync(inotifyLimit, "utf8").trim() === limit ? true : undefined,
+  );
+  await pod("again", "sleep 100000", "Always");
+  await seen("again", running);
+  expect((await seen("steady", running)).status.containerStatuses).toEqual(before.status.containerStatuses);
 });
 
 test("the server killed while pods are being created: each comes up, once", async () => {
