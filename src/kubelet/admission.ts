@@ -12,7 +12,7 @@ import {
   requiredNodes,
 } from "#api";
 import { messageOf } from "#base";
-import { isCritical } from "./eviction/ranking.ts";
+import { isCritical } from "./critical.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { podsToPreempt, requestOf } from "./preemption.ts";
 import { isStatic } from "./static/manifest.ts";

@@ -44,6 +44,12 @@ export function findHierarchies(): Hierarchies {
   return { unified: false, dirs, controllerDir: (controller) => byController.get(controller) };
 }
 
+/** Whether the kernel limits huge pages here. */
+export function limitsHugePages({ unified, controllerDir }: Hierarchies): boolean {
+  if (!unified) return controllerDir("hugetlb") !== undefined;
+  return readFileSync(join(mountRoot, "cgroup.controllers"), "utf8").split(/\s+/).includes("hugetlb");
+}
+
 /** The kernel's own rule for the weight of v2 that stands for the shares of v1. */
 export function sharesToWeight(shares: number): number {
   return Math.floor(1 + ((shares - 2) * 9999) / 262_142);
@@ -87,12 +93,12 @@ export function createCgroups(): Cgroups {
   const hierarchies = findHierarchies();
 
   /** On v2 a controller works in a group only when its parent hands it on. */
-  async function enableControllers(path: string): Promise<void> {
+  async function enableControllers(path: string, more: readonly string[]): Promise<void> {
     const parts = path.split("/").filter(Boolean);
     let dir = mountRoot;
     for (const part of parts) {
       await mkdir(dir, { recursive: true });
-      for (const controller of ["cpu", "memory", "pids"])
+      for (const controller of ["cpu", "memory", "pids", ...more])
         await set(join(dir, "cgroup.subtree_control"), `+${controller}`);
       dir = join(dir, part);
     }
@@ -103,7 +109,8 @@ export function createCgroups(): Cgroups {
     const cpu = hierarchies.controllerDir("cpu");
     const memory = hierarchies.controllerDir("memory");
     const pids = figures.pidsLimit > 0 ? hierarchies.controllerDir("pids") : undefined;
-    for (const dir of [cpu, memory, pids]) if (dir) await mkdir(join(dir, path), { recursive: true });
+    const pages = figures.hugePages ? hierarchies.controllerDir("hugetlb") : undefined;
+    for (const dir of [cpu, memory, pids, pages]) if (dir) await mkdir(join(dir, path), { recursive: true });
     if (cpu) {
       await set(join(cpu, path, "cpu.shares"), figures.cpuShares);
       await set(join(cpu, path, "cpu.cfs_period_us"), figures.cpuPeriodUs);
@@ -111,15 +118,19 @@ export function createCgroups(): Cgroups {
     }
     if (memory) await set(join(memory, path, "memory.limit_in_bytes"), figures.memoryLimitBytes || -1);
     if (pids) await set(join(pids, path, "pids.max"), figures.pidsLimit);
+    for (const [size, bytes] of Object.entries(figures.hugePages ?? {}))
+      if (pages) await set(join(pages, path, `hugetlb.${size}.limit_in_bytes`), bytes);
   }
 
   async function ensureV2(path: string, figures: PodCgroup): Promise<void> {
-    await enableControllers(path);
+    await enableControllers(path, figures.hugePages ? ["hugetlb"] : []);
     const dir = join(mountRoot, path);
     await set(join(dir, "cpu.weight"), sharesToWeight(figures.cpuShares));
     await set(join(dir, "cpu.max"), `${figures.cpuQuotaUs || "max"} ${figures.cpuPeriodUs}`);
     await set(join(dir, "memory.max"), figures.memoryLimitBytes || "max");
     if (figures.pidsLimit > 0) await set(join(dir, "pids.max"), figures.pidsLimit);
+    for (const [size, bytes] of Object.entries(figures.hugePages ?? {}))
+      await set(join(dir, `hugetlb.${size}.max`), bytes);
   }
 
   return {

@@ -229,7 +229,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     annotations: grant.annotations,
     restartCount: restartCountOf(input),
     resources: {
-      ...containerResources(pod, container, context.nodeMemoryBytes),
+      ...containerResources(pod, container, context.figures),
       ...(cpuset ? { cpusetCpus: cpuset } : {}),
       ...(memset ? { cpusetMems: memset } : {}),
     },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { UserError, type World } from "#base";
 import type { Client } from "#client";
 import type { RuntimeVersion } from "#contracts";
+import { findHierarchies, limitsHugePages } from "./cgroups.ts";
 import { createClaimManager } from "./claims/manager.ts";
 import type { KubeletConfig } from "./config/settings.ts";
 import { type CpuManager, createCpuManager } from "./cpus/manager.ts";
@@ -13,6 +14,7 @@ import { createDeviceManager, type DeviceManager } from "./devices/manager.ts";
 import { createMemoryManager, type MemoryManager } from "./memory/manager.ts";
 import { reservedMemoryOf } from "./memory/reserved.ts";
 import type { Machine } from "./node-info.ts";
+import type { NodeFigures } from "./pod-resources.ts";
 import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { createTopologyManager, type TopologyManager } from "./topology/manager.ts";
 import { type NumaNode, readNumaNodes } from "./topology/numa.ts";
@@ -47,6 +49,21 @@ function topologyOf(
     scope: config.topologyManagerScope,
     providers,
   });
+}
+
+/** Throws a `UserError` where the machine swaps and must not. */
+export function figuresOf(machine: Machine, config: KubeletConfig): NodeFigures {
+  if (config.failSwapOn && machine.swapBytes > 0)
+    throw new UserError(
+      "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false",
+      "swapoff -a, or failSwapOn: false",
+    );
+  const hierarchies = findHierarchies();
+  return {
+    memoryBytes: machine.memoryBytes,
+    hugePageSizes: limitsHugePages(hierarchies) ? [...machine.hugePages.keys()] : [],
+    swap: { bytes: machine.swapBytes, behavior: config.swapBehavior, isUnified: hierarchies.unified },
+  };
 }
 
 export function whatIsGiven({ client, world, config, dataDir, machine, version, wake }: GivenOptions) {

@@ -21,7 +21,7 @@ import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import { createCredentialProviders } from "./credential-providers.ts";
 import { createEvictionManager } from "./eviction/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
-import { whatIsGiven } from "./given.ts";
+import { figuresOf, whatIsGiven } from "./given.ts";
 import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
@@ -217,7 +217,7 @@ async function assemble(
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
     nodeAddresses,
-    nodeMemoryBytes: machine.memoryBytes,
+    figures: figuresOf(machine, config),
     allocatable,
     pressures: () => wake.pressures(),
     isShuttingDown: () => wake.isShuttingDown(),

@@ -14,6 +14,7 @@ export interface Machine {
   inodes: number;
   /** Bytes in huge pages, by the size of the page. */
   hugePages: ReadonlyMap<number, number>;
+  swapBytes: number;
   hostname: string;
   info: corev1.NodeSystemInfo;
 }
@@ -45,6 +46,10 @@ export function memoryTotalOf(meminfo: string): number {
   return Number(/^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) * 1024;
 }
 
+export function swapTotalOf(meminfo: string): number {
+  return Number(/^SwapTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) * 1024;
+}
+
 export async function readMachine(dataDir: string, runtime: RuntimeVersion): Promise<Machine> {
   const [osRelease, meminfo, bootId, machineId, systemUuid, disk] = await Promise.all([
     text("/etc/os-release"),
@@ -54,8 +59,10 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
     text("/sys/class/dmi/id/product_uuid"),
     statfs(dataDir),
   ]);
+  const swapBytes = swapTotalOf(meminfo);
   return {
     cpus: availableParallelism(),
+    swapBytes,
     memoryBytes: memoryTotalOf(meminfo),
     storageBytes: disk.blocks * disk.bsize,
     inodes: disk.files,
@@ -71,6 +78,7 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
       machineID: machineId,
       operatingSystem: "linux",
       osImage: osImageOf(osRelease),
+      ...(swapBytes > 0 ? { swap: { capacity: swapBytes } } : {}),
       systemUUID: systemUuid || machineId,
     },
   };

@@ -17,6 +17,7 @@ import type { MemoryManager } from "./memory/manager.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { containerField } from "./pod-containers.ts";
 import type { DnsSettings } from "./pod-network-config.ts";
+import type { NodeFigures } from "./pod-resources.ts";
 import type { StateReader } from "./pod-state.ts";
 import type { ProbeManager } from "./probes/manager.ts";
 import type { RuntimeHandlers } from "./runtime-handlers.ts";
@@ -58,7 +59,7 @@ export interface PodContext {
   admitToNetwork(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;
   nodeName: string;
   nodeAddresses: readonly string[];
-  nodeMemoryBytes: number;
+  figures: NodeFigures;
   allocatable(): Readonly<Record<string, string>>;
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;

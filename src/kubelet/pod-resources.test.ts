@@ -6,7 +6,9 @@ import {
   cpuQuota,
   cpuShares,
   oomScoreAdj,
+  pageSizeName,
   podCgroup,
+  swapBytesFor,
 } from "./pod-resources.ts";
 import { makeContainer, makePod } from "./testing/pods.ts";
 
@@ -18,6 +20,12 @@ const burstable = makePod({
   containers: [makeContainer("main", { resources: { requests: { cpu: "250m", memory: "1Gi" } } })],
 });
 
+const node = {
+  memoryBytes: 8 * 2 ** 30,
+  hugePageSizes: [],
+  swap: { bytes: 0, behavior: "NoSwap", isUnified: true },
+};
+
 test("CPU becomes shares and quota as upstream's", () => {
   expect([0, 1, 1000, 1_000_000].map(cpuShares)).toEqual([2, 2, 1024, 262_144]);
   expect([0, 1, 500, 2000].map(cpuQuota)).toEqual([0, 1000, 50_000, 200_000]);
@@ -25,7 +33,7 @@ test("CPU becomes shares and quota as upstream's", () => {
 });
 
 test("containers get their limits, and the kernel's order of killing", () => {
-  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, 8 * 2 ** 30)).toEqual({
+  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, node)).toEqual({
     cpuShares: 512,
     cpuPeriod: 100_000,
     cpuQuota: 50_000,
@@ -65,4 +73,37 @@ test("init containers and sidecars count by the largest sum there is at one time
     containers: [part("main", "200m")],
   });
   expect(podCgroup(pod).cpuQuotaUs).toBe(100_000);
+});
+
+test("huge pages that nobody asked for are not had, where the kernel can limit them", () => {
+  expect([65_536, 2 ** 21, 2 ** 30].map(pageSizeName)).toEqual(["64KB", "2MB", "1GB"]);
+  const pages = { limits: { "hugepages-2Mi": "4Mi", memory: "1Gi" } };
+  const pod = makePod({ containers: [makeContainer("main", { resources: pages }), makeContainer("other")] });
+  const able = { ...node, hugePageSizes: [2 ** 21, 2 ** 30] };
+  expect(containerResources(pod, pod.spec.containers[0]!, able).hugepageLimits).toEqual([
+    { pageSize: "2MB", limit: 4 * 2 ** 20 },
+    { pageSize: "1GB", limit: 0 },
+  ]);
+  expect(podCgroup(pod, 0, able.hugePageSizes).hugePages).toEqual({ "2MB": 4 * 2 ** 20, "1GB": 0 });
+  expect(podCgroup(pod).hugePages).toBeUndefined();
+});
+
+test("swap is for burstable pods, by what they ask for, and for nobody where it is not limited", () => {
+  const swapping = { ...node, swap: { bytes: 4 * 2 ** 30, behavior: "LimitedSwap", isUnified: true } };
+  const of = (pod: typeof burstable, figures = swapping) =>
+    swapBytesFor(pod, pod.spec.containers[0]!, figures);
+  expect(of(burstable)).toBe(2 ** 29);
+  expect(of(guaranteed)).toBe(0);
+  expect(of(makePod())).toBe(0);
+  expect(of({ ...burstable, spec: { ...burstable.spec, priority: 2_000_000_000 } })).toBe(0);
+  expect(of(burstable, { ...swapping, swap: { ...swapping.swap, isUnified: false } })).toBe(0);
+  const main = burstable.spec.containers[0]!;
+  expect(containerResources(burstable, main, swapping).unified).toEqual({ "memory.swap.max": "536870912" });
+  const none = { ...swapping, swap: { ...swapping.swap, behavior: "NoSwap" } };
+  expect(containerResources(burstable, main, none).unified).toEqual({ "memory.swap.max": "0" });
+  const old = { ...none, swap: { ...none.swap, isUnified: false } };
+  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, old)).toMatchObject({
+    memorySwapLimitInBytes: 64 * 2 ** 20,
+  });
+  expect(containerResources(burstable, main, node).unified).toBeUndefined();
 });

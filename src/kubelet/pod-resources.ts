@@ -2,8 +2,73 @@
  * Requests and limits as the kernel takes them: quality of service, cgroup figures, OOM scores.
  * https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
  */
-import { type corev1, qosClassOf, quantityMilliValue, quantityValue } from "#api";
+import { binaryQuantity, type corev1, podAmounts, qosClassOf, quantityMilliValue, quantityValue } from "#api";
 import type { LinuxContainerResources } from "#contracts";
+import { isCritical } from "./critical.ts";
+
+/** What of the node decides over the figures of its containers. */
+export interface NodeFigures {
+  memoryBytes: number;
+  /** Sizes of huge pages that the kernel here can limit. */
+  hugePageSizes: readonly number[];
+  swap: {
+    /** 0: there is none. */
+    bytes: number;
+    behavior: string;
+    /** Cgroups v2: of v1, containers of this node get no swap. */
+    isUnified: boolean;
+  };
+}
+
+/** `2MB`, as the kernel names a size of pages. */
+export function pageSizeName(bytes: number): string {
+  for (const [unit, size] of [
+    ["GB", 2 ** 30],
+    ["MB", 2 ** 20],
+  ] as const)
+    if (bytes >= size) return `${bytes / size}${unit}`;
+  return `${bytes / 1024}KB`;
+}
+
+const hugePagesName = (size: number) => `hugepages-${binaryQuantity(size)}`;
+
+/** What is not asked for is not had. */
+function hugePageLimits(
+  { resources }: Readonly<corev1.Container>,
+  { hugePageSizes }: NodeFigures,
+): Pick<LinuxContainerResources, "hugepageLimits"> {
+  if (hugePageSizes.length === 0) return {};
+  const limitOf = (size: number) => quantityValue(resources?.limits?.[hugePagesName(size)]);
+  return {
+    hugepageLimits: hugePageSizes.map((size) => ({ pageSize: pageSizeName(size), limit: limitOf(size) })),
+  };
+}
+
+/** As much of the swap as the container asks for of the memory; only burstable ones, and no critical ones. */
+export function swapBytesFor(
+  pod: Readonly<corev1.Pod>,
+  { resources }: Readonly<corev1.Container>,
+  { memoryBytes, swap }: NodeFigures,
+): number {
+  const request = quantityValue(resources?.requests?.memory);
+  const isLimited = swap.behavior === "LimitedSwap" && swap.isUnified;
+  const isFit = qosClassOf(pod.spec) === "Burstable" && !isCritical(pod);
+  if (!isLimited || !isFit || request === 0 || request === quantityValue(resources?.limits?.memory)) return 0;
+  return Math.floor((request / memoryBytes) * swap.bytes);
+}
+
+/** https://kubernetes.io/docs/concepts/cluster-administration/swap-memory-management/ */
+function swapLimits(
+  pod: Readonly<corev1.Pod>,
+  container: Readonly<corev1.Container>,
+  node: NodeFigures,
+  memoryLimit: number,
+): Pick<LinuxContainerResources, "unified" | "memorySwapLimitInBytes"> {
+  if (node.swap.bytes === 0) return {};
+  if (node.swap.isUnified)
+    return { unified: { "memory.swap.max": String(swapBytesFor(pod, container, node)) } };
+  return memoryLimit > 0 ? { memorySwapLimitInBytes: memoryLimit } : {};
+}
 
 function allContainers(pod: Readonly<corev1.Pod>): readonly Readonly<corev1.Container>[] {
   return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
@@ -44,7 +109,7 @@ export function oomScoreAdj(
 export function containerResources(
   pod: Readonly<corev1.Pod>,
   container: Readonly<corev1.Container>,
-  nodeMemoryBytes: number,
+  node: NodeFigures,
 ): LinuxContainerResources {
   const { requests, limits } = container.resources ?? {};
   const cpuLimit = quantityMilliValue(limits?.cpu);
@@ -54,7 +119,9 @@ export function containerResources(
     cpuPeriod: cpuPeriodUs,
     cpuQuota: cpuQuota(cpuLimit),
     memoryLimitInBytes: memoryLimit,
-    oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
+    oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
+    ...hugePageLimits(container, node),
+    ...swapLimits(pod, container, node, memoryLimit),
   };
 }
 
@@ -66,6 +133,8 @@ export interface PodCgroup {
   memoryLimitBytes: number;
   /** Processes and threads; 0 is without a limit. */
   pidsLimit: number;
+  /** Bytes by the kernel's name of the page's size. */
+  hugePages?: Readonly<Record<string, number>>;
 }
 
 /** What all containers of a pod may take together: the larger of an init container and the sum of the others. */
@@ -84,7 +153,11 @@ function podSum(pod: Readonly<corev1.Pod>, amountOf: (c: Readonly<corev1.Contain
 }
 
 /** A limit holds for the pod only when every container has one. */
-export function podCgroup(pod: Readonly<corev1.Pod>, pidsLimit = 0): PodCgroup {
+export function podCgroup(
+  pod: Readonly<corev1.Pod>,
+  pidsLimit = 0,
+  hugePageSizes: readonly number[] = [],
+): PodCgroup {
   const overall = pod.spec.resources;
   const limited = (name: "cpu" | "memory") =>
     overall?.limits?.[name] !== undefined ||
@@ -112,7 +185,15 @@ export function podCgroup(pod: Readonly<corev1.Pod>, pidsLimit = 0): PodCgroup {
     cpuPeriodUs,
     memoryLimitBytes: memory > 0 ? memory + overheadBytes : 0,
     pidsLimit,
+    ...podHugePages(pod, hugePageSizes),
   };
+}
+
+function podHugePages(pod: Readonly<corev1.Pod>, sizes: readonly number[]): Pick<PodCgroup, "hugePages"> {
+  if (sizes.length === 0) return {};
+  const limits = podAmounts(pod, "limits");
+  const entries = sizes.map((size) => [pageSizeName(size), quantityValue(limits[hugePagesName(size)])]);
+  return { hugePages: Object.fromEntries(entries) };
 }
 
 /** `/kubepods/burstable/pod<uid>`. */

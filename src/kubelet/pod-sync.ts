@@ -279,7 +279,10 @@ async function createSandbox(
 ): Promise<string | undefined> {
   try {
     await ensurePodFolders(context, pod);
-    await context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), podCgroup(pod, context.podPidsLimit));
+    await context.cgroups.ensure(
+      cgroupPathOf(context.cgroupRoot, pod),
+      podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes),
+    );
     const id = await context.runtime.runPodSandbox(sandbox, handler);
     failpoint("kubelet/sandbox-made");
     return id;

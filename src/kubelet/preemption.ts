@@ -3,7 +3,7 @@
  * https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/
  */
 import { type corev1, podAmounts, qosClassOf, quantityMilliValue, quantityValue } from "#api";
-import { isCritical } from "./eviction/ranking.ts";
+import { isCritical } from "./critical.ts";
 
 type Pod = Readonly<corev1.Pod>;
 

@@ -152,7 +152,7 @@ function changes(context: PodContext, pod: Pod, state: ObservedPod, memory: Resi
   return resizable(pod).flatMap((spec) => {
     const container = latestContainer(state, spec.name);
     if (!container || !isRunning(container)) return [];
-    const figures = containerResources(pod, spec, context.nodeMemoryBytes);
+    const figures = containerResources(pod, spec, context.figures);
     const text = JSON.stringify(figures);
     const before = memory.given.get(container.id);
     const known = before ?? firstGiven(context, pod, spec, memory, container.id);
@@ -175,7 +175,7 @@ function firstGiven(
   memory.found.delete(spec.name);
   memory.actual.set(id, resources ?? nothing);
   const made = { ...spec, ...(resources ? { resources } : {}) } as corev1.Container;
-  return JSON.stringify(containerResources(pod, made, context.nodeMemoryBytes));
+  return JSON.stringify(containerResources(pod, made, context.figures));
 }
 
 /**
@@ -189,7 +189,7 @@ export async function giveResources(
   memory: ResizeMemory,
 ): Promise<void> {
   const wanted = changes(context, pod, state, memory);
-  const figures = podCgroup(pod, context.podPidsLimit);
+  const figures = podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes);
   const before = memory.group ?? figures;
   memory.group = before;
   forget(state, memory);
@@ -234,6 +234,7 @@ function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
     cpuPeriodUs: a.cpuPeriodUs,
     memoryLimitBytes: limit(a.memoryLimitBytes, b.memoryLimitBytes),
     pidsLimit: a.pidsLimit,
+    ...(a.hugePages ? { hugePages: a.hugePages } : {}),
   };
 }
 

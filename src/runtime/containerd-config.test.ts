@@ -13,6 +13,7 @@ const settings: ContainerdSettings = {
   runtimeBinary: "runc",
   streamAddress: "127.0.0.1",
   hasAppArmor: false,
+  hasHugetlb: false,
 };
 
 test("up to 1.7 CRI is one plugin", () => {

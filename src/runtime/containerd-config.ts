@@ -16,6 +16,8 @@ export interface ContainerdSettings {
   runtimeBinary: "crun" | "runc";
   streamAddress: string;
   hasAppArmor: boolean;
+  /** The kernel limits huge pages here. */
+  hasHugetlb: boolean;
 }
 
 type Value = string | number | boolean | readonly string[];
@@ -42,7 +44,7 @@ function runtimeTable(s: ContainerdSettings): Table {
   return {
     restrict_oom_score_adj: true,
     disable_apparmor: !s.hasAppArmor,
-    disable_hugetlb_controller: true,
+    disable_hugetlb_controller: !s.hasHugetlb,
     tolerate_missing_hugetlb_controller: true,
     netns_mounts_under_state_dir: true,
     containerd: {

@@ -122,9 +122,16 @@ function writeConfig(options: ContainerdOptions, version: [number, number]): str
     runtimeBinary: options.runtimeBinary ?? chooseRuntime(),
     streamAddress: options.streamAddress ?? "127.0.0.1",
     hasAppArmor: existsSync("/sys/kernel/security/apparmor"),
+    hasHugetlb: hasHugetlb(),
   });
   writeFileSync(paths.config, text, { mode: 0o600 });
   return text;
+}
+
+function hasHugetlb(): boolean {
+  const controllers = "/sys/fs/cgroup/cgroup.controllers";
+  if (!existsSync(controllers)) return existsSync("/sys/fs/cgroup/hugetlb");
+  return readFileSync(controllers, "utf8").split(/\s+/).includes("hugetlb");
 }
 
 /** The last words of containerd, for the error that says it did not come up. */

@@ -215,6 +215,7 @@ const fields: Readonly<Record<string, Field>> = {
   evictionPressureTransitionPeriod: field("evictionPressureTransitionMs", duration),
   evictionSoft: field("evictionSoft", bySignal),
   evictionSoftGracePeriod: field("evictionSoftGracePeriodMs", durationsBySignal),
+  failSwapOn: field("failSwapOn", flag),
   fileCheckFrequency: field("fileCheckMs", duration),
   imageGCHighThresholdPercent: field("imageGcHighPercent", percent),
   imageGCLowThresholdPercent: field("imageGcLowPercent", percent),
@@ -233,6 +234,7 @@ const fields: Readonly<Record<string, Field>> = {
   maxParallelImagePulls: field("maxParallelImagePulls", whole(1)),
   maxPods: field("maxPods", whole(0, 10_000)),
   memoryManagerPolicy: field("memoryManagerPolicy", oneOf<string>("None", "Static")),
+  memorySwap: field("swapBehavior", inside("swapBehavior", oneOf<string>("NoSwap", "LimitedSwap"))),
   nodeLeaseDurationSeconds: field("nodeLeaseSeconds", whole(1)),
   nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
   nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
@@ -264,7 +266,7 @@ const unusedFields = new Set(
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
     "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
-    "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 failSwapOn " +
+    "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency " +
     "imagePullServiceAccountTokenAttribution imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit kernelMemcgNotification " +
     "kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging " +
@@ -273,7 +275,7 @@ const unusedFields = new Set(
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
-    "memorySwap tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+    "tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
   ).split(" "),
 );
 

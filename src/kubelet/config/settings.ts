@@ -72,6 +72,10 @@ export interface KubeletConfig {
   shutdownGraceMs: number;
   shutdownGraceCriticalMs: number;
   shutdownGraceByPriority: readonly ShutdownPeriod[];
+  /** `LimitedSwap`: burstable pods have their share of the machine's swap. */
+  swapBehavior: string;
+  /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
+  failSwapOn: boolean;
 }
 
 export const defaultConfig: KubeletConfig = {
@@ -125,4 +129,6 @@ export const defaultConfig: KubeletConfig = {
   shutdownGraceMs: 0,
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
+  swapBehavior: "NoSwap",
+  failSwapOn: false,
 };

@@ -2,10 +2,11 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { defaultConfig } from "../config/settings.ts";
+import { isCritical } from "../critical.ts";
 import type { NodeUsage, PodUsage } from "../stats/observation.ts";
 import { makeContainer, makePod } from "../testing/pods.ts";
 import { excessOf, isLimited } from "./local-storage.ts";
-import { evictionMessage, isCritical, rank } from "./ranking.ts";
+import { evictionMessage, rank } from "./ranking.ts";
 import { judge, metBy, nothingSeen, type Observations, type Threshold, thresholdsOf } from "./signals.ts";
 
 const mi = 1024 * 1024;

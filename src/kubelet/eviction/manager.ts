@@ -6,6 +6,7 @@
 import type { corev1 } from "#api";
 import { messageOf } from "#base";
 import type { KubeletConfig } from "../config/settings.ts";
+import { isCritical } from "../critical.ts";
 import type { ImageCollector } from "../image-gc.ts";
 import type { PodContext } from "../pod-context.ts";
 import { disruptedByKubelet } from "../pod-status.ts";
@@ -14,7 +15,7 @@ import { machineMemoryOf, processCounts, readProc } from "../stats/host-usage.ts
 import type { NodeStats } from "../stats/node-stats.ts";
 import { disksOf, type NodeUsage } from "../stats/observation.ts";
 import { excessOf, isLimited } from "./local-storage.ts";
-import { evictionMessage, isCritical, rank } from "./ranking.ts";
+import { evictionMessage, rank } from "./ranking.ts";
 import {
   judge,
   metBy,

@@ -4,16 +4,8 @@
  */
 import { binaryQuantity, type corev1, podAmounts, quantityValue } from "#api";
 import { containerNamed } from "../pod-containers.ts";
-import { isMirror, isStatic } from "../static/manifest.ts";
 import type { NodeUsage, PodUsage } from "../stats/observation.ts";
 import { amountOf, type Observations, resourceOf, type Signal, type Threshold } from "./signals.ts";
-
-const systemCritical = 2_000_000_000;
-
-/** What the node cannot do without: evicting it would mend nothing. */
-export function isCritical(pod: Readonly<corev1.Pod>): boolean {
-  return isStatic(pod) || isMirror(pod) || (pod.spec.priority ?? 0) >= systemCritical;
-}
 
 const sum = (parts: readonly (number | undefined)[]) =>
   parts.reduce((total: number, part) => total + (part ?? 0), 0);

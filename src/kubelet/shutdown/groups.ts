@@ -4,6 +4,7 @@
  */
 import type { corev1 } from "#api";
 import type { KubeletConfig, ShutdownPeriod } from "../config/settings.ts";
+import { systemCritical } from "../critical.ts";
 
 type Pod = Readonly<corev1.Pod>;
 
@@ -12,8 +13,6 @@ export interface ShutdownGroup extends ShutdownPeriod {
 }
 
 type Periods = Pick<KubeletConfig, "shutdownGraceMs" | "shutdownGraceCriticalMs" | "shutdownGraceByPriority">;
-
-const systemCritical = 2_000_000_000;
 
 /** The lowest priority first; none: the machine does not wait for pods. */
 export function shutdownPeriods(config: Periods): ShutdownPeriod[] {
