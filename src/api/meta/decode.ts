@@ -26,15 +26,20 @@ const unknownMax = 100;
 
 /**
  * Decodes in place: `value` must be the caller's own. Unknown fields are answered as paths (`spec.foo`,
- * `spec.containers[0].bar`) and are gone from the value. Throws `DecodeError`.
+ * `spec.containers[0].bar`) and are gone from the value. Fields whose values are those of `decoded` have been decoded
+ * before. Throws `DecodeError`.
  */
-export function decode(typeName: string, value: unknown): { unknown: string[] } {
+export function decode(
+  typeName: string,
+  value: unknown,
+  decoded?: Readonly<Record<string, unknown>>,
+): { unknown: string[] } {
   const type = schemaOf(typeName);
   if (!isObject(value)) {
     throw new DecodeError(`json: cannot unmarshal ${described(value)} into Go value of type ${type.goName}`);
   }
   const walk: Walk = { path: [], unknown: [] };
-  walkObject(type, value, walk, true);
+  walkObject(type, value, walk, true, decoded);
   return { unknown: walk.unknown };
 }
 
@@ -47,7 +52,13 @@ export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function walkObject(type: TypeSchema, object: Json, walk: Walk, isRoot: boolean): void {
+function walkObject(
+  type: TypeSchema,
+  object: Json,
+  walk: Walk,
+  isRoot: boolean,
+  decoded?: Readonly<Json>,
+): void {
   const fields = type.fields;
   for (const key of Object.keys(object)) {
     const field = fields.get(key);
@@ -62,11 +73,12 @@ function walkObject(type: TypeSchema, object: Json, walk: Walk, isRoot: boolean)
       delete object[key];
       continue;
     }
+    if (decoded !== undefined && value === decoded[key]) continue;
     walk.path.push(key);
-    const decoded = walkField(type, field, value, walk);
+    const walked = walkField(type, field, value, walk);
     walk.path.pop();
-    if (decoded === undefined) delete object[key];
-    else if (decoded !== value) object[key] = decoded;
+    if (walked === undefined) delete object[key];
+    else if (walked !== value) object[key] = walked;
   }
   for (const field of type.alwaysPresent) {
     if (object[field.name] === undefined) object[field.name] = emptyOf(field);

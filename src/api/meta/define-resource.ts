@@ -67,7 +67,7 @@ function keepStatus(object: WithStatus, old: Readonly<WithStatus>): void {
 export function keepAllButStatus<T extends KubernetesObject>(object: T, old: Readonly<T>): void {
   const { metadata } = object;
   const status = (object as WithStatus).status ?? {};
-  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
+  for (const key of Object.keys(object)) if (!(key in old)) delete (object as Record<string, unknown>)[key];
   Object.assign(object, old, { metadata, status });
 }
 

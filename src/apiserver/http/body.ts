@@ -156,14 +156,15 @@ function problemsOf({ custom }: ExpectedKind, parsed: Parsed, unknown: readonly 
   return strictProblems(parsed.text, unknown, parsed.duplicates);
 }
 
-/** Decodes in place and answers the paths of unknown fields. Throws `DecodeError`. */
+/** Decodes in place, but for what stands in `decoded`, and answers the paths of unknown fields. Throws `DecodeError`. */
 export function decodeBody(
   { typeName, custom }: Pick<ExpectedKind, "typeName" | "custom">,
   value: Document,
+  decoded?: Readonly<Document>,
 ): string[] {
   // An empty list of owners wipes them out: it is no list that may as well be absent.
   const wipesOwners = isObject(value.metadata) && isEmptyList(value.metadata.managedFields);
-  const { unknown } = custom ? custom.decode(value) : decode(typeName, value);
+  const { unknown } = custom ? custom.decode(value) : decode(typeName, value, decoded);
   if (wipesOwners && isObject(value.metadata)) value.metadata.managedFields = [];
   return unknown;
 }

@@ -60,11 +60,13 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
     return value;
   };
   return (current) => {
-    const patched = apply(expected.typeName, current() as unknown as Document, nextPatch());
+    const document = current() as unknown as Document;
+    const patched = apply(expected.typeName, document, nextPatch());
     if (!isObject(patched)) throw invalidPatch(text, "the patched document is no object");
     let unknown: string[];
     try {
-      unknown = decodeBody(expected, patched);
+      // What the patch does not touch is shared with the document, which has been decoded before.
+      unknown = decodeBody(expected, patched, document);
     } catch (error) {
       if (error instanceof DecodeError) throw invalidPatch(text, error.message);
       throw error;
