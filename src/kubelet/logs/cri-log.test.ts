@@ -70,11 +70,10 @@ test("a log is followed through its rotation until its container ends", async ()
     signal: new AbortController().signal,
   };
   const seen: string[] = [];
+  const renderer = new LogRenderer(logOptions(new URL("https://k/x"), 0));
   const reading = (async () => {
     for await (const block of readLog(path, 0, follow))
-      seen.push(
-        ...new LogRenderer(logOptions(new URL("https://k/x"), 0)).render(block).toString().trim().split("\n"),
-      );
+      seen.push(...renderer.render(block, Buffer.alloc(100)).toString().trim().split("\n"));
   })();
   const until = async (count: number) => {
     while (seen.length < count) await systemClock.sleep(5);
@@ -166,9 +165,28 @@ test("many lines at once are what they are one by one, wherever they are cut", (
     fc.property(lines, options, fc.nat(20), (all, asked, cut) => {
       const renderer = new LogRenderer(asked);
       const block = (some: readonly string[]) => Buffer.from(some.map((each) => `${each}\n`).join(""));
-      const text = [all.slice(0, cut), all.slice(cut)].map((some) => renderer.render(block(some)));
+      const text = [all.slice(0, cut), all.slice(cut)].map((some) =>
+        renderer.render(block(some), Buffer.alloc(2048)),
+      );
       expect(Buffer.concat(text).toString("latin1")).toBe(renderedOneByOne(all, asked));
     }),
     { numRuns: 500 },
   );
+});
+
+test("a long log is read whole, and what fits into no line of the runtime's is left out", async () => {
+  const path = join(dir, "long.log");
+  const words = Array.from({ length: 5000 }, (_, i) => `${i} ${"x".repeat(i % 97)}`);
+  writeFileSync(path, words.map((text) => line(text)).join(""));
+  const renderer = new LogRenderer(logOptions(new URL("https://k/x"), 0));
+  const read = async () => {
+    let text = "";
+    for await (const block of readLog(path, 0, undefined))
+      text += renderer.render(block, Buffer.alloc(block.length)).toString();
+    return text;
+  };
+  const whole = words.map((text) => `${text}\n`).join("");
+  expect(await read()).toBe(whole);
+  appendFileSync(path, `${"y".repeat(300_000)}\n${line("end")}`);
+  expect(await read()).toBe(`${whole}end\n`);
 });

@@ -43,10 +43,8 @@ export class LogRenderer {
     return this.#left <= 0;
   }
 
-  /** `lines`: whole lines, each with its end. */
-  render(lines: Buffer): Buffer {
-    // Every line grows shorter.
-    const out = Buffer.allocUnsafe(lines.length);
+  /** `lines`: whole lines, each with its end. Each grows shorter: `out` needs no more room than they. */
+  render(lines: Buffer, out: Buffer): Buffer {
     let length = 0;
     for (let start = 0; start < lines.length; ) {
       const end = lines.indexOf(newline, start);

@@ -1,5 +1,4 @@
 /** `GET /containerLogs/<namespace>/<pod>/<container>`: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_logs/ */
-import { once } from "node:events";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { parseTime } from "#api";
@@ -40,14 +39,14 @@ export function logOptions(url: URL, nowMs: number): LogOptions {
 }
 
 const newline = 0x0a;
-const chunkBytes = 256 * 1024;
-/** A line of the runtime's has at most 16 KiB of text; anything longer is not its. */
-const lineMaxBytes = 1024 * 1024;
+/** A line of the runtime's has at most 16 KiB of text; anything that does not fit is not its. */
+const chunkBytes = 128 * 1024;
 const pollMs = 100;
 
 /**
  * The whole lines of a log file, many at a time, and with `running` those still to come, through rotations. `running`
- * says whether more may come; it is asked only at the end of the file.
+ * says whether more may come; it is asked only at the end of the file. What is answered holds until the next is asked
+ * for: a long log is read through one buffer, since each one more has to be collected again.
  */
 export async function* readLog(
   path: string,
@@ -55,19 +54,19 @@ export async function* readLog(
   follow: { running(): Promise<boolean>; world: World; signal: AbortSignal } | undefined,
 ): AsyncGenerator<Buffer> {
   let file: FileHandle = await open(path, "r");
+  const buffer = Buffer.allocUnsafeSlow(chunkBytes);
   try {
     let position = offset;
-    let rest: Buffer = Buffer.alloc(0);
+    let rest = 0;
     let last = false;
     for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(chunkBytes);
-      const { bytesRead } = await file.read(buffer, 0, chunkBytes, position);
+      const { bytesRead } = await file.read(buffer, rest, chunkBytes - rest, position);
       position += bytesRead;
-      const read = buffer.subarray(0, bytesRead);
-      const block = rest.length > 0 ? Buffer.concat([rest, read]) : read;
-      const end = block.lastIndexOf(newline) + 1;
-      if (end > 0) yield block.subarray(0, end);
-      rest = block.length - end > lineMaxBytes ? Buffer.alloc(0) : block.subarray(end);
+      const length = rest + bytesRead;
+      const end = bytesRead > 0 ? buffer.subarray(0, length).lastIndexOf(newline) + 1 : 0;
+      if (end > 0) yield buffer.subarray(0, end);
+      rest = end === 0 && length === chunkBytes ? 0 : length - end;
+      buffer.copyWithin(0, end, end + rest);
       if (bytesRead > 0) continue;
       if (!follow || last || follow.signal.aborted) return;
       const next = await reopened(path, file);
@@ -75,6 +74,7 @@ export async function* readLog(
         await file.close();
         file = next;
         position = 0;
+        rest = 0;
         continue;
       }
       // What was written between the last read and the end is read once more.
@@ -92,6 +92,9 @@ async function reopened(path: string, file: FileHandle): Promise<FileHandle | un
   return now && now.ino !== mine.ino ? open(path, "r") : undefined;
 }
 
+/** While one is on its way, the next is made. */
+const inFlight = 2;
+
 async function send(
   response: ServerResponse,
   blocks: AsyncIterable<Buffer>,
@@ -99,11 +102,20 @@ async function send(
   signal: AbortSignal,
 ): Promise<void> {
   const renderer = new LogRenderer(options);
+  const gone = new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const outs = Array.from({ length: inFlight }, () => ({
+    bytes: Buffer.allocUnsafeSlow(chunkBytes),
+    written: Promise.resolve(),
+  }));
+  let turn = 0;
   for await (const block of blocks) {
+    const out = outs[turn++ % inFlight]!;
+    await Promise.race([out.written, gone]);
     if (signal.aborted || renderer.isFull) return;
-    const bytes = renderer.render(block);
-    if (bytes.length > 0 && !response.write(bytes))
-      await Promise.race([once(response, "drain"), once(response, "close")]);
+    const bytes = renderer.render(block, out.bytes);
+    if (bytes.length > 0) out.written = new Promise((resolve) => response.write(bytes, () => resolve()));
   }
 }
 
