@@ -50,6 +50,7 @@ class Agent {
   #addresses: readonly string[] = [];
   #looks = 0;
   #parts: Running[] = [];
+  readonly #connections: Running[] = [];
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
   #lookout: { cancel(): void } | undefined;
@@ -79,8 +80,9 @@ class Agent {
     recordInstance(paths.pid, false);
     this.#addresses = nodeAddresses;
     this.#parts = [];
+    this.#connections.length = 0;
     try {
-      await startParts(this.#options, membership, this.#parts);
+      await startParts(this.#options, membership, this.#parts, this.#connections);
       recordInstance(paths.pid, true);
     } catch (error) {
       await stopAll(this.#parts);
@@ -113,6 +115,8 @@ class Agent {
       const isDue = ++this.#looks % looksPerRenewal === 0;
       if (isRunning && !(isDue && (await renewMembership(this.#asked(nodeAddresses))))) return;
       world.log.info({ nodeAddresses }, "the node begins anew: its address or its certificates change");
+      // Answers to the former address never come: nobody waits for them.
+      if (!isRunning) await stopAll(this.#connections);
       await stopAll(this.#parts);
       this.#parts = [];
       await this.#begin(nodeAddresses);
@@ -126,6 +130,7 @@ async function startParts(
   { world, server, paths }: AgentOptions,
   { config, credentials }: Membership,
   started: Running[],
+  connections: Running[],
 ): Promise<void> {
   const follow = (pair: { cert: string; key: string }, userAgent: string) => {
     const transport = httpsTransport({
@@ -135,7 +140,9 @@ async function startParts(
       key: pair.key,
       clock: world.clock,
     });
-    started.push({ stop: () => transport.close() });
+    const connection = { stop: () => transport.close() };
+    started.push(connection);
+    connections.push(connection);
     const client = createClient(transport, { userAgent });
     const stopping = new AbortController();
     const informers: Informers = createInformers(client, forComponent(world, "informers"));

@@ -69,7 +69,7 @@ async function ownCluster(project: TestProject): Promise<() => Promise<void>> {
     const short = { ...env, KNARR_COMPACTION_INTERVAL: "30" };
     const settings = join(folder, "kubelet.yaml");
     await writeFile(settings, kubeletSettings);
-    const up = ["up", "--name", name, "--nodes", "2", "--kubelet-config", settings];
+    const up = ["up", "--name", name, "--nodes", "3", "--kubelet-config", settings];
     process.stdout.write(await knarr(up, { env: short }));
     process.stdout.write(await knarr(["image", "busybox", "--name", name], { env }));
     const archive = join(folder, "agnhost.tar");

@@ -117,6 +117,34 @@ spec: {selector: {app: far}, ports: [{port: 80}]}
   expect(await kubectl.ok(["logs", "far-b"])).toBe("");
 });
 
+test("its address changes while it runs: pods go on, ways and certificates follow", async () => {
+  const of = (path: string) => kubectl.ok(["get", "pod", "far-b", "-o", `jsonpath=${path}`]);
+  const [address, container] = [
+    await of("{.status.podIP}"),
+    await of("{.status.containerStatuses[0].containerID}"),
+  ];
+  const ip = (...args: string[]) => runOk("ip", ["-n", node, ...args]);
+  await ip("addr", "flush", "dev", "eth0");
+  await ip("addr", "add", "192.168.77.3/24", "dev", "eth0");
+  await ip("route", "add", "default", "via", "192.168.77.1");
+  const path = "jsonpath={.status.addresses[?(@.type=='InternalIP')].address}";
+  await eventually(
+    "the new address",
+    async () => ((await kubectl.ok(["get", "node", node, "-o", path])) === "192.168.77.3" ? true : undefined),
+    60_000,
+  );
+  await eventually("a route", async () => {
+    const { stdout } = await run("ip", ["route", "get", address]);
+    return stdout.includes("via 192.168.77.3") ? true : undefined;
+  });
+  const ask = (from: string, host: string) =>
+    kubectl.ok(["exec", from, "--", "timeout", "5", "wget", "-qO-", `http://${host}/hostname`]);
+  expect(await ask("near-a", address)).toBe("far-b\n");
+  // The API server checks whom it speaks to: the certificate is good for the new address.
+  expect(await ask("far-b", "far.default.svc.cluster.local")).toMatch(/^(near-a|far-b)\n$/);
+  expect(await of("{.status.containerStatuses[0].containerID}")).toBe(container);
+});
+
 test("its node can go", async () => {
   await kubectl.ok(["delete", "pod", "near-a", "far-b", "--now"]);
   await kubectl.ok(["delete", "service", "far"]);
