@@ -171,7 +171,7 @@ class Scheduler {
       const trying = this.#tryOne(queued);
       if (trying) await trying;
       while (this.#work.size >= writesMax) await Promise.race(this.#work);
-      if (++cycles % cyclesPerTurn === 0) await this.#world.clock.sleep(0);
+      if (++cycles % cyclesPerTurn === 0) await this.#world.clock.sleep(0, this.#end.signal);
     }
     await Promise.all(this.#work);
     await Promise.all([...this.#desks.values()].map(({ status }) => status.stop()));

@@ -14,8 +14,15 @@ import {
   type ResourceType,
 } from "#api";
 import { createWorld, type Random, seededRandom, silentLogger, VirtualClock, type World } from "#base";
-import { type Client, createClient, createInformers, FakeApi, type TransportRequest } from "#client";
-import { type RunningControllers, startControllers } from "#controllers";
+import {
+  type Client,
+  createClient,
+  createInformers,
+  FakeApi,
+  type Informers,
+  type TransportRequest,
+} from "#client";
+import { startControllers } from "#controllers";
 
 export type Pod = corev1.Pod;
 
@@ -41,8 +48,16 @@ export async function play(
   }
 }
 
+/** What is started, killed and started again. */
+export interface Parts {
+  client: Client;
+  world: World;
+  informers: Informers;
+}
+
 export interface HistoryOptions {
-  controllers: readonly string[];
+  /** Names of controllers, or how to start something else. */
+  controllers: readonly string[] | ((parts: Parts) => Promise<{ stop(): Promise<void> }>);
   random: Random;
   /** Called after every write that was served, from whomever it came. */
   check?(history: History, request: TransportRequest): Promise<void>;
@@ -64,7 +79,7 @@ export class History {
   readonly #api: FakeApi;
   readonly #world: World;
   readonly #options: HistoryOptions;
-  #running: RunningControllers | undefined;
+  #running: { stop(): Promise<void> } | undefined;
   #informersEnd = new AbortController();
   #calm = false;
   #failure: unknown;
@@ -155,12 +170,12 @@ export class History {
     });
     this.#informersEnd = new AbortController();
     const informers = createInformers(client, this.#world, { freeze: true });
-    this.#running = await startControllers({
-      client,
-      world: this.#world,
-      informers,
-      only: this.#options.controllers,
-    });
+    const { controllers } = this.#options;
+    const parts = { client, world: this.#world, informers };
+    this.#running =
+      typeof controllers === "function"
+        ? await controllers(parts)
+        : await startControllers({ ...parts, only: controllers });
     informers.start(this.#informersEnd.signal);
   }
 
