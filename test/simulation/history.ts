@@ -7,6 +7,7 @@ import { expect } from "vitest";
 import {
   type corev1,
   type Draft,
+  isStatus,
   type KubernetesObject,
   namespaces,
   nodes,
@@ -109,6 +110,15 @@ export class History {
     return (await this.client.list(type, { namespace: "default" })).items;
   }
 
+  /** It may have gone by itself a moment before. */
+  async remove({ metadata }: Pod, options: { gracePeriodSeconds?: number } = {}): Promise<void> {
+    try {
+      await this.client.delete(pods, metadata, options);
+    } catch (error) {
+      if (!isStatus(error, "NotFound")) throw error;
+    }
+  }
+
   /** One of them, if there is any. */
   pick<T>(all: readonly T[]): T | undefined {
     return all.length > 0 ? all[this.random.int(all.length)] : undefined;
@@ -141,7 +151,7 @@ export class History {
   async live(readiness = 0.6): Promise<void> {
     for (const pod of await this.list(pods)) {
       if (pod.metadata.deletionTimestamp) {
-        if (this.chance(readiness)) await this.client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 });
+        if (this.chance(readiness)) await this.remove(pod, { gracePeriodSeconds: 0 });
       } else if (!pod.status?.phase && this.chance(readiness)) await this.#startPod(pod);
     }
   }

@@ -67,12 +67,12 @@ async function happen(history: History, turn: number): Promise<void> {
   const all = await history.list(pods);
   if (history.chance(0.15)) {
     const pod = history.pick(all.filter(({ metadata }) => !metadata.deletionTimestamp));
-    if (pod) await client.delete(pods, pod.metadata, { gracePeriodSeconds: history.chance(0.5) ? 0 : 30 });
+    if (pod) await history.remove(pod, { gracePeriodSeconds: history.chance(0.5) ? 0 : 30 });
   }
   // Kubelets take their time to let go of a pod.
   for (const pod of all)
     if (pod.metadata.deletionTimestamp && history.chance(0.3))
-      await client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 });
+      await history.remove(pod, { gracePeriodSeconds: 0 });
   if (!history.chance(0.04)) return;
   const { items } = await client.list(nodes);
   const gone = nodeNames.find((name) => !items.some(({ metadata }) => metadata.name === name));
@@ -80,7 +80,7 @@ async function happen(history: History, turn: number): Promise<void> {
   const node = history.pick(items)!;
   await client.delete(nodes, node.metadata);
   for (const pod of on(await history.list(pods), node.metadata.name))
-    await client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 });
+    await history.remove(pod, { gracePeriodSeconds: 0 });
 }
 
 test("no node holds more than it can at any write, and in the end only those wait for whom there is no room", async () => {
@@ -107,8 +107,7 @@ test("no node holds more than it can at any write, and in the end only those wai
       await history.calmDown();
       for (let i = 0; i < 80; i++) {
         for (const pod of await history.list(pods))
-          if (pod.metadata.deletionTimestamp)
-            await history.client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 });
+          if (pod.metadata.deletionTimestamp) await history.remove(pod, { gracePeriodSeconds: 0 });
         await history.step(15_000);
       }
       const all = await history.list(pods);

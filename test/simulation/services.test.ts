@@ -60,7 +60,7 @@ test("a DaemonSet has one pod on each node it is for, of its last template, and 
           await mark(name, wanted.get(name) ? "yes" : null);
         }
         const victim = history.pick(await history.list(pods));
-        if (victim && history.chance(0.1)) await history.client.delete(pods, victim.metadata);
+        if (victim && history.chance(0.1)) await history.remove(victim);
         await history.step();
         await history.live();
       }
@@ -153,7 +153,7 @@ test("behind a Service stand the ready pods, each once; a budget counts them", a
       for (let i = 0; i < 60; i++) {
         if (history.chance(0.3) && made < 30) await make();
         const pod = history.pick(await history.list(pods));
-        if (pod && history.chance(0.15)) await history.client.delete(pods, pod.metadata);
+        if (pod && history.chance(0.15)) await history.remove(pod);
         else if (pod && history.chance(0.3)) {
           const conditions = [{ type: "Ready", status: history.chance(0.7) ? "True" : "False" }];
           await history.setStatus(pod, { podIP: address(pod), conditions });

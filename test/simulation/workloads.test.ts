@@ -164,7 +164,7 @@ test("a Job counts each completion once, whatever is lost on the way", async () 
           ];
           await history.setStatus(pod, { phase: failed ? "Failed" : "Succeeded", containerStatuses });
           // Somebody tidies up behind the Job's back.
-          if (history.chance(0.3)) await history.client.delete(pods, pod.metadata);
+          if (history.chance(0.3)) await history.remove(pod);
         }
       };
       for (let i = 0; i < 60; i++) {
