@@ -147,7 +147,11 @@ export async function syncPod(
   memory: PodMemory,
   signal: AbortSignal,
 ): Promise<number> {
-  const pod = allocate(wanted, memory.resize, memory.others(), context.allocatable());
+  const pod = allocate(wanted, memory.resize, memory.others(), context.allocatable(), {
+    cpu: context.cpus.isStatic,
+    memory: context.memory.isStatic,
+  });
+  tellOfResize(context, pod, memory);
   let state = await observe(context, pod.metadata.uid, memory);
   let status = report(context, pod, state, memory, false);
   const deadlineMs = deadlineLeftMs(pod, status.startTime, context.world.clock.now());
@@ -186,7 +190,13 @@ async function gaveResources(
   { resize }: PodMemory,
 ): Promise<boolean> {
   await giveResources(context, pod, state, resize);
+  tellOfResize(context, pod, { resize });
   return resize.told !== tellingOf(resize);
+}
+
+function tellOfResize(context: PodContext, pod: Readonly<corev1.Pod>, { resize }: Pick<PodMemory, "resize">) {
+  for (const { kind, reason, message } of resize.news.splice(0))
+    context.recorder.record(pod, kind, reason, message);
 }
 
 function needsAct(actions: PodActions): boolean {

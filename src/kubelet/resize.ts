@@ -2,8 +2,9 @@
  * In-place resize: what a pod may have is decided here, given to its containers while they run, and told in its status.
  * https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
  */
-import { type corev1, podAmounts, quantityMilliValue, quantityValue, sameJson } from "#api";
+import { type corev1, podAmounts, qosClassOf, quantityMilliValue, quantityValue, sameJson } from "#api";
 import { messageOf } from "#base";
+import type { EventKind } from "#client";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf, containerResources, type PodCgroup, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
@@ -29,6 +30,22 @@ export interface ResizeMemory {
   told: string;
   /** What went wrong while it was given. */
   error: string | undefined;
+  /** The pod's generation whose resources are being given. */
+  started: number | undefined;
+  /** What has not been told as events yet. */
+  news: ResizeNews[];
+}
+
+export interface ResizeNews {
+  kind: EventKind;
+  reason: "ResizeStarted" | "ResizeCompleted" | "ResizeDeferred" | "ResizeInfeasible" | "ResizeError";
+  message: string;
+}
+
+/** Where whoever has processors or memory to itself cannot have more or less of it. */
+export interface StaticPolicies {
+  cpu: boolean;
+  memory: boolean;
 }
 
 export function newResizeMemory(): ResizeMemory {
@@ -41,6 +58,8 @@ export function newResizeMemory(): ResizeMemory {
     pending: undefined,
     told: "",
     error: undefined,
+    started: undefined,
+    news: [],
   };
 }
 
@@ -57,6 +76,7 @@ export function allocate(
   memory: ResizeMemory,
   others: readonly Pod[],
   allocatable: Readonly<Record<string, string>>,
+  policies: StaticPolicies = { cpu: false, memory: false },
 ): Pod {
   if (!memory.allocated) {
     memory.allocated = promisedBefore(pod);
@@ -66,8 +86,20 @@ export function allocate(
   const isWanted = resizable(pod).every((each) =>
     sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing),
   );
-  memory.pending = isWanted ? undefined : refusal(pod, others, allocatable);
+  const before = memory.pending;
+  memory.pending = isWanted
+    ? undefined
+    : (fixed(pod, allocated, policies) ?? refusal(pod, others, allocatable));
+  if (memory.pending && !sameJson(memory.pending, before)) {
+    const { reason, message } = memory.pending;
+    const words = resizeMessage(pod, `Pod resize ${reason}`, message);
+    memory.news.push({ kind: "Warning", reason: `Resize${reason}`, message: words });
+  }
   if (!memory.pending) {
+    if (!isWanted) {
+      memory.started = pod.metadata.generation ?? 0;
+      memory.news.push(startedNews(pod));
+    }
     memory.allocated = new Map(resizable(pod).map((each) => [each.name, each.resources ?? nothing]));
     return pod;
   }
@@ -82,6 +114,46 @@ export function allocate(
     ...(initContainers ? { initContainers: initContainers.map(withAllocated) } : {}),
   } as corev1.PodSpec;
   return { ...pod, spec };
+}
+
+const startedNews = (pod: Pod): ResizeNews => ({
+  kind: "Normal",
+  reason: "ResizeStarted",
+  message: resizeMessage(pod, "Pod resize started"),
+});
+
+/** Upstream's sentence, with what each container shall have. Pure. */
+export function resizeMessage(pod: Pod, title: string, error?: string): string {
+  const of = (containers: readonly corev1.Container[] | undefined) =>
+    containers?.map(({ name, resources }) => ({ name, resources: resources ?? {} }));
+  const details = {
+    initContainers: of(pod.spec.initContainers),
+    containers: of(pod.spec.containers),
+    generation: pod.metadata.generation ?? 0,
+    error,
+  };
+  return `${title}: ${JSON.stringify(details)}`;
+}
+
+/** What a policy has given to a guaranteed pod alone stays as it is. */
+function fixed(
+  pod: Pod,
+  allocated: ReadonlyMap<string, Resources>,
+  policies: StaticPolicies,
+): ResizeMemory["pending"] {
+  if (qosClassOf(pod.spec) !== "Guaranteed") return undefined;
+  const changes = (name: string) =>
+    resizable(pod).some(
+      (each) =>
+        each.resources?.requests?.[name] !== (allocated.get(each.name) ?? nothing).requests?.[name] ||
+        each.resources?.limits?.[name] !== (allocated.get(each.name) ?? nothing).limits?.[name],
+    );
+  const words = "Resize is infeasible for Guaranteed Pods alongside";
+  if (policies.cpu && changes("cpu"))
+    return { reason: "Infeasible", message: `${words} CPU Manager policy "static"` };
+  if (policies.memory && changes("memory"))
+    return { reason: "Infeasible", message: `${words} Memory Manager policy "Static"` };
+  return undefined;
 }
 
 /** An earlier kubelet wrote its promises into the status. */
@@ -194,7 +266,7 @@ export async function giveResources(
   memory.group = before;
   forget(state, memory);
   if (wanted.length === 0 && sameJson(before, figures)) {
-    memory.error = undefined;
+    completed(pod, memory);
     return;
   }
   const path = cgroupPathOf(context.cgroupRoot, pod);
@@ -212,10 +284,24 @@ export async function giveResources(
     }
     await context.cgroups.ensure(path, figures);
     memory.group = figures;
-    memory.error = undefined;
+    completed(pod, memory);
   } catch (error) {
-    memory.error = messageOf(error);
+    const words = messageOf(error);
+    if (words !== memory.error) {
+      const message = resizeMessage(pod, "Pod resize error", words);
+      memory.news.push({ kind: "Warning", reason: "ResizeError", message });
+    }
+    memory.error = words;
   }
+}
+
+/** Containers that do not run get what they may have when they start. */
+function completed(pod: Pod, memory: ResizeMemory): void {
+  memory.error = undefined;
+  if (memory.started === undefined) return;
+  memory.started = undefined;
+  const message = resizeMessage(pod, "Pod resize completed");
+  memory.news.push({ kind: "Normal", reason: "ResizeCompleted", message });
 }
 
 /** Containers that are gone. */
@@ -239,15 +325,16 @@ function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
 }
 
 /** Changes with everything that the status tells of it. */
-export function tellingOf({ actual, error, pending }: ResizeMemory): string {
-  return JSON.stringify([[...actual], error, pending]);
+export function tellingOf({ actual, error, pending, started }: ResizeMemory): string {
+  return JSON.stringify([[...actual], error, pending, started]);
 }
 
 /** What the status says of a resize that is not done. */
-export function resizeConditions({ pending, error }: ResizeMemory): corev1.PodCondition[] {
+export function resizeConditions({ pending, error, started }: ResizeMemory): corev1.PodCondition[] {
   const conditions: corev1.PodCondition[] = [];
   if (pending) conditions.push({ type: "PodResizePending", status: "True", ...pending });
   if (error)
     conditions.push({ type: "PodResizeInProgress", status: "True", reason: "Error", message: error });
+  else if (started !== undefined) conditions.push({ type: "PodResizeInProgress", status: "True" });
   return conditions;
 }

@@ -81,3 +81,20 @@ test("a status is written once, again when it changes, and again after a failure
   await manager.written(pod.metadata.uid);
   await manager.stop();
 });
+
+test("a condition of the kubelet's that is over goes, those of others stay", () => {
+  const condition = (type: string, reason?: string) => ({
+    type,
+    status: "True",
+    ...(reason ? { reason } : {}),
+  });
+  const before = [
+    condition("Ready"),
+    condition("PodResizePending", "Deferred"),
+    condition("example.com/gate"),
+    condition("DisruptionTarget", "TerminationByKubelet"),
+  ];
+  expect(statusPatch({ conditions: before }, { conditions: [condition("Ready")] })).toEqual({
+    conditions: [{ $patch: "delete", type: "PodResizePending" }],
+  });
+});

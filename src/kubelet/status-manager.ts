@@ -5,7 +5,7 @@
 import { type corev1, isStatus, pods, StatusError } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "#client";
-import { isOwnCondition } from "./pod-status.ts";
+import { disruptedByKubelet, isOwnCondition } from "./pod-status.ts";
 
 export interface StatusManager {
   /** Remembers what the pod's status is now and writes it when that is news. */
@@ -59,9 +59,15 @@ export function statusPatch(
   const own = (status: Readonly<corev1.PodStatus>) => (status.conditions ?? []).filter(isOwnCondition);
   const old = new Map(own(base).map((c) => [c.type, c]));
   const changed = own(next).filter((c) => canonical(old.get(c.type)) !== canonical(c));
+  const kept = new Set(own(next).map(({ type }) => type));
+  // That the pod was ended by the kubelet stays true, also to a kubelet that does not remember.
+  const gone = [...old.keys()].filter((type) => !kept.has(type) && type !== disruptedByKubelet.type);
   // Conditions are merged by type, field by field: what the old one said and the new one does not has to be ended.
-  if (changed.length > 0)
-    patch.conditions = changed.map((c) => ({ ...vanishedFields(old.get(c.type), c), ...c }));
+  if (changed.length + gone.length > 0)
+    patch.conditions = [
+      ...gone.map((type) => ({ $patch: "delete", type })),
+      ...changed.map((c) => ({ ...vanishedFields(old.get(c.type), c), ...c })),
+    ];
   return Object.keys(patch).length > 0 ? patch : undefined;
 }
 

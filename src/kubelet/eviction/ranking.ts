@@ -2,7 +2,7 @@
  * Whom an eviction meets first, and in which words. Pure.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#pod-selection-for-kubelet-eviction
  */
-import { binaryQuantity, type corev1, podAmounts, quantityValue } from "#api";
+import { binaryQuantity, podAmounts, quantityValue } from "#api";
 import { containerNamed } from "../pod-containers.ts";
 import type { NodeUsage, PodUsage } from "../stats/observation.ts";
 import { amountOf, type Observations, resourceOf, type Signal, type Threshold } from "./signals.ts";

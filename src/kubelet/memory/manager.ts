@@ -24,6 +24,7 @@ type Pod = Readonly<corev1.Pod>;
 type Container = Readonly<corev1.Container>;
 
 export interface MemoryManager extends HintProvider {
+  readonly isStatic: boolean;
   /** The NUMA nodes a container's memory comes from, `0-1`; "" where the policy does not care. */
   memsetFor(podUid: string, container: string): string;
   /** What the container has to itself. */
@@ -136,6 +137,7 @@ export function createMemoryManager(options: MemoryManagerOptions): MemoryManage
   }
 
   return {
+    isStatic,
     hints,
     allocate,
     memsetFor(podUid, container) {

@@ -63,6 +63,7 @@ async function resizes(given: Given, plan: Plan, verb: "patch" | "replace" = "pa
   const done = await all.until("resized", ({ metadata, spec, status }) =>
     Boolean(
       status?.observedGeneration === metadata.generation &&
+        !status?.conditions?.some(({ type }) => type === "PodResizeInProgress") &&
         spec.containers.every(({ name, resources }) => {
           const found = status?.containerStatuses?.find((each) => each.name === name);
           return (
