@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { run, runOk } from "#base";
 import { ElementStore } from "./element-store.ts";
-import type { Fragment, SetName } from "./fragments.ts";
+import { type Fragment, type SetName, serviceFragment } from "./fragments.ts";
 import { leastCapacity, skeleton, type TableOptions, transaction } from "./ruleset.ts";
 import { forgetAffinities, parseAffinities } from "./stale.ts";
 
@@ -35,7 +35,10 @@ beforeAll(async () => {
   await runOk("ip", ["-n", namespace, "link", "set", "lo", "up"]);
   for (const address of ["10.244.0.1", "10.244.0.2", "10.244.0.9"])
     await runOk("ip", ["-n", namespace, "addr", "add", address, "dev", "lo"]);
-  await runOk("ip", ["-n", namespace, "route", "add", "10.96.0.0/16", "dev", "lo"]);
+  // A way out, as a machine has one: what is sent to addresses of Services is not local.
+  await runOk("ip", ["-n", namespace, "link", "add", "out", "type", "veth", "peer", "name", "other"]);
+  for (const link of ["out", "other"]) await runOk("ip", ["-n", namespace, "link", "set", link, "up"]);
+  await runOk("ip", ["-n", namespace, "route", "add", "10.96.0.0/16", "dev", "out"]);
 });
 afterAll(async () => {
   for (const server of servers) server.kill();
@@ -100,6 +103,7 @@ test.runIf(able)("every element there can be is taken, in both families", async 
         new Map([
           [`${vip} . tcp . 1`, "drop"],
           [`${vip} . tcp . 2`, "goto rejection"],
+          [`${vip} . sctp . 2`, "goto rejection"],
         ]),
       ],
       ["hairpins", new Map([[`${pod} . ${pod}`, ""]])],
@@ -168,5 +172,49 @@ test.runIf(able)(
       process.env.PATH = path;
     }
     expect(parseAffinities(await list())).toEqual([]);
+  },
+);
+
+/** How it ends to connect: a word of the kernel's, or nothing within a while. */
+function attempt(host: string, port: number): Promise<string> {
+  const code = `
+    const socket = require("node:net").connect({ host: "${host}", port: ${port} });
+    const say = (word) => { console.log(word); process.exit(0); };
+    socket.on("error", (error) => say(error.code));
+    socket.on("connect", () => say("connected"));
+    setTimeout(() => say("silence"), 700);`;
+  return runOk("nsenter", [...inside, process.execPath, "-e", code]).then((out) => out.trim());
+}
+
+test.runIf(able && existsSync("/proc/net/if_inet6"))(
+  "ports that a Service does not have refuse at once, addresses that none has are silent, in both families",
+  async () => {
+    const ip6 = (...args: string[]) => runOk("ip", ["-6", "-n", namespace, ...args]);
+    await ip6("addr", "add", "fd00:244::1/128", "dev", "lo", "nodad");
+    await ip6("route", "add", "fd00:96::/112", "dev", "out");
+    for (const [table, serviceCidr, vip, pod, nobody] of [
+      [options, "10.96.0.0/16", "10.96.0.1", "10.244.0.1", "10.96.0.77"],
+      [v6, "fd00:96::/112", "fd00:96::1", "fd00:244::1", "fd00:96::77"],
+    ] as const) {
+      const service = {
+        metadata: { name: "s" },
+        spec: { clusterIP: vip, clusterIPs: [vip], ports: [{ port: 80 }] },
+      };
+      const slice = {
+        addressType: table.family === "ip6" ? "IPv6" : "IPv4",
+        ports: [{ name: "", port: 9 }],
+        endpoints: [{ addresses: [pod] }],
+      };
+      const place = { nodeName: "n", zone: "", family: table.family, nodeAddresses: [] };
+      const store = new ElementStore();
+      store.set("s", serviceFragment(service as never, [slice as never], place));
+      await apply(skeleton({ ...table, serviceCidr }, leastCapacity) + transaction(table, store.take()));
+      expect([vip, await attempt(vip, 81), await attempt(nobody, 80)]).toEqual([
+        vip,
+        "ECONNREFUSED",
+        "silence",
+      ]);
+      await nft("delete", "table", table.family, "t");
+    }
   },
 );
