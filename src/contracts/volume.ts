@@ -83,6 +83,17 @@ export type VolumePlan =
       program: string;
       debianPackage: string;
     }
+  /** A disk that the host's open-iscsi brings from another machine; `chap` by open-iscsi's own names. */
+  | {
+      kind: "iscsi";
+      portals: readonly string[];
+      iqn: string;
+      lun: number;
+      iface: string;
+      chap: Readonly<Partial<Record<"discovery" | "session", Readonly<Record<string, string>>>>>;
+      fsType: string;
+      options: readonly string[];
+    }
   | CsiPlan;
 
 /** https://github.com/container-storage-interface/spec/blob/master/spec.md#node-service-rpc */
@@ -138,6 +149,10 @@ export interface VolumeHost {
   /** Makes a file system on a device that holds nothing. */
   format(device: string, fsType: string): Promise<void>;
   hasProgram(name: string): boolean;
+  /** What a program of the host prints; throws with its words when it fails. */
+  run(program: string, args: readonly string[]): Promise<string>;
+  /** What is mounted, by where. */
+  mountSources(): Promise<ReadonlyMap<string, string>>;
   /** What the files below a folder take, and what their file system has. */
   usage(path: string): Promise<VolumeUsage>;
   /** What a file system holds as a whole. */

@@ -149,7 +149,7 @@ const unitMs: Readonly<Record<string, number>> = {
 
 function durationOf(value: unknown): Duration {
   let ms = 0;
-  for (const [, count, unit] of String(value).matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g))
+  for (const [, count, unit] of String(value).matchAll(/([\d.]+)(h|ms|m|s|us|\u00b5s|ns)/g))
     ms += Number(count) * unitMs[unit!]!;
   const sign = String(value).startsWith("-") ? -1 : 1;
   return new (celEvaluator().Duration)(

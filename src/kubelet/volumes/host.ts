@@ -32,10 +32,15 @@ async function isFileSystemOfItsOwn(path: string): Promise<boolean> {
   return own.dev !== above.dev;
 }
 
-async function mountPoints(): Promise<string[]> {
+async function mounts(): Promise<{ source: string; point: string }[]> {
   const text = await readFile("/proc/self/mounts", "utf8");
-  return text.split("\n").flatMap((line) => (line ? [unescaped(line.split(" ")[1] ?? "")] : []));
+  return text.split("\n").flatMap((line) => {
+    const [source, point] = line.split(" ");
+    return source && point ? [{ source: unescaped(source), point: unescaped(point) }] : [];
+  });
 }
+
+const mountPoints = async () => (await mounts()).map(({ point }) => point);
 
 /** The group of the volume reads what the owner reads. */
 const modeOf = (file: VolumeFile, group: number | undefined) =>
@@ -209,6 +214,8 @@ export function machineVolumeHost(random: Random): VolumeHost {
     bind: async (source, path) => void (await runOk("mount", ["-c", "--bind", source, path])),
     format: formatDevice,
     hasProgram: (name) => findProgram(name) !== undefined,
+    run: (program, args) => runOk(program, [...args], { timeoutMs: mountTimeoutMs }),
+    mountSources: async () => new Map((await mounts()).map(({ source, point }) => [point, source])),
     usage: usageAt,
     fileSystemUsage: fileSystemAt,
   };

@@ -140,7 +140,7 @@ export async function mountOne(
 
 /** File systems of their own: what others hold is counted with the pod's folder. */
 function isMeasured(plan: VolumePlan): boolean {
-  if (plan.kind === "network") return true;
+  if (plan.kind === "network" || plan.kind === "iscsi") return true;
   return (plan.kind === "csi" || plan.kind === "local") && !plan.isBlock;
 }
 

@@ -4,6 +4,7 @@ import { configMapVolume } from "./config-map.ts";
 import { downwardApiVolume } from "./downward-api.ts";
 import { emptyDirVolume } from "./empty-dir.ts";
 import { hostPathVolume } from "./host-path.ts";
+import { iscsiVolume } from "./iscsi/iscsi.ts";
 import { localVolume } from "./local.ts";
 import { nfsVolume } from "./network.ts";
 import { projectedVolume } from "./projected.ts";
@@ -14,6 +15,7 @@ export const volumePlugins: readonly VolumePlugin[] = [
   downwardApiVolume,
   emptyDirVolume,
   hostPathVolume,
+  iscsiVolume,
   localVolume,
   nfsVolume,
   projectedVolume,
@@ -51,5 +53,4 @@ const csiDrivers: Readonly<Record<string, string>> = {
   vsphereVolume: "csi.vsphere.vmware.com",
   cephfs: "cephfs.csi.ceph.com",
   rbd: "rbd.csi.ceph.com",
-  iscsi: "iscsi.csi.k8s.io",
 };

@@ -39,13 +39,17 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 /** The real machine, but for mounts: those need rights that a test may not have. */
 function testHost(): VolumeHost {
   const mounted = new Set<string>();
+  const machine = machineVolumeHost(seededRandom(1));
   return {
-    ...machineVolumeHost(seededRandom(1)),
+    ...machine,
     mountTmpfs: async (path) => void mounted.add(path),
     isMounted: async (path) => mounted.has(path),
     unmount: async (path) => void mounted.delete(path),
     mount: async (_source, path) => void mounted.add(path),
     hasProgram: () => true,
+    run: async () => "",
+    format: async () => {},
+    pathType: async (path) => (path.startsWith("/dev/disk/") ? "blockDevice" : machine.pathType(path)),
   };
 }
 
@@ -67,6 +71,10 @@ const full: VolumeSources = {
 
 const cases: Record<string, { volume: MountableVolume; sources: VolumeSources }> = {
   local: { volume: { name: "v", local: { path: root } }, sources: empty },
+  iscsi: {
+    volume: { name: "v", iscsi: { targetPortal: "192.0.2.1", iqn: "iqn.2026-11.dev.knarr:disk", lun: 0 } },
+    sources: empty,
+  },
   nfs: { volume: { name: "v", nfs: { server: "files", path: "/export" } }, sources: empty },
   emptyDir: { volume: { name: "v", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }, sources: empty },
   hostPath: {
