@@ -5,7 +5,7 @@ export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./e
 export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { releaseStartMemory } from "./memory.ts";
-export { type Counter, type Gauge, type Histogram, Metrics } from "./metric.ts";
+export { type Counter, exponentialBuckets, type Gauge, type Histogram, Metrics } from "./metric.ts";
 export { applyNftRules, deleteNftTable, type NftFamily, nftTableName } from "./nft.ts";
 export { findProgram, type RunOptions, type RunResult, run, runOk } from "./process.ts";
 export {

@@ -6,6 +6,11 @@ export type { Counter, Gauge, Histogram } from "prom-client";
 /** Upstream's default latency buckets, in seconds. */
 const latencyBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** As Prometheus' own: `count` bounds, each `factor` times the one before. */
+export function exponentialBuckets(start: number, factor: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => start * factor ** i);
+}
+
 export class Metrics {
   readonly #registry = new Registry();
 
@@ -21,9 +26,18 @@ export class Metrics {
 
   /** A histogram of seconds. */
   latency<L extends string>(name: string, help: string, labelNames: readonly L[] = []): Histogram<L> {
+    return this.histogram(name, help, latencyBuckets, labelNames);
+  }
+
+  histogram<L extends string>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labelNames: readonly L[] = [],
+  ): Histogram<L> {
     return (
       this.#known<Histogram<L>>(name) ??
-      new Histogram({ name, help, labelNames, buckets: latencyBuckets, registers: [this.#registry] })
+      new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.#registry] })
     );
   }
 

@@ -9,6 +9,7 @@ import type { Pod, PodInfo } from "./pod-info.ts";
 import type { PodStatusWriter } from "./pod-status.ts";
 import type { SchedulerProfile } from "./profile.ts";
 import type { QueuedPod, SchedulingQueue } from "./queue.ts";
+import type { SchedulerMetrics } from "./scheduler-metrics.ts";
 
 /** After an assignment that may or may not have been made. */
 const askAgainMs = 1_000;
@@ -20,6 +21,7 @@ export interface BinderOptions {
   queue: SchedulingQueue;
   events: EventRecorder;
   status: Pick<PodStatusWriter, "superseded">;
+  metrics: Pick<SchedulerMetrics, "placed">;
   profile: SchedulerProfile;
   host: BindHost;
   extenders: readonly Extender[];
@@ -56,7 +58,7 @@ export class Binder {
   }
 
   async bind(queued: QueuedPod, info: PodInfo, nodeName: string): Promise<void> {
-    const { world, cache, queue, events, host } = this.#options;
+    const { world, cache, queue, events, host, metrics } = this.#options;
     const { namespace, name } = info.pod.metadata;
     try {
       for (const plugin of this.#plugins) {
@@ -73,6 +75,7 @@ export class Binder {
     try {
       if (!(await this.#bindByExtender(info, nodeName))) await this.#bindByApi(info, nodeName);
       queue.done(queued.key);
+      metrics.placed(queued.attempts + 1, (world.clock.now() - queued.queuedMs) / 1000);
       const message = `Successfully assigned ${joinKey(namespace, name)} to ${nodeName}`;
       events.record(info.pod, "Normal", "Scheduled", message);
     } catch (error) {

@@ -31,6 +31,25 @@ export interface QueuedPod {
   missed?: boolean;
 }
 
+type Incoming = (queue: "active" | "backoff" | "unschedulable" | "gated", event: string) => void;
+
+const podAdded = "UnscheduledPodAdd";
+const attemptFailed = "ScheduleAttemptFailure";
+
+/** As upstream's metrics name them; where it looks closer, by the object. */
+const eventNames: Readonly<Record<ClusterEvent["kind"], string>> = {
+  NodeAdded: "NodeAdd",
+  NodeChanged: "NodeUpdate",
+  PodAdded: "AssignedPodAdd",
+  PodChanged: "AssignedPodUpdate",
+  PodDeleted: "AssignedPodDelete",
+  PodWaiting: podAdded,
+  PodGroupChanged: "PodGroupUpdate",
+  StorageChanged: "PersistentVolumeClaimUpdate",
+  ClaimChanged: "ResourceClaimUpdate",
+  DevicesChanged: "ResourceSliceUpdate",
+};
+
 export class SchedulingQueue {
   readonly #clock: Clock;
   readonly #backoffTimes: Readonly<{ initialMs: number; maxMs: number }>;
@@ -51,6 +70,7 @@ export class SchedulingQueue {
   readonly #flush: Timer;
   #backoffTimer: Timer | undefined;
   #wakeReader: (() => void) | undefined;
+  #incoming: Incoming | undefined;
   #stopped = false;
 
   constructor(
@@ -77,6 +97,11 @@ export class SchedulingQueue {
     this.#flush = clock.every(flushMs, () => this.#flushOld());
   }
 
+  /** Called with every pod that comes into one of the queues. */
+  onIncoming(listener: Incoming): void {
+    this.#incoming = listener;
+  }
+
   get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
     return {
       active: this.#active.size,
@@ -92,6 +117,7 @@ export class SchedulingQueue {
     const by = this.#gates.find((plugin) => plugin.gate?.(pod, this.#world) !== undefined);
     if (by) {
       this.delete(key);
+      if (!this.#gated.has(key)) this.#incoming?.("gated", podAdded);
       this.#gated.set(key, { pod, by });
       return;
     }
@@ -103,11 +129,11 @@ export class SchedulingQueue {
       this.#unschedulable.get(key);
     if (!known) {
       const nowMs = this.#clock.now();
-      this.#activate({ key, pod, queuedMs: nowMs, attempts: 0, triedMs: 0, rejectedBy: new Set() });
+      this.#activate({ key, pod, queuedMs: nowMs, attempts: 0, triedMs: 0, rejectedBy: new Set() }, podAdded);
       return;
     }
     known.pod = pod;
-    if (changed && this.#rouse(known)) this.#requeue(known);
+    if (changed && this.#rouse(known)) this.#requeue(known, "UnscheduledPodUpdate");
   }
 
   delete(key: string): void {
@@ -157,6 +183,7 @@ export class SchedulingQueue {
     this.#inFlight.delete(queued.key);
     this.#tried(queued, rejectedBy);
     queued.nominated = nominated;
+    this.#incoming?.("unschedulable", attemptFailed);
     this.#unschedulable.set(queued.key, queued);
     this.#sleepers.add(queued, this.#kindsThatHelp(rejectedBy));
   }
@@ -170,19 +197,20 @@ export class SchedulingQueue {
   /** They have been told; `again`: not all, so that it is to be tried anew. */
   release(queued: QueuedPod, again: boolean): void {
     queued.held = false;
-    if ((again || queued.missed) && this.#rouse(queued)) this.#requeue(queued);
+    if ((again || queued.missed) && this.#rouse(queued)) this.#requeue(queued, "AssignedPodDelete");
   }
 
   /** Its place has been taken by a more important pod: it looks for another at once. */
   activate(key: string): void {
     const queued = this.#unschedulable.get(key);
-    if (queued && this.#rouse(queued)) this.#requeue(queued);
+    if (queued && this.#rouse(queued)) this.#requeue(queued, "ForceActivate");
   }
 
   /** A passing fault: tried again after its backoff. */
   retry(queued: QueuedPod): void {
     this.#inFlight.delete(queued.key);
     this.#tried(queued, new Set());
+    this.#incoming?.("backoff", attemptFailed);
     this.#faulty.set(queued);
     this.#armBackoff();
   }
@@ -197,7 +225,7 @@ export class SchedulingQueue {
         continue;
       }
       this.#rouse(queued);
-      this.#requeue(queued);
+      this.#requeue(queued, eventNames[event.kind]);
     }
   }
 
@@ -244,18 +272,20 @@ export class SchedulingQueue {
     return false;
   }
 
-  #requeue(queued: QueuedPod): void {
+  #requeue(queued: QueuedPod, event: string): void {
     if (this.#backoffEnd(queued) <= this.#clock.now()) {
-      this.#activate(queued);
+      this.#activate(queued, event);
       return;
     }
+    this.#incoming?.("backoff", event);
     this.#backoff.set(queued);
     this.#armBackoff();
     this.#wakeReader?.();
   }
 
   /** The reader goes on only when all that came at once is in order. */
-  #activate(queued: QueuedPod): void {
+  #activate(queued: QueuedPod, event: string): void {
+    this.#incoming?.("active", event);
     this.#active.set(queued);
     this.#wakeReader?.();
   }
@@ -282,7 +312,7 @@ export class SchedulingQueue {
     const nowMs = this.#clock.now();
     for (let due = heap.peek(); due && this.#backoffEnd(due) <= nowMs; due = heap.peek()) {
       heap.pop();
-      this.#activate(due);
+      this.#activate(due, "BackoffComplete");
     }
   }
 
@@ -292,7 +322,7 @@ export class SchedulingQueue {
       if (nowMs - queued.triedMs < unschedulableMaxMs) continue;
       if (queued.held) continue;
       this.#rouse(queued);
-      this.#requeue(queued);
+      this.#requeue(queued, "UnschedulableTimeout");
     }
   }
 }

@@ -27,6 +27,7 @@ async function setUp() {
     nodeOf: async (name: string) => (await client.get(pods, ref(name))).spec.nodeName,
     messages: async () =>
       (await client.list(events, { namespace: "default" })).items.map((e) => `${e.reason}: ${e.message}`),
+    metrics: () => world.metrics.text(),
     async stop() {
       stop.abort();
       await scheduler.stop();
@@ -159,4 +160,27 @@ test("a heap gives its items in order, whatever was taken out from its middle", 
       expect(popped).toEqual([...left].sort((a, b) => a - b));
     }),
   );
+});
+
+test("what was tried, put out and waited for is counted under upstream's names", async () => {
+  const s = await setUp();
+  await s.addNode("a", { cpu: "1" });
+  await s.addPod("first", { cpu: "1" });
+  await s.clock.advance(100);
+  await s.addPod("second", { cpu: "1", priority: 10 });
+  await s.clock.advance(100);
+  await s.client.delete(pods, { namespace: "default", name: "first" }, { gracePeriodSeconds: 0 });
+  await s.clock.advance(12_000);
+  expect(await s.nodeOf("second")).toBe("a");
+  const told = (await s.metrics()).split("\n");
+  for (const line of [
+    "scheduler_preemption_victims_sum 1",
+    "scheduler_pod_scheduling_attempts_sum 4",
+    "scheduler_pod_scheduling_attempts_count 2",
+    'scheduler_pod_scheduling_sli_duration_seconds_count{attempts="3"} 1',
+    'scheduler_queue_incoming_pods_total{queue="active",event="UnscheduledPodAdd"} 2',
+    'scheduler_queue_incoming_pods_total{queue="unschedulable",event="ScheduleAttemptFailure"} 2',
+  ])
+    expect(told).toContain(line);
+  await s.stop();
 });

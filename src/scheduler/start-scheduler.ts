@@ -147,6 +147,7 @@ class Scheduler {
     const status = new PodStatusWriter({ client, world, events });
     const binder = new Binder({
       ...{ client, world, cache, queue, events, status, profile, host, extenders, signal },
+      metrics: this.#metrics,
     });
     const { schedulerName: name } = profile;
     const plugins = profile.plugins.map(({ plugin }) => plugin);
@@ -355,7 +356,7 @@ class Scheduler {
     const { status } = desk;
     const { pod } = info;
     const said = this.#aftermath(desk, info);
-    this.#metrics.preempted();
+    this.#metrics.preempted(result.kind === "preempt" ? result.choice.victims.length : 0);
     if (result.kind === "no") {
       const nominated = result.keepsNomination ? this.#cache.nominationOf(info.key) : undefined;
       if (nominated === undefined) this.#cache.denominate(info.key);

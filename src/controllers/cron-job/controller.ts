@@ -1,6 +1,6 @@
 /** CronJob: carries out what `decide.ts` plans. */
-import { type batchv1, cronJobs, type Draft, isStatus, jobs, sameJson } from "#api";
-import { messageOf } from "#base";
+import { type batchv1, cronJobs, type Draft, isStatus, jobs, parseTime, sameJson } from "#api";
+import { exponentialBuckets, messageOf } from "#base";
 import { controllerOf, indexByOwner, ownedBy, referenceTo } from "#client";
 import {
   afterIf,
@@ -61,10 +61,22 @@ async function act(
     }
   }
   const started = plan.start && (await startJob(plan.start, context, cronJob));
+  if (started && plan.startTime) observeSkew(context, plan.startTime);
   const status = started && plan.startTime ? withStart(plan.status, started, plan.startTime) : plan.status;
   if (!sameJson(status, cronJob.status ?? {}))
     await client.update(cronJobs, { ...cronJob, status }, { subresource: "status" });
   return afterIf(plan.afterMs);
+}
+
+function observeSkew({ world }: ControllerContext, startTime: string): void {
+  const lateMs = world.clock.now() - (parseTime(startTime) ?? world.clock.now());
+  world.metrics
+    .histogram(
+      "cronjob_controller_job_creation_skew_duration_seconds",
+      "Time between when a cronjob is scheduled to be run, and when the corresponding job is created",
+      exponentialBuckets(1, 2, 10),
+    )
+    .observe(Math.max(0, lateMs) / 1000);
 }
 
 function withStart(

@@ -17,6 +17,7 @@ import {
 import { isNamespaceTerminating, podFromTemplate } from "../kit/pods.ts";
 import { decideJob, type JobPlan, type JobState } from "./decide.ts";
 import { indexKey } from "./indexes.ts";
+import { observeStatus, observeSync, type SyncAction } from "./metrics.ts";
 import { failureCountKey } from "./policies.ts";
 import { trackingFinalizer, withoutTracking } from "./tracking.ts";
 
@@ -62,12 +63,36 @@ function matches(job: Job, pod: Pod): boolean {
   return job.spec.selector !== undefined && selectorMatches(job.spec.selector, pod.metadata.labels ?? {});
 }
 
-async function act(plan: JobPlan, context: ControllerContext, { job }: Readonly<JobState>): Promise<Outcome> {
-  const { client, events } = context;
+async function act(plan: JobPlan, context: ControllerContext, state: Readonly<JobState>): Promise<Outcome> {
+  const { clock } = context.world;
+  const beganMs = clock.monotonic();
+  let result: "success" | "error" = "error";
+  try {
+    const outcome = await carryOut(plan, context, state);
+    if (outcome.kind !== "retry") result = "success";
+    return outcome;
+  } finally {
+    observeSync(context.world, state.job, actionOf(plan), result, (clock.monotonic() - beganMs) / 1000);
+  }
+}
+
+function actionOf(plan: JobPlan): SyncAction {
+  if (plan.create.length > 0) return "pods_created";
+  if (plan.delete.length > 0) return "pods_deleted";
+  return plan.release.length > 0 ? "tracking" : "reconciling";
+}
+
+async function carryOut(
+  plan: JobPlan,
+  context: ControllerContext,
+  { job }: Readonly<JobState>,
+): Promise<Outcome> {
+  const { client, events, world } = context;
   await settleClaims(client, jobs, job, pods, plan.claims);
   await deletePods(plan, context, job);
   if (!sameJson(plain(plan.status), plain(job.status))) {
     await client.update(jobs, { ...job, status: plan.status }, { subresource: "status" });
+    observeStatus(world, job, plan.status);
     for (const event of plan.events) events.record(job, event.kind, event.reason, event.message);
   }
   // Only now: the status remembers these pods, whatever becomes of them.

@@ -46,6 +46,13 @@ test("a Job completes, counts each pod once and lets its pods go", async () => {
     "Complete=True CompletionsReached",
   ]);
   for (const pod of await world.podsOf()) expect(pod.metadata.finalizers).toEqual([]);
+  const told = (await world.metrics()).split("\n");
+  const mode = 'completion_mode="NonIndexed"';
+  expect(told).toContain(`job_controller_job_pods_finished_total{${mode},result="succeeded"} 3`);
+  expect(told).toContain(`job_controller_jobs_finished_total{${mode},result="succeeded",reason=""} 1`);
+  expect(
+    told.some((line) => line.startsWith(`job_controller_job_syncs_total{${mode},result="success"`)),
+  ).toBe(true);
   await running.stop();
 });
 

@@ -21,6 +21,7 @@ import { startControllers } from "../start-controllers.ts";
 
 export interface TestWorld {
   clock: VirtualClock;
+  metrics(): Promise<string>;
   api: FakeApi;
   client: Client;
   /** Runs the named controllers on frozen caches. */
@@ -41,6 +42,7 @@ export function testWorld(): TestWorld {
   const podsOf = async (namespace = "default") => (await client.list(pods, { namespace })).items;
   return {
     clock,
+    metrics: () => world.metrics.text(),
     api,
     client,
     async run(...only) {

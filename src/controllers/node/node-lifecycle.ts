@@ -248,12 +248,21 @@ async function act(
       metadata: { resourceVersion: version },
       spec: { taints: plan.taints },
     });
+    if (plan.takesTurn) evictionsOf(context).inc({ zone: zoneOf(node) });
   }
   if (plan.becameUnready) {
     events.record(node, "Normal", "NodeNotReady", `Node ${name} status is now: NodeNotReady`);
   }
   await Promise.all(plan.unready.map((pod) => markUnready(context, pod, world.clock.now())));
   return afterIf(plan.afterMs);
+}
+
+function evictionsOf({ world }: ControllerContext) {
+  return world.metrics.counter(
+    "node_collector_evictions_total",
+    "Number of Node evictions that happened since current instance of NodeController started",
+    ["zone"],
+  );
 }
 
 async function markUnready({ client, events }: ControllerContext, pod: Readonly<corev1.Pod>, nowMs: number) {
