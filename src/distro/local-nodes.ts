@@ -82,7 +82,7 @@ async function connect({ slot, nodeAddress }: ClusterConfig, node: LocalNode): P
   const { namespace, link, address } = node;
   const network = networkOf(slot);
   if (!existsSync(`/run/netns/${namespace}`)) await ip("netns", "add", namespace);
-  if (!existsSync(`/sys/class/net/${link}`)) {
+  if ((await run("ip", ["link", "show", "dev", link])).code !== 0) {
     const peer = ["peer", "name", "eth0", "netns", namespace];
     await ip("link", "add", link, "type", "veth", ...peer);
   }

@@ -3,7 +3,6 @@
  * learning and no flooding: every node's address and hardware address follow from its Node object.
  * https://docs.kernel.org/networking/vxlan.html
  */
-import { existsSync, readFileSync } from "node:fs";
 import { run, runOk } from "#base";
 
 /** The head that VXLAN over IPv4 puts before a frame. */
@@ -48,7 +47,7 @@ export interface OverlayOptions {
 export async function openOverlay({ clusterCidr, podCidr, nodeAddress }: OverlayOptions): Promise<number> {
   const device = deviceOf(clusterCidr);
   const { stdout } = await run("ip", ["-o", "route", "get", "1.1.1.1", "from", nodeAddress]);
-  const mtu = mtuOf(wayOf(stdout)?.link) - overheadBytes;
+  const mtu = (await mtuOf(wayOf(stdout)?.link)) - overheadBytes;
   const known = (await run("ip", ["-d", "-o", "link", "show", device])).stdout;
   const stands = known.includes(`local ${nodeAddress} `) && known.includes(` ${hardwareAddressOf(podCidr)} `);
   if (!stands) {
@@ -62,9 +61,10 @@ export async function openOverlay({ clusterCidr, podCidr, nodeAddress }: Overlay
   return mtu;
 }
 
-function mtuOf(link: string | undefined): number {
-  const file = `/sys/class/net/${link}/mtu`;
-  return link && existsSync(file) ? Number(readFileSync(file, "utf8")) : plainMtu;
+/** Asked of `ip`: /sys tells of the network namespace that it was mounted in, which need not be this process' own. */
+async function mtuOf(link = ""): Promise<number> {
+  const { stdout } = await run("ip", ["-o", "link", "show", "dev", link]);
+  return Number(/ mtu (\d+) /.exec(stdout)?.[1] ?? plainMtu);
 }
 
 /** The way to a node's pods through the overlay. */
@@ -83,6 +83,6 @@ export async function reachThrough(
 }
 
 export async function closeOverlay(clusterCidr: string): Promise<void> {
-  const device = deviceOf(clusterCidr);
-  if (existsSync(`/sys/class/net/${device}`)) await run("ip", ["link", "del", device]);
+  // It fails where there is none.
+  await run("ip", ["link", "del", deviceOf(clusterCidr)]);
 }
