@@ -36,14 +36,15 @@ const agentFlags = ["--max-semi-space-size=4"];
 
 async function startOne(
   node: LocalNode,
-  { kubeletConfig, registries }: ClusterPaths,
+  { kubeletConfig, registries, credentialProviders }: ClusterPaths,
   { server, token }: { server: string; token: string },
   onEnd: () => void,
 ): Promise<void> {
   await mkdir(node.paths.dir, { recursive: true, mode: 0o711 });
   await rm(node.paths.failure, { force: true });
   if (existsSync(kubeletConfig)) copyFileSync(kubeletConfig, node.paths.kubeletConfig);
-  await shareRegistries(registries, node.paths.registries);
+  await share(registries, node.paths.registries);
+  await share(credentialProviders, node.paths.credentialProviders);
   const log = openSync(node.paths.log, "a", 0o600);
   const [command = "", ...inside] = insideOf(node);
   const options = {
@@ -64,8 +65,8 @@ async function startOne(
   child.unref();
 }
 
-/** How registries are reached is said once, for all nodes of the machine. */
-async function shareRegistries(from: string, to: string): Promise<void> {
+/** How registries are reached, and with which logins, is said once for all nodes of the machine. */
+async function share(from: string, to: string): Promise<void> {
   await mkdir(from, { recursive: true });
   if (!existsSync(to)) await symlink(from, to);
 }

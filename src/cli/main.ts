@@ -126,6 +126,13 @@ function addImages(root: Command): void {
   ).action(async (name: string | undefined, options: CommonOptions) =>
     (await import("./commands/image.ts")).imageBusybox(name ?? "busybox:1.36", options),
   );
+  onCluster(image.command("build [folder]").description("build an image with buildah, for every node here"))
+    .requiredOption("-t, --tag <image>", "its name, such as web:1")
+    .option("-f, --file <file>", "the Containerfile; default: that of the folder, or its Dockerfile")
+    .option("--build-arg <name=value...>", "what the file's ARGs are")
+    .action(async (folder: string | undefined, options) =>
+      (await import("./commands/image.ts")).imageBuild(folder ?? ".", options),
+    );
   onCluster(image.command("ls").description("list images"))
     .option("-o, --output <format>", "json or table", "table")
     .action(async (options) => (await import("./commands/image.ts")).imageList(options));

@@ -51,6 +51,17 @@ export function loadImages(world: World, name: string, paths: ClusterPaths, file
   return withImages(world, name, paths, (images) => images.import(file));
 }
 
+/** Writes an image of the node to `file`, as `docker save` would. */
+export function exportImage(
+  world: World,
+  name: string,
+  paths: ClusterPaths,
+  image: string,
+  file: string,
+): Promise<void> {
+  return withImages(world, name, paths, (images) => images.export(image, file));
+}
+
 export function listImages(world: World, name: string, paths: ClusterPaths): Promise<Image[]> {
   return withImages(world, name, paths, (images) => images.list());
 }

@@ -10,7 +10,7 @@ const settings: ContainerdSettings = {
   cniConfDir: "/d/cni",
   cniBinDirs: ["/usr/lib/cni", "/opt/cni/bin"],
   registryConfigDir: "/d/registries",
-  runtimeBinary: "runc",
+  runtimes: ["runc"],
   streamAddress: "127.0.0.1",
   hasAppArmor: false,
   hasHugetlb: false,
@@ -49,6 +49,13 @@ test("no containerd runs without CRI", () => {
     expect(containerdConfig({ ...settings, version })).toContain(
       'required_plugins = ["io.containerd.grpc.v1.cri"]',
     );
+});
+
+test("where both can run containers, a RuntimeClass may name the other", () => {
+  const text = containerdConfig({ ...settings, runtimes: ["crun", "runc"] });
+  expect(text).toContain('default_runtime_name = "crun"');
+  for (const name of ["crun", "runc"])
+    expect(text).toContain(`containerd.runtimes.${name}.options]\nBinaryName = "${name}"`);
 });
 
 test("strings are quoted, whatever they hold", () => {

@@ -3,6 +3,8 @@
  * https://github.com/containerd/containerd/blob/main/docs/cri/config.md
  */
 
+export type OciRuntime = "crun" | "runc";
+
 export interface ContainerdSettings {
   /** Major and minor, as `containerd --version` says. */
   version: [number, number];
@@ -13,7 +15,8 @@ export interface ContainerdSettings {
   cniConfDir: string;
   cniBinDirs: readonly string[];
   registryConfigDir: string;
-  runtimeBinary: "crun" | "runc";
+  /** What runs containers: the first where nobody says otherwise, the others by a RuntimeClass. */
+  runtimes: readonly OciRuntime[];
   streamAddress: string;
   hasAppArmor: boolean;
   /** The kernel limits huge pages here. */
@@ -48,13 +51,16 @@ function runtimeTable(s: ContainerdSettings): Table {
     tolerate_missing_hugetlb_controller: true,
     netns_mounts_under_state_dir: true,
     containerd: {
-      default_runtime_name: s.runtimeBinary,
-      runtimes: {
-        [s.runtimeBinary]: {
-          runtime_type: "io.containerd.runc.v2",
-          options: { BinaryName: s.runtimeBinary, SystemdCgroup: false },
-        },
-      },
+      default_runtime_name: s.runtimes[0] ?? "runc",
+      runtimes: Object.fromEntries(
+        s.runtimes.map((name) => [
+          name,
+          {
+            runtime_type: "io.containerd.runc.v2",
+            options: { BinaryName: name, SystemdCgroup: false },
+          },
+        ]),
+      ),
     },
   };
 }

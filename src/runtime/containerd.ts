@@ -16,7 +16,7 @@ import {
   type World,
 } from "#base";
 import type { ContainerRuntime } from "#contracts";
-import { containerdConfig, parseVersion } from "./containerd-config.ts";
+import { containerdConfig, type OciRuntime, parseVersion } from "./containerd-config.ts";
 import { connectRuntime } from "./cri-client.ts";
 import { type ImageStore, imageStore } from "./images.ts";
 import { pauseImage, pauseImageName } from "./pause-image.ts";
@@ -31,8 +31,8 @@ export interface ContainerdOptions {
   /** Folder with `<host:port>/hosts.toml`; default below `dir`. */
   registryConfigDir?: string;
   sandboxImage?: string;
-  /** Default: crun where the machine allows it, else runc. */
-  runtimeBinary?: "crun" | "runc";
+  /** The first is the default one; without: crun where the machine allows it, and runc. */
+  runtimes?: readonly OciRuntime[];
   /** Where the runtime's streaming server listens; only the kubelet speaks to it. */
   streamAddress?: string;
   /** Words before `containerd`, such as `nsenter --net=…`. */
@@ -71,10 +71,12 @@ export function containerdPaths(dir: string) {
 }
 
 /** crun refuses a host whose cgroup controllers are still v1, so there runc is taken. */
-function chooseRuntime(): "crun" | "runc" {
+function chooseRuntimes(): OciRuntime[] {
   const unifiedOnly = existsSync("/sys/fs/cgroup/cgroup.controllers");
-  if (unifiedOnly && findProgram("crun")) return "crun";
-  if (findProgram("runc")) return "runc";
+  const found = (["crun", "runc"] as const).filter(
+    (name) => findProgram(name) && (name === "runc" || unifiedOnly),
+  );
+  if (found.length > 0) return [...found];
   throw new UserError("no OCI runtime was found (runc)", "install it: apt-get install runc");
 }
 
@@ -119,7 +121,7 @@ function writeConfig(options: ContainerdOptions, version: [number, number]): str
     // Up to 2.0 containerd looks into the first folder only.
     cniBinDirs: options.cniBinDirs ?? cniBinDirs.filter((dir) => existsSync(join(dir, "loopback"))),
     registryConfigDir,
-    runtimeBinary: options.runtimeBinary ?? chooseRuntime(),
+    runtimes: options.runtimes ?? chooseRuntimes(),
     streamAddress: options.streamAddress ?? "127.0.0.1",
     hasAppArmor: existsSync("/sys/kernel/security/apparmor"),
     hasHugetlb: hasHugetlb(),

@@ -14,6 +14,8 @@ import { type ContainerRuntime, type Image, normalizeReference } from "#contract
 export interface ImageStore {
   /** A file (an archive, also gzipped, or a folder with an OCI layout) or an archive in memory. Answers the names. */
   import(source: string | Uint8Array): Promise<string[]>;
+  /** Writes an image to `file`, as `docker save` would. */
+  export(name: string, file: string): Promise<void>;
   list(): Promise<Image[]>;
   remove(name: string): Promise<void>;
 }
@@ -175,12 +177,18 @@ export function imageStore(options: StoreOptions): ImageStore {
       await rewriteIndex(tar, whole, contents.index);
       tar = whole;
     }
-    const args = ["--address", options.socketPath, "--namespace", "k8s.io", "images", "import", tar];
-    const result = await run("ctr", args, { timeoutMs: importTimeoutMs });
-    if (result.code !== 0)
-      throw new UserError(`the image could not be imported: ${result.stderr.trim() || result.stdout.trim()}`);
+    await ctr("import", [tar]);
     await waitVisible(names);
     return names;
+  }
+
+  async function ctr(verb: "import" | "export", args: readonly string[]): Promise<void> {
+    const where = ["--address", options.socketPath, "--namespace", "k8s.io", "images", verb];
+    const result = await run("ctr", [...where, ...args], { timeoutMs: importTimeoutMs });
+    if (result.code !== 0)
+      throw new UserError(
+        `the image could not be ${verb}ed: ${result.stderr.trim() || result.stdout.trim()}`,
+      );
   }
 
   /** CRI learns of an import through an event of containerd's: a moment later. */
@@ -207,6 +215,7 @@ export function imageStore(options: StoreOptions): ImageStore {
         await rm(scratch, { recursive: true, force: true });
       }
     },
+    export: (name, file) => ctr("export", [file, normalizeReference(name)]),
     list: () => runtime.listImages(),
     remove: (name) => runtime.removeImage(normalizeReference(name)),
   };

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { createWorld, silentLogger, systemClock, UserError } from "#base";
 import {
+  buildFromFile,
   type ClusterPaths,
   checkName,
   listImages,
@@ -60,6 +61,20 @@ export async function imageLoad(files: readonly string[], options: ImageOptions)
 export async function imageBusybox(image: string, options: ImageOptions): Promise<void> {
   const names = await step(systemClock, `making ${image}`, `made ${image} from this machine's busybox`, () =>
     onAll(options, (paths) => makeBusyboxImage(world, options.name, paths, image)),
+  );
+  for (const name of names) print(`  ${name}`);
+}
+
+export async function imageBuild(
+  context: string,
+  options: ImageOptions & { tag: string; file?: string; buildArg?: string[] },
+): Promise<void> {
+  const first = open(options);
+  const request = { context, file: options.file, tag: options.tag, buildArgs: options.buildArg ?? [] };
+  const names = await step(systemClock, `building ${options.tag}`, `built ${options.tag}`, () =>
+    buildFromFile(world, options.name, first, request, (archive) =>
+      onAll(options, (paths) => loadImages(world, options.name, paths, archive)),
+    ),
   );
   for (const name of names) print(`  ${name}`);
 }
