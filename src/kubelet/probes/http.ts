@@ -1,6 +1,7 @@
 /** One HTTP request of a probe or a hook. Certificates are not checked: the pod speaks for itself. */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { connect } from "node:net";
 import type { corev1 } from "#api";
 import type { Clock } from "#base";
 import { getWords } from "./network-words.ts";
@@ -55,11 +56,15 @@ async function follow(
   return follow(next, headers, patience, left - 1);
 }
 
-/** A connection for each request: the default agent would keep them, and one made for each request costs a third more. */
-const agents = {
-  "http:": new HttpAgent({ keepAlive: false }),
-  "https:": new HttpsAgent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0 }),
-};
+/** A connection for each request: the default agent would keep it, and one made for each request costs as much again. */
+const encrypted = new HttpsAgent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0 });
+
+function send(url: URL, headers: Record<string, string>, received: (response: IncomingMessage) => void) {
+  if (url.protocol === "https:") return httpsRequest(url, { headers, agent: encrypted }, received);
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const createConnection = () => connect({ host, port: Number(url.port) || 80 });
+  return httpRequest(url, { headers, createConnection }, received);
+}
 
 function once(
   url: URL,
@@ -91,8 +96,7 @@ function once(
       response.on("end", finish);
       response.on("error", failed);
     };
-    const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-    const request = send(url, { headers, agent: agents[url.protocol as keyof typeof agents] }, received);
+    const request = send(url, headers, received);
     const timer = clock.after(Math.max(0, endMs - clock.monotonic()), () => {
       late = true;
       request.destroy(new Error("late"));
