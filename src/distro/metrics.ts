@@ -12,9 +12,9 @@ import {
 import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { startMetricsServer } from "#metrics";
-import { createOrPatch } from "./addons.ts";
 import type { Running } from "./components.ts";
 import type { ClusterConfig } from "./config.ts";
+import { createOrPatch } from "./create-or-patch.ts";
 import type { Credentials } from "./credentials.ts";
 
 const namespace = "kube-system";

@@ -4,11 +4,21 @@
  * https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
  */
 import { isIPv4, isIPv6 } from "node:net";
-import { type corev1, type Draft, type discoveryv1, endpointSlices, nodes, sameJson } from "#api";
+import {
+  type corev1,
+  type Draft,
+  type discoveryv1,
+  endpointSlices,
+  isStatus,
+  nodes,
+  sameJson,
+  services,
+} from "#api";
 import { forComponent, messageOf, type World } from "#base";
-import type { Client, Informers } from "#client";
-import { createOrPatch, dnsSlice } from "./addons.ts";
+import { type Client, type Informers, indexByService, keyOf, slicesOfService } from "#client";
+import { dnsServiceKey, dnsSlice, isOwnDnsSlice, isReplaced } from "./cluster-dns.ts";
 import type { Running } from "./components.ts";
+import { createOrPatch } from "./create-or-patch.ts";
 
 /** On a Node: the port where cluster DNS answers on it. */
 const portAnnotation = "knarr.dev/dns-port";
@@ -38,15 +48,24 @@ export function dnsSlicesOf(node: Readonly<corev1.Node>): Draft<discoveryv1.Endp
   });
 }
 
-/** The server's side: keeps the slices as the nodes say. */
-export async function followNodeDns(world: World, client: Client, informers: Informers): Promise<Running> {
+/** The server's side: keeps the slices as the nodes say, while nobody has put something else in their place. */
+export async function followNodeDns(
+  world: World,
+  client: Client,
+  informers: Informers,
+  install: () => Promise<void>,
+): Promise<Running> {
   const { log } = forComponent(world, "node-dns");
   const written = new Map<string, Draft<discoveryv1.EndpointSlice>[]>();
+  const cache = informers.of(nodes);
+  const serviceCache = informers.of(services);
+  const sliceCache = indexByService(informers.of(endpointSlices));
   let work = Promise.resolve();
+  const replaced = () => isReplaced(serviceCache.byKey(dnsServiceKey));
   const look = (node: Readonly<corev1.Node>) => {
     work = work.then(async () => {
       const slices = dnsSlicesOf(node);
-      if (sameJson(slices, written.get(node.metadata.name) ?? [])) return;
+      if (replaced() || sameJson(slices, written.get(node.metadata.name) ?? [])) return;
       try {
         for (const slice of slices) await createOrPatch(client, endpointSlices, slice);
         written.set(node.metadata.name, slices);
@@ -56,19 +75,39 @@ export async function followNodeDns(world: World, client: Client, informers: Inf
       }
     });
   };
-  const cache = informers.of(nodes);
-  await cache.waitForSync();
-  const off = cache.on({
-    add: look,
-    update: look,
-    delete: ({ metadata }) => {
-      written.delete(metadata.name);
-    },
-  });
+  const giveWay = async () => {
+    const own = slicesOfService(sliceCache, dnsServiceKey).filter(isOwnDnsSlice);
+    for (const { metadata } of own) await client.delete(endpointSlices, metadata).catch(ignoreMissing);
+  };
+  let was = false;
+  const serviceChanged = ({ metadata }: Readonly<corev1.Service>) => {
+    if (keyOf({ metadata }) !== dnsServiceKey || replaced() === was) return;
+    was = !was;
+    written.clear();
+    work = work.then(was ? giveWay : install).catch((error: unknown) => {
+      log.warn({ error: messageOf(error) }, "where cluster DNS leads could not be changed");
+    });
+    if (!was) cache.list().forEach(look);
+  };
+  await Promise.all([cache, serviceCache, sliceCache].map((each) => each.waitForSync()));
+  const offs = [
+    cache.on({
+      add: look,
+      update: look,
+      delete: ({ metadata }) => {
+        written.delete(metadata.name);
+      },
+    }),
+    serviceCache.on({ add: serviceChanged, update: serviceChanged }),
+  ];
   return {
     async stop() {
-      off();
+      for (const off of offs) off();
       await work;
     },
   };
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!isStatus(error, "NotFound")) throw error;
 }

@@ -4,6 +4,7 @@ import { messageOf, releaseStartMemory, UserError, type World } from "#base";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
 import { installAddons, installStorageClass } from "./addons.ts";
+import { installDns } from "./cluster-dns.ts";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
@@ -61,9 +62,8 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       const node = { world, config, paths, credentials, containerd, client, informers };
       started.push(await startNode({ ...node, labels: controlPlaneLabels }));
       started.push(await startNodeRoutes(world, config, paths, informers));
-      started.push(
-        await followNodeDns(world, controlPlane.clientOf("system:knarr", ["system:masters"]), informers),
-      );
+      const admin = controlPlane.clientOf("system:knarr", ["system:masters"]);
+      started.push(await followNodeDns(world, admin, informers, () => installDns(admin, config)));
       started.push(await startNodeIngress(world, config, paths, controlPlane));
       await addons;
       const metricsClient = controlPlane.clientOf("system:knarr-metrics", ["system:masters"]);
