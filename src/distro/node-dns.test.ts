@@ -1,9 +1,8 @@
 /** Whose DNS the `kube-dns` Service leads to: the nodes' own, or that of whoever gives it a selector. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { endpointSlices, nodes, services } from "#api";
-import { createWorld, silentLogger, VirtualClock } from "#base";
+import { createWorld, silentLogger, systemClock, VirtualClock } from "#base";
 import { type Client, createClient, createInformers, FakeApi } from "#client";
-import { eventually } from "../../test/eventually.ts";
 import { installDns } from "./cluster-dns.ts";
 import type { Running } from "./components.ts";
 import { configFor } from "./config.ts";
@@ -42,8 +41,10 @@ const slices = async () =>
   (await client.list(endpointSlices, { namespace: ref.namespace })).items
     .map(({ metadata }) => metadata.name)
     .sort();
-const toBecome = (expected: string[]) =>
-  eventually(expected.join(), async () => ((await slices()).join() === expected.join() ? true : undefined));
+async function toBecome(expected: readonly string[]): Promise<void> {
+  for (let i = 0; i < 200 && (await slices()).join() !== expected.join(); i++) await systemClock.sleep(10);
+  expect(await slices()).toEqual(expected);
+}
 const own = ["kube-dns", "kube-dns-vm-2", "kube-dns-vm-2-ipv6"];
 
 test("a Service with a selector is its author's, also over a restart; without one the nodes answer again", async () => {
@@ -57,4 +58,7 @@ test("a Service with a selector is its author's, also over a restart; without on
   await client.patch(services, ref, "merge", { spec: { selector: null as never } });
   await toBecome(own);
   expect((await client.get(services, ref)).spec.ports?.[0]?.targetPort).toBe(config.dnsPort);
+  await client.delete(services, ref);
+  for (let i = 0; i < 200 && !(await client.list(services)).items.length; i++) await systemClock.sleep(10);
+  expect((await client.get(services, ref)).spec.clusterIP).toBe(config.dnsAddress);
 });

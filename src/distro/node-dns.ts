@@ -81,8 +81,9 @@ export async function followNodeDns(
   };
   let was = false;
   const serviceChanged = ({ metadata }: Readonly<corev1.Service>) => {
-    if (keyOf({ metadata }) !== dnsServiceKey || replaced() === was) return;
-    was = !was;
+    const isThere = serviceCache.byKey(dnsServiceKey) !== undefined;
+    if (keyOf({ metadata }) !== dnsServiceKey || (isThere && replaced() === was)) return;
+    was = replaced();
     written.clear();
     work = work.then(was ? giveWay : install).catch((error: unknown) => {
       log.warn({ error: messageOf(error) }, "where cluster DNS leads could not be changed");
@@ -98,7 +99,7 @@ export async function followNodeDns(
         written.delete(metadata.name);
       },
     }),
-    serviceCache.on({ add: serviceChanged, update: serviceChanged }),
+    serviceCache.on({ add: serviceChanged, update: serviceChanged, delete: serviceChanged }),
   ];
   return {
     async stop() {

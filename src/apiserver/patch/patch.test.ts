@@ -194,6 +194,28 @@ describe("strategic merge patch", () => {
     expect(spec.volumes).toEqual([{ name: "v", emptyDir: { sizeLimit: "1Gi" } }]);
   });
 
+  test("items that share a key stay several: ports of one number and two protocols, as kubectl apply sends them", () => {
+    const ports = [
+      { name: "dns", port: 53, protocol: "UDP", targetPort: 10053 },
+      { name: "dns-tcp", port: 53, protocol: "TCP", targetPort: 10053 },
+    ];
+    const patch = {
+      spec: {
+        "$setElementOrder/ports": [{ port: 53 }, { port: 53 }],
+        ports: [
+          { port: 53, targetPort: 53 },
+          { port: 53, targetPort: 53 },
+        ],
+      },
+    };
+    // As upstream: both are for the first one.
+    expect(
+      strategicMergePatch("io.k8s.api.core.v1.Service", frozen({ spec: { ports } }), frozen(patch)),
+    ).toEqual({
+      spec: { ports: [{ ...ports[0], targetPort: 53 }, ports[1]] },
+    });
+  });
+
   test.each([
     [{ spec: { containers: [{ image: "x" }] } }, 422, "does not contain declared merge key: name"],
     [{ spec: { containers: ["x"] } }, 422, "expected a list of maps"],

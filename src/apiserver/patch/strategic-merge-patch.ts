@@ -198,13 +198,13 @@ function identityOf(item: unknown, mergeKey: string): unknown {
   return mergeKey !== "" && isObject(item) ? item[mergeKey] : item;
 }
 
-/** The elements of the patch must stand in the order list, in its order. */
+/** The elements of the patch must stand in the order list, in its order; two may have one identity. */
 function checkOrder(patch: readonly unknown[], order: readonly unknown[], mergeKey: string): void {
   const identities = order.map((item) => identityOf(item, mergeKey));
   let last = -1;
   for (const item of patch) {
-    const at = identities.indexOf(identityOf(item, mergeKey));
-    if (at <= last) {
+    const at = identities.indexOf(identityOf(item, mergeKey), last + 1);
+    if (at < 0) {
       const [have, want] = [JSON.stringify(patch), JSON.stringify(order)];
       throw unprocessable(
         `The order in patch list:\n${have}\n doesn't match setElementOrder list:\n${want}\n`,
