@@ -43,6 +43,9 @@ test("a pod gets a claim of its template once there is one, and its status names
   expect(pod?.status?.resourceClaimStatuses).toEqual([
     { name: "gpu", resourceClaimName: claim?.metadata.name },
   ]);
+  expect(await world.metrics()).toContain(
+    'dynamic_resource_allocation_resourceclaim_creates_total{status="success",admin_access="false"} 1',
+  );
   await running.stop();
 });
 

@@ -250,9 +250,12 @@ async function actOnPod(
       `resource claim template "${template}": resourceclaimtemplate.resource.k8s.io "${template}" not found`,
     );
   for (const { name, draft } of create) {
+    const created = (status: "success" | "failure") => countCreation(context, draft, status);
     try {
       names.set(name, (await client.create(resourceClaims, draft)).metadata.name);
+      created("success");
     } catch (error) {
+      created("failure");
       fail(name, `create: ${messageOf(error)}`);
       throw error;
     }
@@ -273,6 +276,22 @@ async function actOnPod(
     await client.patch(pods, pod.metadata, "strategic", patch, { subresource: "status" });
   }
   return done;
+}
+
+/** https://kubernetes.io/docs/reference/instrumentation/metrics/ */
+function countCreation(
+  { world }: ControllerContext,
+  { spec }: Draft<resourcev1.ResourceClaim>,
+  status: "success" | "failure",
+): void {
+  const isForAdministrators = spec?.devices?.requests?.some(({ exactly }) => exactly?.adminAccess) ?? false;
+  world.metrics
+    .counter(
+      "dynamic_resource_allocation_resourceclaim_creates_total",
+      "Number of ResourceClaims creation requests, categorized by creation status and admin access",
+      ["status", "admin_access"],
+    )
+    .inc({ status, admin_access: String(isForAdministrators) });
 }
 
 async function isUsing(client: Client, ref: ObjectRef, uid: string): Promise<boolean> {

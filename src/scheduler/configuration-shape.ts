@@ -99,6 +99,23 @@ const head = { apiVersion: text, kind: text };
 const resources = listOf(mapOf({ name: text, weight: whole }));
 const points = listOf(mapOf({ utilization: whole, score: whole }));
 
+const requirements = listOf(mapOf({ key: text, operator: text, values: listOf(text) }));
+const term = mapOf({ matchExpressions: requirements, matchFields: requirements });
+const addedAffinity = mapOf({
+  requiredDuringSchedulingIgnoredDuringExecution: mapOf({ nodeSelectorTerms: listOf(term) }),
+  preferredDuringSchedulingIgnoredDuringExecution: listOf(mapOf({ weight: whole, preference: term })),
+});
+const constraint = mapOf({
+  maxSkew: whole,
+  minDomains: whole,
+  topologyKey: text,
+  whenUnsatisfiable: text,
+  labelSelector: anything,
+  matchLabelKeys: listOf(text),
+  nodeAffinityPolicy: text,
+  nodeTaintsPolicy: text,
+});
+
 const argsByPlugin: Readonly<Record<string, Shape>> = {
   DefaultPreemption: mapOf({ ...head, minCandidateNodesPercentage: whole, minCandidateNodesAbsolute: whole }),
   DynamicResources: mapOf({ ...head, filterTimeout: duration, bindingTimeout: duration }),
@@ -107,7 +124,7 @@ const argsByPlugin: Readonly<Record<string, Shape>> = {
     hardPodAffinityWeight: whole,
     ignorePreferredTermsOfExistingPods: flag,
   }),
-  NodeAffinity: mapOf({ ...head, addedAffinity: anything }),
+  NodeAffinity: mapOf({ ...head, addedAffinity }),
   NodeResourcesBalancedAllocation: mapOf({ ...head, resources }),
   NodeResourcesFit: mapOf({
     ...head,
@@ -115,7 +132,7 @@ const argsByPlugin: Readonly<Record<string, Shape>> = {
     ignoredResourceGroups: listOf(text),
     scoringStrategy: mapOf({ type: text, resources, requestedToCapacityRatio: mapOf({ shape: points }) }),
   }),
-  PodTopologySpread: mapOf({ ...head, defaultingType: text, defaultConstraints: listOf(anything) }),
+  PodTopologySpread: mapOf({ ...head, defaultingType: text, defaultConstraints: listOf(constraint) }),
   VolumeBinding: mapOf({ ...head, bindTimeoutSeconds: whole, shape: points }),
 };
 

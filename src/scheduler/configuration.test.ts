@@ -118,6 +118,10 @@ test.each([
     `${head}profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {typ: x}}}]}]`,
     'unknown field "profiles[0].pluginConfig[0].args.scoringStrategy.typ"',
   ],
+  [
+    `${head}profiles: [{pluginConfig: [{name: NodeAffinity, args: {addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: 5}}}]}]`,
+    "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution: Invalid value: 5: must be a map",
+  ],
   [`${head}profiles: x`, 'profiles: Invalid value: "x": must be a list'],
   [
     `${head}extenders: [{weight: much}]`,
@@ -168,6 +172,41 @@ test.each([
 ])("refuses %j", (text, words) => {
   expect(() => readSchedulerConfiguration(text, "scheduler.yaml")).toThrow(words);
   expect(() => readSchedulerConfiguration(text, "scheduler.yaml")).toThrow(/^scheduler.yaml: /);
+});
+
+test("whatever a plugin is told, the answer is a setting or a clear refusal", () => {
+  const leaf = fc.oneof(fc.constantFrom("System", "In", "zone", "x"), fc.integer(), fc.constant(null));
+  const name = fc.constantFrom(
+    ...[
+      "addedAffinity",
+      "defaultConstraints",
+      "defaultingType",
+      "scoringStrategy",
+      "resources",
+      "shape",
+      "type",
+    ],
+    ...["requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"],
+    ...["nodeSelectorTerms", "matchExpressions", "key", "operator", "values", "preference", "weight"],
+  );
+  const tree = fc.letrec((tie) => ({
+    node: fc.oneof(
+      { maxDepth: 6 },
+      leaf,
+      fc.array(tie("node"), { maxLength: 2 }),
+      fc.dictionary(name, tie("node"), { maxKeys: 2 }),
+    ),
+  })).node;
+  const plugin = fc.constantFrom("NodeAffinity", "PodTopologySpread", "NodeResourcesFit", "VolumeBinding");
+  const property = fc.property(plugin, fc.dictionary(name, tree, { maxKeys: 2 }), (which, args) => {
+    const text = JSON.stringify(of([{ pluginConfig: [{ name: which, args }] }]));
+    try {
+      readSchedulerConfiguration(text, "scheduler.yaml");
+    } catch (error) {
+      expect(error).toBeInstanceOf(UserError);
+    }
+  });
+  fc.assert(property, { numRuns: 500 });
 });
 
 test("whatever stands in the file, the answer is a setting or a clear refusal", () => {
