@@ -87,7 +87,14 @@ test("from the first Ingress on its ports are not given to Services that come la
   const options = { reservedPorts: [], ingressPorts: [80], fallback: "198.18.0.0/24" };
   const before = service("before", 80, ["192.0.2.1"]);
   const state = { nodes: [readyNode], localNodes: new Map(), config: undefined, hasIngresses: true, options };
-  expect(decideLoadBalancers({ ...state, services: [before] })).toBeUndefined();
+  // One that was there before keeps its place, and it is said who is in whose way.
+  const kept = decideLoadBalancers({ ...state, services: [before] });
+  expect(kept?.changes).toEqual([]);
+  expect(kept?.troubles.map(({ subject, reason }) => [subject, reason])).toEqual([
+    [before, "IngressPortTaken"],
+  ]);
+  expect(kept?.troubles[0]?.message).toContain("port 80 of the nodes before the first Ingress");
+  expect(decideLoadBalancers({ ...state, hasIngresses: false, services: [before] })).toBeUndefined();
   const later = decideLoadBalancers({ ...state, services: [service("later", 80, [])] });
   expect(later?.changes.map(({ ingress }) => ingress)).toEqual([[{ ip: "198.18.0.1", ipMode: "VIP" }]]);
 });

@@ -144,6 +144,16 @@ class Allocation {
     return given.length > 0 ? given : undefined;
   }
 
+  /** Ports of Ingresses that the Service has on the nodes. */
+  ingressPortsOf(service: Service): number[] {
+    const { options, hasIngresses } = this.#state;
+    if (!hasIngresses) return [];
+    return (service.spec.ports ?? [])
+      .filter(({ port, protocol = "TCP" }) => protocol === "TCP" && options.ingressPorts.includes(port))
+      .filter(({ port }) => this.#onNodes.get(`TCP/${port}`) === keyOf(service))
+      .map(({ port }) => port);
+  }
+
   #isOwn(ip: string): boolean {
     return poolHas(this.#pool ?? this.#fallback, ip);
   }
@@ -229,6 +239,12 @@ export function decideLoadBalancers(state: Readonly<LoadBalancerState>): LoadBal
     }
     // While no node is there, the last address known stays.
     if (ingress?.length === 0) continue;
+    const stolen = allocation.ingressPortsOf(service);
+    if (stolen.length > 0) {
+      const ports = stolen.join(" and ");
+      const message = `The Service had port ${ports} of the nodes before the first Ingress: Ingresses are not reached there. Made anew it gets an address of its own`;
+      troubles.push({ subject: service, reason: "IngressPortTaken", message });
+    }
     const change = changeOf(service, ingress ?? []);
     if (change && (ingress || ingressOf(service).length > 0)) changes.push(change);
   }
