@@ -100,6 +100,7 @@ export interface LinuxSandboxSecurityContext {
   readonlyRootfs?: boolean;
   privileged?: boolean;
   seccomp?: SecurityProfile;
+  apparmor?: SecurityProfile;
   selinuxOptions?: SELinuxOption;
 }
 
@@ -156,6 +157,7 @@ export interface LinuxContainerSecurityContext {
   maskedPaths?: string[];
   readonlyPaths?: string[];
   seccomp?: SecurityProfile;
+  apparmor?: SecurityProfile;
   selinuxOptions?: SELinuxOption;
 }
 

@@ -63,6 +63,18 @@ test("what this node cannot do is refused before anybody has to go", () => {
   });
 });
 
+test("what AppArmor shall confine does not run without it", () => {
+  const profile = (type: "RuntimeDefault" | "Unconfined") => ({
+    securityContext: { appArmorProfile: { type } },
+  });
+  expect(admit(profile("RuntimeDefault"), { lacksAppArmor: true })).toEqual({
+    reason: "AppArmor",
+    message: "Cannot enforce AppArmor: AppArmor is not enabled on the host",
+  });
+  expect(admit(profile("RuntimeDefault"))).toBeUndefined();
+  expect(admit(profile("Unconfined"), { lacksAppArmor: true })).toBeUndefined();
+});
+
 test("nobody comes while the machine goes down", () => {
   expect(admit({}, { isShuttingDown: true })).toEqual({
     reason: "NodeShutdown",

@@ -15,6 +15,7 @@ import { messageOf } from "#base";
 import { isCritical } from "./critical.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { podsToPreempt, requestOf } from "./preemption.ts";
+import { needsAppArmor } from "./security-context.ts";
 import { isStatic } from "./static/manifest.ts";
 import { forbiddenSysctl } from "./sysctls.ts";
 
@@ -45,6 +46,8 @@ export interface AdmissionState {
   readonly allocatable: Readonly<Record<string, string>>;
   /** Kernel parameters that pods may set though they are not safe. */
   readonly unsafeSysctls?: readonly string[];
+  /** The kernel does not have it. */
+  readonly lacksAppArmor?: boolean;
   /** The machine goes down: nobody comes any more. */
   readonly isShuttingDown?: boolean;
   /** What the node is short of. */
@@ -57,7 +60,7 @@ export function admissionOf(pod: Pod, state: AdmissionState): Admission {
   if (refusal) return { refusal };
   const shortages = shortagesOf(pod, state);
   const failures = failedPredicates(pod, state);
-  if (shortages.length === 0 && failures.length === 0) return state.isShuttingDown ? shuttingDown : {};
+  if (shortages.length === 0 && failures.length === 0) return lastWord(pod, state);
   // Whatever else is wrong with a critical pod, the lack of room is not the reason.
   if (!isCritical(pod)) return { refusal: (shortages[0] && outOf(shortages[0])) ?? failures[0]! };
   if (failures[0]) return { refusal: failures[0] };
@@ -74,9 +77,17 @@ export function admissionOf(pod: Pod, state: AdmissionState): Admission {
   }
 }
 
-const shuttingDown: Admission = {
-  refusal: { reason: "NodeShutdown", message: "Pod was rejected as the node is shutting down." },
-};
+function lastWord(pod: Pod, { isShuttingDown, lacksAppArmor }: AdmissionState): Admission {
+  if (isShuttingDown) {
+    const message = "Pod was rejected as the node is shutting down.";
+    return { refusal: { reason: "NodeShutdown", message } };
+  }
+  if (lacksAppArmor && needsAppArmor(pod)) {
+    const message = "Cannot enforce AppArmor: AppArmor is not enabled on the host";
+    return { refusal: { reason: "AppArmor", message } };
+  }
+  return {};
+}
 
 const conditionOf: Record<PressureKind, string> = {
   memory: "MemoryPressure",

@@ -10,6 +10,7 @@ import { grantOf, readCdiSpecs } from "./claims/cdi.ts";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerConfig, logPathOf } from "./cri-config.ts";
 import { AllocationError, type DeviceGrant, mergedGrant } from "./devices/allocation.ts";
+import { envFilesFor, fileValue } from "./env-files.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
@@ -131,9 +132,10 @@ async function environmentFor(context: PodContext, input: StartInput): Promise<M
   const needs = environmentNeeds(container);
   // A container that starts before the services are known would never learn of them.
   await context.services.waitForSync();
-  const [configMaps, secrets] = await Promise.all([
+  const [configMaps, secrets, files] = await Promise.all([
     context.objects.configMaps(namespace, needs.configMaps),
     context.objects.secrets(namespace, needs.secrets),
+    envFilesFor(container, input.volumes),
   ]);
   const hostNetworkIps = pod.spec.hostNetwork ? context.nodeAddresses : input.podIps;
   return environmentOf({
@@ -145,6 +147,7 @@ async function environmentFor(context: PodContext, input: StartInput): Promise<M
     podIps: hostNetworkIps,
     hostIps: context.nodeAddresses,
     allocatable: context.allocatable(),
+    fileValue: (selector) => fileValue(selector, files),
   });
 }
 

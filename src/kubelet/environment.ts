@@ -19,6 +19,8 @@ export interface EnvironmentInput {
   podIps: readonly string[];
   hostIps: readonly string[];
   allocatable: Readonly<Record<string, string>>;
+  /** What the pod's own files say; undefined leaves the variable out. */
+  fileValue?(selector: Readonly<corev1.FileKeySelector>): string | undefined;
 }
 
 /**
@@ -150,6 +152,7 @@ function referenced(input: EnvironmentInput, source: Readonly<corev1.EnvVarSourc
     }
     return value === undefined ? undefined : decode(value);
   }
+  if (source.fileKeyRef) return input.fileValue?.(source.fileKeyRef);
   return "";
 }
 

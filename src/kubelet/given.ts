@@ -1,4 +1,5 @@
 /** What containers are given of the node one by one: devices, claims, processors, memory, users. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError, type World } from "#base";
 import type { Client } from "#client";
@@ -66,6 +67,14 @@ export function figuresOf(machine: Machine, config: KubeletConfig): NodeFigures 
   };
 }
 
+function readAppArmor(): boolean {
+  try {
+    return readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
+  } catch {
+    return false;
+  }
+}
+
 export function whatIsGiven({ client, world, config, dataDir, machine, version, wake }: GivenOptions) {
   const nodes = readNumaNodes(machine.memoryBytes, machine.hugePages);
   const isActive = (uid: string) => wake.isActive(uid);
@@ -110,6 +119,7 @@ export function whatIsGiven({ client, world, config, dataDir, machine, version, 
       idsPerPod: idsPerPodDefault,
       podsMax: config.maxPods,
     }),
+    lacksAppArmor: !readAppArmor(),
     runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),
   };
 }

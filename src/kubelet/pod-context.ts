@@ -64,6 +64,7 @@ export interface PodContext {
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
   isShuttingDown(): boolean;
+  lacksAppArmor: boolean;
   paths: KubeletPaths;
   cgroupRoot: string;
   /** Of each pod; 0 is without a limit. */

@@ -79,6 +79,7 @@ function admit(
     allocatable: context.allocatable(),
     pressures: context.pressures(),
     isShuttingDown: context.isShuttingDown(),
+    lacksAppArmor: context.lacksAppArmor,
     unsafeSysctls: context.unsafeSysctls,
   });
   const { refusal } = admission;

@@ -135,3 +135,20 @@ test("users of its own and the policy of its groups are the sandbox's and the co
     wanted,
   );
 });
+
+test("a container's AppArmor profile comes before its pod's", () => {
+  const pod = makePod({
+    securityContext: { appArmorProfile: { type: "RuntimeDefault" } },
+    containers: [
+      makeContainer("own", {
+        securityContext: { appArmorProfile: { type: "Localhost", localhostProfile: "deny-write" } },
+      }),
+      makeContainer("shared"),
+    ],
+  });
+  const of = (index: number) =>
+    containerSecurity(pod, pod.spec.containers[index]!, { username: "" }, settings).apparmor;
+  expect(of(0)).toEqual({ profileType: "Localhost", localhostRef: "deny-write" });
+  expect(of(1)).toEqual({ profileType: "RuntimeDefault" });
+  expect(sandboxSecurity(makePod(), settings).apparmor).toBeUndefined();
+});

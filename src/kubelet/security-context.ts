@@ -53,6 +53,24 @@ export function seccompProfile(
   return { profileType: "Unconfined" };
 }
 
+/** Unset is the runtime's own, where the kernel has AppArmor. */
+function appArmorOf(profile: Readonly<corev1.AppArmorProfile> | undefined): { apparmor?: SecurityProfile } {
+  if (!profile) return {};
+  if (profile.type === "Localhost")
+    return { apparmor: { profileType: "Localhost", localhostRef: profile.localhostProfile ?? "" } };
+  return {
+    apparmor: { profileType: profile.type === "Unconfined" ? "Unconfined" : "RuntimeDefault" },
+  };
+}
+
+/** Whether the pod can run only where AppArmor confines it. */
+export function needsAppArmor({ spec }: Readonly<corev1.Pod>): boolean {
+  return [...spec.containers, ...(spec.initContainers ?? [])].some(({ securityContext }) => {
+    const profile = securityContext?.appArmorProfile ?? spec.securityContext?.appArmorProfile;
+    return profile !== undefined && profile.type !== "Unconfined";
+  });
+}
+
 function groupsOf(pod: Readonly<corev1.Pod>): number[] {
   const { supplementalGroups = [], fsGroup } = pod.spec.securityContext ?? {};
   return [...supplementalGroups, ...(fsGroup === undefined ? [] : [fsGroup])];
@@ -87,6 +105,7 @@ export function sandboxSecurity(
       : { runAsGroup: { value: context.runAsGroup } }),
     supplementalGroups: groupsOf(pod),
     ...groupsPolicyOf(pod),
+    ...appArmorOf(context.appArmorProfile),
     privileged,
     seccomp: seccompProfile(
       context.seccompProfile ?? { type: "RuntimeDefault" },
@@ -156,6 +175,7 @@ export function containerSecurity(
     noNewPrivs: own.allowPrivilegeEscalation === false,
     maskedPaths: unmasked ? [] : maskedPaths,
     readonlyPaths: unmasked ? [] : readonlyPaths,
+    ...appArmorOf(own.appArmorProfile ?? shared.appArmorProfile),
     seccomp: own.privileged
       ? { profileType: "Unconfined" }
       : seccompProfile(
