@@ -105,21 +105,35 @@ export function createCgroups(): Cgroups {
     await mkdir(dir, { recursive: true });
   }
 
+  /** The files of one group in one hierarchy, in this order: a quota is checked against its period. */
+  async function write(dir: string | undefined, path: string, files: readonly [string, string | number][]) {
+    if (!dir) return;
+    await mkdir(join(dir, path), { recursive: true });
+    for (const [name, value] of files) await set(join(dir, path, name), value);
+  }
+
+  /** Every controller has a tree of its own, and none waits for another. */
   async function ensureV1(path: string, figures: PodCgroup): Promise<void> {
-    const cpu = hierarchies.controllerDir("cpu");
-    const memory = hierarchies.controllerDir("memory");
-    const pids = figures.pidsLimit > 0 ? hierarchies.controllerDir("pids") : undefined;
-    const pages = figures.hugePages ? hierarchies.controllerDir("hugetlb") : undefined;
-    for (const dir of [cpu, memory, pids, pages]) if (dir) await mkdir(join(dir, path), { recursive: true });
-    if (cpu) {
-      await set(join(cpu, path, "cpu.shares"), figures.cpuShares);
-      await set(join(cpu, path, "cpu.cfs_period_us"), figures.cpuPeriodUs);
-      await set(join(cpu, path, "cpu.cfs_quota_us"), figures.cpuQuotaUs || -1);
-    }
-    if (memory) await set(join(memory, path, "memory.limit_in_bytes"), figures.memoryLimitBytes || -1);
-    if (pids) await set(join(pids, path, "pids.max"), figures.pidsLimit);
-    for (const [size, bytes] of Object.entries(figures.hugePages ?? {}))
-      if (pages) await set(join(pages, path, `hugetlb.${size}.limit_in_bytes`), bytes);
+    const dirOf = hierarchies.controllerDir;
+    const pages = Object.entries(figures.hugePages ?? {});
+    await Promise.all([
+      write(dirOf("cpu"), path, [
+        ["cpu.shares", figures.cpuShares],
+        ["cpu.cfs_period_us", figures.cpuPeriodUs],
+        ["cpu.cfs_quota_us", figures.cpuQuotaUs || -1],
+      ]),
+      write(dirOf("memory"), path, [["memory.limit_in_bytes", figures.memoryLimitBytes || -1]]),
+      ...(figures.pidsLimit > 0 ? [write(dirOf("pids"), path, [["pids.max", figures.pidsLimit]])] : []),
+      ...(figures.hugePages
+        ? [
+            write(
+              dirOf("hugetlb"),
+              path,
+              pages.map(([size, bytes]) => [`hugetlb.${size}.limit_in_bytes`, bytes]),
+            ),
+          ]
+        : []),
+    ]);
   }
 
   async function ensureV2(path: string, figures: PodCgroup): Promise<void> {

@@ -288,11 +288,11 @@ async function createSandbox(
   { sandbox, handler }: SandboxPlan,
 ): Promise<string | undefined> {
   try {
-    await ensurePodFolders(context, pod);
-    await context.cgroups.ensure(
-      cgroupPathOf(context.cgroupRoot, pod),
-      podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes),
-    );
+    const figures = podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes);
+    await Promise.all([
+      ensurePodFolders(context, pod),
+      context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), figures),
+    ]);
     const id = await context.runtime.runPodSandbox(sandbox, handler);
     failpoint("kubelet/sandbox-made");
     return id;

@@ -41,17 +41,26 @@ class PolicyTable {
   readonly #name: TableName;
   /** Undefined: not known, so it is written anew. */
   #kernel: KernelTable | undefined;
+  #isGone = false;
 
   constructor(family: Family, table: string) {
     this.state = new PolicyState(family);
     this.#name = { family, table };
   }
 
+  /** Nobody has a policy and the kernel has no table: whatever pods do, there is nothing to write. */
+  get isIdle(): boolean {
+    return this.#isGone && this.state.isEmpty;
+  }
+
   async sync(): Promise<void> {
+    if (this.isIdle) return;
     if (!this.#kernel && this.state.isEmpty) {
       await deleteNftTable(this.#name.table, this.#name.family);
+      this.#isGone = true;
       return;
     }
+    this.#isGone = false;
     const kernel = this.#kernel ?? new KernelTable();
     if (!this.#kernel) this.state.everythingIsDirty();
     const changes = policyTransaction(this.#name, kernel, this.state);
@@ -181,6 +190,7 @@ class RunningPolicies implements Policies {
   }
 
   #touch(): void {
+    if (this.#tables.every((table) => table.isIdle)) return;
     this.#due = true;
     if (!this.#stopped) this.#running ??= this.#loop();
   }
