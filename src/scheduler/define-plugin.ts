@@ -31,7 +31,8 @@ export function unresolvable(...reasons: string[]): Rejection {
 /** What happened in the cluster. */
 export type ClusterEvent =
   | { kind: "NodeAdded" | "NodeChanged"; node: NodeInfo }
-  | { kind: "PodAdded" | "PodChanged" | "PodDeleted"; pod: Pod }
+  | { kind: "PodAdded" | "PodDeleted"; pod: Pod }
+  | { kind: "PodChanged"; pod: Pod; old: Pod }
   /** A pod of a group, still without a node. */
   | { kind: "PodWaiting"; pod: Pod }
   | { kind: "PodGroupChanged"; group: PodGroup }

@@ -223,7 +223,7 @@ class Scheduler {
       this.#queue.delete(key);
       if (old && !added && samePlacement(pod, old)) return;
       this.#cache.setPod(pod);
-      this.#queue.wake({ kind: added ? "PodAdded" : "PodChanged", pod });
+      this.#queue.wake(old && !added ? { kind: "PodChanged", pod, old } : { kind: "PodAdded", pod });
     } else if (this.#deskFor(pod) && !pod.metadata.deletionTimestamp) {
       this.#nominationChanged(pod, old);
       if (!this.#cache.isPlaced(key)) this.#queue.set(key, pod, old !== undefined && !sameWishes(pod, old));

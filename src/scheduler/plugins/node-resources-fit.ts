@@ -24,6 +24,13 @@ function couldHold(pod: Pod, event: ClusterEvent): boolean {
   return request.milliCpu <= allocatable.milliCpu && request.memory <= allocatable.memory;
 }
 
+/** Only a pod that asks for less than before leaves more to others: one that is going still has what it had. */
+function gaveBack({ pod, old }: { pod: Pod; old: Pod }): boolean {
+  const [now, before] = [podRequest(pod), podRequest(old)];
+  const isLess = (name: string) => amountOf(now, name) < amountOf(before, name);
+  return ["cpu", "memory", "ephemeral-storage", ...before.others.keys()].some(isLess);
+}
+
 /** Asked of every node for every kind of pod: most often the answer is yes, and that must cost nothing. */
 function fits({ request }: PodInfo, { allocatable, requested, pods }: NodeInfo): boolean {
   if (pods.size + 1 > allocatable.pods) return false;
@@ -156,7 +163,7 @@ export function nodeResourcesFit(args: FitArgs = {}) {
       { on: "NodeAdded", helps: couldHold },
       { on: "NodeChanged", helps: couldHold },
       { on: "PodDeleted" },
-      { on: "PodChanged" },
+      { on: "PodChanged", helps: (_pod, event) => event.kind !== "PodChanged" || gaveBack(event) },
       { on: "DevicesChanged", helps: (pod) => podRequest(pod).others.size > 0 },
     ],
     prepare: (info, _snapshot, { devices }) => deviceResources(info, (name) => devices.classFor(name)),
