@@ -21,8 +21,8 @@ import { type RawPlace, rawImage, removeRawPod, startRawPod } from "../raw-pod.t
 
 const count = 110;
 const rawCount = 60;
-const settleMs = 30_000;
-const idleMs = 30_000;
+const settleMs = 20_000;
+const idleMs = 25_000;
 const execRuns = 30;
 const logMegabytes = 200;
 

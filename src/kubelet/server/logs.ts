@@ -42,6 +42,8 @@ const newline = 0x0a;
 /** A line of the runtime's has at most 16 KiB of text; anything that does not fit is not its. */
 const chunkBytes = 128 * 1024;
 const pollMs = 100;
+/** The runtime is asked less often than the file whether there is more to come; upstream asks every five seconds. */
+const pollsPerQuestion = 10;
 
 /**
  * The whole lines of a log file, many at a time, and with `running` those still to come, through rotations. `running`
@@ -59,7 +61,7 @@ export async function* readLog(
     let position = offset;
     let rest = 0;
     let last = false;
-    for (;;) {
+    for (let polls = 0; ; ) {
       const { bytesRead } = await file.read(buffer, rest, chunkBytes - rest, position);
       position += bytesRead;
       const length = rest + bytesRead;
@@ -78,7 +80,7 @@ export async function* readLog(
         continue;
       }
       // What was written between the last read and the end is read once more.
-      last = !(await follow.running());
+      last = polls++ % pollsPerQuestion === 0 && !(await follow.running());
       if (!last) await follow.world.clock.sleep(pollMs, follow.signal);
     }
   } finally {
