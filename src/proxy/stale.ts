@@ -93,23 +93,34 @@ export function parseAffinities(json: string): Listed[] {
   );
 }
 
+/** One that runs out meanwhile cannot be deleted, and takes the others with it: then what is left is looked at again. */
+const deleteTries = 5;
+
 /** Lets go of clients whose endpoint has gone, so that they are given another one. */
 export async function forgetAffinities(
   { family, table }: TableOptions,
   gone: readonly Gone[],
 ): Promise<void> {
-  const { code, stdout } = await run("nft", ["-j", "-n", "list", "map", family, table, "affinity"]);
-  if (code !== 0) return;
+  for (let i = 0; i < deleteTries; i++) {
+    const { code, stdout } = await run("nft", ["-j", "-n", "list", "map", family, table, "affinity"]);
+    const stale = code === 0 ? staleOf(stdout, gone) : [];
+    if (stale.length === 0) return;
+    try {
+      await applyNftRules(`delete element ${family} ${table} affinity { ${stale.join(", ")} }\n`);
+      return;
+    } catch (error) {
+      if (i === deleteTries - 1) throw error;
+    }
+  }
+}
+
+function staleOf(listed: string, gone: readonly Gone[]): string[] {
   const protocols: Record<string, string> = { 6: "tcp", 17: "udp", 132: "sctp" };
   const named = (front: string) =>
     front.replace(/ \. (\d+) \. /, (all, n: string) => ` . ${protocols[n] ?? all} . `);
   const wanted = new Set(gone.map(({ front, target }) => `${front} : ${target}`));
-  const stale = parseAffinities(stdout)
+  return parseAffinities(listed)
     .map((each) => ({ ...each, front: named(each.front) }))
     .filter(({ front, target }) => wanted.has(`${front} : ${target}`))
     .map(({ client, front, target }) => `${client} . ${front} : ${target}`);
-  if (stale.length === 0) return;
-  // Adding first: one that has run out meanwhile could not be deleted.
-  const list = `element ${family} ${table} affinity { ${stale.join(", ")} }`;
-  await applyNftRules(`add ${list}\ndelete ${list}\n`);
 }
