@@ -35,10 +35,12 @@ function sharedList(list: unknown[], like: readonly unknown[]): Compound {
   return isSame ? (like as unknown[]) : list;
 }
 
+/** Keys are walked, not listed: their lists would cost more than all the rest. */
 function sharedMap(map: Record<string, unknown>, like: Readonly<Record<string, unknown>>): Compound {
-  const keys = Object.keys(map);
-  let isSame = keys.length === Object.keys(like).length;
-  for (const key of keys) {
+  let isSame = true;
+  let surplus = 0;
+  for (const key in map) {
+    surplus++;
     const part = map[key];
     const known = like[key];
     if (part === known) continue;
@@ -47,5 +49,7 @@ function sharedMap(map: Record<string, unknown>, like: Readonly<Record<string, u
       map[key] = known;
     else isSame = false;
   }
-  return isSame ? (like as Record<string, unknown>) : map;
+  if (!isSame) return map;
+  for (const _ in like) surplus--;
+  return surplus === 0 ? (like as Record<string, unknown>) : map;
 }
