@@ -20,7 +20,7 @@ import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { createTopologyManager, type TopologyManager } from "./topology/manager.ts";
 import { type NumaNode, readNumaNodes } from "./topology/numa.ts";
 import { topologyOptionsOf } from "./topology/options.ts";
-import { createUserNamespaces, idsPerPodDefault } from "./user-namespaces.ts";
+import { createUserNamespaces } from "./user-namespaces.ts";
 
 export interface GivenOptions {
   client: Client;
@@ -116,7 +116,7 @@ export function whatIsGiven({ client, world, config, dataDir, machine, version, 
     handlers: createRuntimeHandlers(client),
     userNamespaces: createUserNamespaces({
       podsDir: join(dataDir, "pods"),
-      idsPerPod: idsPerPodDefault,
+      idsPerPod: config.userIdsPerPod,
       podsMax: config.maxPods,
     }),
     lacksAppArmor: !readAppArmor(),

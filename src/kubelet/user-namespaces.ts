@@ -21,8 +21,6 @@ export interface UserNamespacesOptions {
   podsMax: number;
 }
 
-/** A multiple of 65536, as upstream asks for. */
-export const idsPerPodDefault = 65_536;
 const fileName = "userns";
 
 /** The first range that nobody has; the host's own users lie before it. Pure. */

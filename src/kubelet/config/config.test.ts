@@ -54,6 +54,7 @@ test.each([
     `${head}shutdownGracePeriod: 10s\nshutdownGracePeriodByPodPriority: [{priority: 1, shutdownGracePeriodSeconds: 1}]`,
     "Cannot specify both",
   ],
+  [`${head}userNamespaces: {idsPerPod: 70000}`, "must be a multiple of 65536"],
   [`${head}fileCheckFrequency: soon`, "must be a duration"],
   [`${head}imageGCLowThresholdPercent: 90`, "must be less than imageGCHighThresholdPercent"],
   [`${head}evictionSoft: {memory.available: 1Gi}`, "grace period must be specified"],

@@ -194,6 +194,15 @@ const reservedMemory = listOf(({ numaNode, limits }) => ({
   limits: map.read(limits),
 }));
 
+const userIds: Codec<number> = {
+  read(value) {
+    const count = whole(65_536, 2 ** 31).read(value);
+    if (count % 65_536 !== 0) throw new Error("must be a multiple of 65536");
+    return count;
+  },
+  show: shown,
+};
+
 const shutdownPeriods = listOf(({ priority, shutdownGracePeriodSeconds }) => ({
   priority: whole(-2_147_483_648, 2_147_483_647).read(priority),
   shutdownGracePeriodSeconds: whole(0).read(shutdownGracePeriodSeconds),
@@ -257,6 +266,7 @@ const fields: Readonly<Record<string, Field>> = {
   ),
   topologyManagerPolicyOptions: field("topologyManagerOptions", policyOptions(topologyOptionsOf)),
   topologyManagerScope: field("topologyManagerScope", oneOf("container", "pod")),
+  userNamespaces: field("userIdsPerPod", inside("idsPerPod", userIds)),
 };
 
 /** Upstream's, without an effect here: Knarr decides these itself, or has no such part. */
@@ -275,7 +285,7 @@ const unusedFields = new Set(
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
-    "tracing userNamespaces volumePluginDir volumeStatsAggPeriod"
+    "tracing volumePluginDir volumeStatsAggPeriod"
   ).split(" "),
 );
 

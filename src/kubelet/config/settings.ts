@@ -74,6 +74,8 @@ export interface KubeletConfig {
   shutdownGraceByPriority: readonly ShutdownPeriod[];
   /** `LimitedSwap`: burstable pods have their share of the machine's swap. */
   swapBehavior: string;
+  /** Of each pod with users of its own; a multiple of 65536. */
+  userIdsPerPod: number;
   /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
   failSwapOn: boolean;
 }
@@ -130,5 +132,6 @@ export const defaultConfig: KubeletConfig = {
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
   swapBehavior: "NoSwap",
+  userIdsPerPod: 65_536,
   failSwapOn: false,
 };
