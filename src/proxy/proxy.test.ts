@@ -14,7 +14,7 @@ import {
 import { healthAnswer } from "./health.ts";
 import { linkOf } from "./loopback.ts";
 import { capacityWith, leastCapacity, skeleton, transaction } from "./ruleset.ts";
-import { goneTargets, parseAffinities } from "./stale.ts";
+import { goneTargets, parseAffinities, stickyOf } from "./stale.ts";
 
 function service(name: string, spec: Draft<corev1.ServiceSpec>, status = {}): corev1.Service {
   return { metadata: { name, namespace: "default" }, spec, status } as unknown as corev1.Service;
@@ -213,6 +213,29 @@ test("what has gone: endpoints that are behind the front no more, and the front 
   expect(goneTargets(store.take(), store).filter(({ front }) => front === cluster)).toEqual([
     { front: cluster, target: "10.244.0.1 . 80" },
   ]);
+});
+
+test("a Service that goes takes what is known of its clients along", () => {
+  const sticky = service("web", { ...spec, sessionAffinity: "ClientIP" });
+  const store = new ElementStore();
+  store.set("web", serviceFragment(sticky, [slice(80, [{ addresses: ["10.244.0.1"] }])], place));
+  store.take();
+  store.set("web", undefined);
+  const changes = store.take();
+  const front = "10.96.0.7 . tcp . 80";
+  expect(stickyOf(goneTargets(changes, store), changes, store)).toContainEqual({
+    front,
+    target: "10.244.0.1 . 80",
+  });
+  const other = new ElementStore();
+  other.set(
+    "web",
+    serviceFragment(service("web", spec), [slice(80, [{ addresses: ["10.244.0.1"] }])], place),
+  );
+  other.take();
+  other.set("web", undefined);
+  const none = other.take();
+  expect(stickyOf(goneTargets(none, other), none, other)).toEqual([]);
 });
 
 test("the kernel's memory of clients, as nft lists it", () => {

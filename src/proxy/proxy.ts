@@ -6,7 +6,7 @@ import { localReadyCount } from "./endpoints.ts";
 import { type Family, hostPortAddress, hostPortFragment, serviceFragment } from "./fragments.ts";
 import { HealthChecks } from "./health.ts";
 import { allowLoopback } from "./loopback.ts";
-import { endStaleFlows, forgetAffinities, goneTargets } from "./stale.ts";
+import { endStaleFlows, forgetAffinities, goneTargets, stickyOf } from "./stale.ts";
 import { ProxyTable } from "./table.ts";
 
 export interface ProxyOptions {
@@ -227,7 +227,7 @@ class RunningProxy implements Proxy {
     if (gone.length === 0) return;
     try {
       await endStaleFlows(gone);
-      const sticky = gone.filter(({ front }) => table.store.get("sticky", front) !== undefined);
+      const sticky = stickyOf(gone, changes, table.store);
       if (sticky.length > 0) await forgetAffinities(table.options, sticky);
     } catch (error) {
       this.#world.log.warn({ error: messageOf(error) }, "what was known of endpoints that have gone stays");

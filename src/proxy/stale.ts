@@ -38,6 +38,16 @@ export function goneTargets(changes: readonly Change[], store: ElementStore): Go
   });
 }
 
+/** Those whose clients are remembered, or were until now: the next Service with such an address must not inherit them. */
+export function stickyOf(gone: readonly Gone[], changes: readonly Change[], store: ElementStore): Gone[] {
+  const were = new Set(
+    changes.flatMap(({ set, element, before }) =>
+      set === "sticky" && before !== undefined ? [element] : [],
+    ),
+  );
+  return gone.filter(({ front }) => were.has(front) || store.get("sticky", front) !== undefined);
+}
+
 function targetsNow(store: ElementStore, front: string): Set<string> {
   const now = new Set<string>();
   for (const [map, endpoints] of [
