@@ -7,6 +7,7 @@ import type { Running } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { loadStoredAuthority } from "./credentials.ts";
+import { bothOf } from "./families.ts";
 
 /** The class of Ingresses that name none. Whoever makes another one the default changes its annotation, and it stays so. */
 export async function installIngressClass(client: Client): Promise<void> {
@@ -57,7 +58,7 @@ export function startNodeIngress(
     informers,
     nodeName: config.nodeName,
     dir: paths.ingress,
-    addresses: [config.nodeAddress],
+    addresses: bothOf(config, "nodeAddress"),
     httpPort: config.httpPort,
     httpsPort: config.httpsPort,
     ownCertificate: async () => {
@@ -66,7 +67,7 @@ export function startNodeIngress(
         commonName: "knarr-ingress",
         use: "server",
         dnsNames: ["ingress.local"],
-        addresses: [config.nodeAddress],
+        addresses: bothOf(config, "nodeAddress"),
       });
       return `${cert}${key}`;
     },

@@ -15,6 +15,8 @@ export interface Routing {
 export interface Frontend {
   port: number;
   tls: boolean;
+  /** Over IPv6 too. */
+  ipv6?: boolean;
   sites: Site[];
   /** Of a TLS frontend; the first one without hosts serves names nobody else has. */
   certificates: Certificate[];

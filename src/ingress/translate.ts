@@ -55,5 +55,8 @@ export function translate(source: GatewaySource, wanted: Wanted, node: NodeFacts
     taken: node.taken,
     addresses: node.addresses,
   });
-  return { routing: builder.build(node.own, defaultBackend), problems, gateways, routes };
+  const routing = builder.build(node.own, defaultBackend);
+  const ipv6 = node.addresses.some((address) => address.includes(":"));
+  if (ipv6) for (const frontend of routing.frontends) frontend.ipv6 = true;
+  return { routing, problems, gateways, routes };
 }

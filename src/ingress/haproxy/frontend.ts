@@ -79,6 +79,7 @@ export function frontendLines(frontend: Frontend, maps: FrontendMaps, files: Fro
   return [
     `frontend ${scheme}-${frontend.port}`,
     `bind :${frontend.port}${tls}`,
+    ...(frontend.ipv6 ? [`bind :::${frontend.port} v6only${tls}`] : []),
     ...forwardedHeaders(scheme, frontend.port),
     // Dots in paths are resolved before routes are chosen: nobody walks around a rule by them.
     // HAProxy 2.6 decodes nothing where a condition stands behind it.

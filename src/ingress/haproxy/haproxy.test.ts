@@ -72,6 +72,17 @@ describe("changes", () => {
   });
 });
 
+test("where the node has IPv6, its ports are open there too", () => {
+  const routing = routingOf([server(1)]);
+  const binds = () =>
+    haproxyConfig(routing, paths)
+      .text.split("\n")
+      .filter((line) => line.startsWith("bind"));
+  expect(binds()).toEqual(["bind :8080"]);
+  routing.frontends[0]!.ipv6 = true;
+  expect(binds()).toEqual(["bind :8080", "bind :::8080 v6only"]);
+});
+
 test("quoted text is one word of a shell's grammar, which HAProxy's is", () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 40 }), (text) => {
