@@ -1,6 +1,6 @@
 /** The end of a containerd and of everything that runs in it. */
 import { readFileSync } from "node:fs";
-import { forComponent, messageOf, run, type World } from "#base";
+import { forComponent, messageOf, run, stopDaemon, type World } from "#base";
 import { type Containerd, type ContainerdOptions, containerdPaths, startContainerd } from "./containerd.ts";
 import { endShims } from "./shims.ts";
 
@@ -22,6 +22,8 @@ export async function stopContainerd(options: ContainerdOptions): Promise<void> 
     const { log } = forComponent(options.world, "containerd");
     log.warn({ error: messageOf(error) }, "containerd could not end its pods; they are killed");
   }
+  // One that was found running and does not answer runs still.
+  await stopDaemon(containerdPaths(options.dir).pidFile, options.world.clock);
   endShims(containerdPaths(options.dir).socket);
   await unmountBelow(options.dir);
 }

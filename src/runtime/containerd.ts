@@ -153,6 +153,8 @@ function mendOf(words: string, logFile: string): string {
 /** A containerd that ends so often before it has ever answered will not do better. */
 const deathsMax = 3;
 
+const askingMs = 250;
+
 async function waitUntilReady(
   runtime: ContainerRuntime,
   daemon: Daemon,
@@ -160,12 +162,19 @@ async function waitUntilReady(
 ): Promise<void> {
   const { clock } = options.world;
   const deadlineMs = clock.monotonic() + (options.readyTimeoutMs ?? 30_000);
-  for (;;) {
-    const ready = await runtime
+  let asking: Promise<boolean> | undefined;
+  const ask = () =>
+    runtime
       .status()
       .then(({ conditions }) => conditions.some((c) => c.type === "RuntimeReady" && c.status))
-      .catch(() => false);
-    if (ready) return;
+      .catch(() => false)
+      .finally(() => {
+        asking = undefined;
+      });
+  for (;;) {
+    asking ??= ask();
+    // The question itself waits long for a socket that may never come.
+    if (await Promise.race([asking, clock.sleep(askingMs).then(() => false)])) return;
     if (daemon.deaths >= deathsMax || clock.monotonic() > deadlineMs) {
       const { log } = containerdPaths(options.dir);
       const words = lastWords(log);
