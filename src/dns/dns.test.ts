@@ -39,6 +39,7 @@ const dbSlice = {
 } as unknown as discoveryv1.EndpointSlice;
 
 const zone: ZoneSource = {
+  revision: () => 1,
   service: (namespace, name) =>
     all.find((s) => s.metadata.namespace === namespace && s.metadata.name === name),
   slices: (_, name) => (name === "db" ? [dbSlice] : []),
@@ -128,6 +129,34 @@ test("an unreachable upstream is a server failure, not silence", async () => {
   const query = dnsPacket.encode({ type: "query", id: 7, questions: [{ name: "example.org", type: "A" }] });
   const reply = dnsPacket.decode((await respond(query, false))!);
   expect(reply).toMatchObject({ id: 7, rcode: "SERVFAIL" });
+});
+
+test("a question that comes again has the same answer under its own number, until the zone changes", async () => {
+  let [revision, address] = [1, "10.96.0.7"];
+  const changing: ZoneSource = {
+    ...zone,
+    revision: () => revision,
+    service: (_, name) => service(name, { clusterIP: address, clusterIPs: [address], ports: [{ port: 80 }] }),
+  };
+  const verdicts: string[] = [];
+  const [nowMs, count] = [() => 0, (verdict: string) => void verdicts.push(verdict)];
+  const ours = responder(changing, silent, domain, nowMs, count);
+  const name = "web.default.svc.cluster.local";
+  const asked = async (id: number, overTcp = false) => {
+    const questions = [{ name, type: "A" as const }];
+    const reply = dnsPacket.decode(
+      (await ours(dnsPacket.encode({ type: "query", id, questions }), overTcp))!,
+    );
+    return [reply.id, ...reply.answers!.map((each) => ("data" in each ? each.data : ""))];
+  };
+  expect(await asked(1)).toEqual([1, "10.96.0.7"]);
+  address = "10.96.0.9";
+  expect(await asked(2)).toEqual([2, "10.96.0.7"]);
+  revision++;
+  expect(await asked(3)).toEqual([3, "10.96.0.9"]);
+  expect(await asked(4)).toEqual([4, "10.96.0.9"]);
+  expect(await asked(5, true)).toEqual([5, "10.96.0.9"]);
+  expect(verdicts).toEqual(Array.from({ length: 5 }, () => "answer"));
 });
 
 test("an alias comes with what it points to: in the cluster, outside it, and never round in a ring", async () => {

@@ -24,6 +24,8 @@ export interface NameRecords {
 
 /** What the zone is made of. */
 export interface ZoneSource {
+  /** Another one after every change of what the zone says. */
+  revision(): number;
   service(namespace: string, name: string): Readonly<corev1.Service> | undefined;
   /** EndpointSlices of a Service. */
   slices(namespace: string, service: string): readonly Readonly<discoveryv1.EndpointSlice>[];

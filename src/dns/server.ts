@@ -14,6 +14,7 @@ import type { Informers } from "#client";
 import { answer } from "./answer.ts";
 import { cacheKeyOf, ReplyCache } from "./cache.ts";
 import type { ZoneSource } from "./records.ts";
+import { SentAnswers } from "./sent-answers.ts";
 import { type ForwardSettings, noSettings, parseSettings, resolversFor } from "./settings.ts";
 import { createUpstream, framed, type Upstream } from "./upstream.ts";
 import { openZone } from "./zone.ts";
@@ -193,7 +194,7 @@ export function responder(
     );
     return (reply && decode(reply)?.answers) ?? [];
   };
-  return async (query, overTcp) => {
+  return remembering(zone, count, async (query, overTcp, keep) => {
     const packet = decodeQuery(query);
     if (!packet) return undefined;
     const question = packet.questions?.[0];
@@ -206,10 +207,11 @@ export function responder(
       const follow = { ...question, name: aliasOf(verdict.answers, question) };
       const more = follow.name ? await resolve(follow) : [];
       const answers = [...verdict.answers, ...more];
-      return encode(packet, { ...verdict, answers, authoritative: true }, overTcp);
+      const reply = encode(packet, { ...verdict, answers, authoritative: true }, overTcp);
+      return follow.name ? reply : keep("answer", reply);
     }
     if (verdict.kind === "nxdomain")
-      return encode(packet, { ...verdict, rcode: nameError, authoritative: true }, overTcp);
+      return keep("nxdomain", encode(packet, { ...verdict, rcode: nameError, authoritative: true }, overTcp));
     const key = cacheKeyOf(packet, overTcp);
     const known = key && cache.get(key, query, nowMs());
     if (known) return known;
@@ -217,6 +219,30 @@ export function responder(
     const reply = await forward(query, overTcp, question.name);
     if (key && reply) cache.put(key, reply, nowMs());
     return reply ?? encode(packet, { rcode: serverFailure }, overTcp);
+  });
+}
+
+/** Keeps what the zone alone has said, and answers it. */
+type Keep = (verdict: string, reply: Buffer) => Buffer;
+
+/** Asks for an answer only where the same question has none since the zone has changed. */
+function remembering(
+  zone: Pick<ZoneSource, "revision">,
+  count: (verdict: string) => void,
+  respond: (query: Buffer, overTcp: boolean, keep: Keep) => Promise<Buffer | undefined>,
+): Respond {
+  const sent = new SentAnswers();
+  return (query, overTcp) => {
+    const revision = zone.revision();
+    const again = sent.get(query, overTcp, revision);
+    if (!again) {
+      return respond(query, overTcp, (verdict, reply) => {
+        sent.put(query, overTcp, revision, { verdict, reply });
+        return reply;
+      });
+    }
+    count(again.verdict);
+    return Promise.resolve(again.reply);
   };
 }
 

@@ -14,6 +14,8 @@ export async function openZone(informers: Informers): Promise<ZoneSource> {
   sliceCache.addIndex("address", (s) => (s.endpoints ?? []).flatMap((e) => e.addresses));
   await Promise.all([serviceCache, sliceCache, namespaceCache].map((cache) => cache.waitForSync()));
   return {
+    // Each only grows.
+    revision: () => serviceCache.revision + sliceCache.revision + namespaceCache.revision,
     service: (namespace, name) => serviceCache.get(namespace, name),
     slices: (namespace, service) => slicesOfService(sliceCache, `${namespace}/${service}`),
     hasNamespace: (namespace) => namespaceCache.get(undefined, namespace) !== undefined,
