@@ -24,6 +24,7 @@ import { legacyTokenCleanerController } from "./legacy-token-cleaner.ts";
 import { namespaceController } from "./namespace.ts";
 import { loadBalancerController } from "./network/load-balancer.ts";
 import { serviceCidrController } from "./network/service-cidr.ts";
+import { nodeIpamController } from "./node/node-ipam.ts";
 import { nodeLifecycleController } from "./node/node-lifecycle.ts";
 import { taintEvictionController } from "./node/taint-eviction.ts";
 import { ttlController } from "./node/ttl.ts";
@@ -95,6 +96,7 @@ export const controllers: readonly Controller[] = [
   namespaceController,
   garbageCollector,
   nodeLifecycleController,
+  nodeIpamController,
   taintEvictionController,
   ttlController,
   podGarbageCollector,

@@ -28,6 +28,7 @@ export interface ControlPlaneOptions {
   scheduler?: KubeSchedulerConfiguration;
   /** Absent: the controller's own defaults. */
   loadBalancer?: ControllerOptions["loadBalancer"];
+  nodeRanges?: ControllerOptions["nodeRanges"];
   /** Other servers work on the same store: controllers and scheduler run where they lead. */
   isShared?: boolean;
 }
@@ -101,6 +102,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           rootCa: credentials.ca.cert,
           authority: credentials.ca,
           ...(options.loadBalancer ? { loadBalancer: options.loadBalancer } : {}),
+          ...(options.nodeRanges ? { nodeRanges: options.nodeRanges } : {}),
         }),
       ),
     );

@@ -6,8 +6,9 @@ import type { corev1 } from "#api";
 import { createWorld, silentLogger, UserError } from "#base";
 import { createAuthority } from "./certificates.ts";
 import { pathsOf } from "./config.ts";
-import { freePodCidr, parseJoinRequest } from "./join.ts";
+import { parseJoinRequest } from "./join.ts";
 import { fingerprintOf, joinTokenOf, loadJoinSecret, parseToken } from "./join-token.ts";
+import { freePodCidr } from "./node-ranges.ts";
 
 const world = createWorld({ log: silentLogger });
 

@@ -5,10 +5,11 @@
 import { request } from "node:https";
 import { isIPv4 } from "node:net";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
-import { badRequest, type corev1, isStatus, nodes } from "#api";
+import { badRequest, isStatus, nodes } from "#api";
 import type { Extension } from "#apiserver";
 import { UserError, type World } from "#base";
 import type { Client } from "#client";
+import type { NodeRanges } from "#controllers";
 import type { Authority, KeyPair } from "./certificates.ts";
 import type { ClusterConfig } from "./config.ts";
 import { type SecondFamily, secondPodCidrOf } from "./families.ts";
@@ -56,28 +57,18 @@ export function parseJoinRequest(value: unknown): JoinRequest {
   return { nodeName, nodeAddress };
 }
 
-/** The first /24 of the cluster's pods that no node has. */
-export function freePodCidr(clusterCidr: string, all: readonly Readonly<corev1.Node>[]): string | undefined {
-  const taken = new Set(all.map((node) => node.spec.podCIDR));
-  const [a, b] = clusterCidr.split(".");
-  for (let i = 0; i < 256; i++) {
-    const cidr = `${a}.${b}.${i}.0/24`;
-    if (!taken.has(cidr)) return cidr;
-  }
-  return undefined;
-}
-
 interface JoinServerOptions {
   config: ClusterConfig;
   /** Loaded when the first node comes: a server that nobody joins never needs the certificate library. */
   authority(): Promise<Authority>;
   /** Asked for when the first node comes: the API server is not there yet when its paths are named. */
   client(): Client;
+  ranges: NodeRanges;
 }
 
 /** The paths of the API server that machines join through, and are members by. */
 export function joinExtensions(options: JoinServerOptions): Extension[] {
-  const admitOne = joinServer(options);
+  const admitOne = (asked: JoinRequest) => admit(options, asked);
   return [
     { path: joinPath, group: joinGroup, handle: (body) => admitOne(parseJoinRequest(body)) },
     {
@@ -88,16 +79,6 @@ export function joinExtensions(options: JoinServerOptions): Extension[] {
         admitOne(parseJoinRequest({ ...Object(body), nodeName: username.slice(nodeUserPrefix.length) })),
     },
   ];
-}
-
-/** Two nodes that come at once get different addresses: the Node object is created here, one by one. */
-function joinServer(options: JoinServerOptions): (request: JoinRequest) => Promise<JoinAnswer> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (joinRequest) => {
-    const answer = last.then(() => admit(options, joinRequest));
-    last = answer.catch(() => {});
-    return answer;
-  };
 }
 
 async function admit(
@@ -140,22 +121,21 @@ function joinedFamily({ nodeAddress: _, ...ipv6 }: SecondFamily, podCidr: string
   return { ...ipv6, podCidr: secondPodCidrOf(ipv6.clusterCidr, podCidr) };
 }
 
-/** The pod addresses of a node: its own from an earlier time, or free ones. */
-async function reserve({ client: clientOf, config }: JoinServerOptions, nodeName: string): Promise<string> {
+/** The pod addresses of a node: its own from an earlier time, or free ones. Its object is made with them. */
+async function reserve(
+  { client: clientOf, config, ranges }: JoinServerOptions,
+  nodeName: string,
+): Promise<string> {
   const client = clientOf();
-  const { items } = await client.list(nodes);
-  const known = items.find((node) => node.metadata.name === nodeName);
-  if (known?.spec.podCIDR) return known.spec.podCIDR;
-  const podCidr = freePodCidr(config.clusterCidr, items);
+  const podCidr = await ranges.give(nodeName, async (spec) => {
+    try {
+      await client.create(nodes, { metadata: { name: nodeName }, spec });
+    } catch (error) {
+      if (!isStatus(error, "AlreadyExists")) throw error;
+      await client.patch(nodes, { name: nodeName }, "merge", { spec });
+    }
+  });
   if (!podCidr) throw badRequest(`all 256 node ranges of ${config.clusterCidr} are taken`);
-  const second = config.ipv6 ? [secondPodCidrOf(config.ipv6.clusterCidr, podCidr)] : [];
-  const spec = { podCIDR: podCidr, podCIDRs: [podCidr, ...second] };
-  try {
-    await client.create(nodes, { metadata: { name: nodeName }, spec });
-  } catch (error) {
-    if (!isStatus(error, "AlreadyExists")) throw error;
-    await client.patch(nodes, { name: nodeName }, "merge", { spec });
-  }
   return podCidr;
 }
 

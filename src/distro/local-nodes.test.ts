@@ -8,6 +8,7 @@ import { areNodeCredentialsGood } from "./credentials.ts";
 import { joinExtensions } from "./join.ts";
 import { localNodesOf } from "./local-nodes.ts";
 import { dnsSlicesOf } from "./node-dns.ts";
+import { nodeRangesOf } from "./node-ranges.ts";
 
 const world = createWorld({ log: silentLogger });
 const config = configFor({ name: "a", slot: 3, nodeName: "vm", nodeAddress: "192.0.2.2" });
@@ -60,6 +61,7 @@ test("a node renews its own certificates and nobody else's", async () => {
     config,
     authority: async () => authority,
     client: () => client as never,
+    ranges: nodeRangesOf({ config, client: () => client as never }),
   });
   expect(renew!.group).toBe("system:nodes");
   const user = { username: "system:node:vm-2", groups: ["system:nodes"] };

@@ -1,6 +1,7 @@
 /** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
 import { writeFile } from "node:fs/promises";
 import { messageOf, releaseStartMemory, UserError, type World } from "#base";
+import type { Client } from "#client";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
 import { installAddons, installStorageClass } from "./addons.ts";
@@ -19,6 +20,7 @@ import { startAsLeader } from "./leading.ts";
 import { startClusterMetrics } from "./metrics.ts";
 import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { followNodeDns } from "./node-dns.ts";
+import { nodeRangesOf } from "./node-ranges.ts";
 import { schedulerSettings } from "./scheduler-settings.ts";
 
 export interface ServerOptions {
@@ -102,6 +104,8 @@ async function startStoredControlPlane(
   started.push({ stop: () => store.close() });
   const token = await loadJoinSecret(world.random, paths.tls);
   const scheduler = await schedulerSettings(world, paths);
+  const client = (): Client => controlPlane.clientOf("system:knarr", ["system:masters"]);
+  const ranges = nodeRangesOf({ config, client });
   const controlPlane: ControlPlane = await startControlPlane({
     world,
     store,
@@ -118,10 +122,13 @@ async function startStoredControlPlane(
     },
     ...compactionOf(process.env.KNARR_COMPACTION_INTERVAL),
     tokens: [{ token, username: "system:knarr-join", groups: [joinGroup] }],
+    // Simulated nodes have a plan of their own.
+    ...(config.simulatedNodes ? {} : { nodeRanges: ranges }),
     extensions: joinExtensions({
       config,
       authority: () => loadStoredAuthority(world, paths.tls),
-      client: () => controlPlane.clientOf("system:knarr", ["system:masters"]),
+      client,
+      ranges,
     }),
   });
   started.push(controlPlane);

@@ -29,6 +29,15 @@ export function afterIf(ms: number | undefined): Outcome {
 }
 
 /** What the cluster's operator decides for all controllers. */
+/** Hands out ranges of pod addresses, one node at a time. */
+export interface NodeRanges {
+  /** The node's range of old, or a free one once `write` has written it; undefined: all are taken. */
+  give(
+    nodeName: string,
+    write: (spec: { podCIDR: string; podCIDRs: string[] }) => Promise<unknown>,
+  ): Promise<string | undefined>;
+}
+
 export interface ControllerOptions {
   /** PEM of the certificate authority that pods are given. */
   rootCa?: string;
@@ -43,6 +52,8 @@ export interface ControllerOptions {
     /** Addresses for Services whose ports are not free on the nodes, where no pool is given. */
     readonly fallback: string;
   };
+  /** Absent: nodes bring their own. */
+  nodeRanges?: NodeRanges;
 }
 
 /** What a controller is given. Its client remembers what it writes, so that no round starts from an older cache. */
