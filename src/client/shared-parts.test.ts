@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { deepFreeze } from "./informer.ts";
 import { shareParts } from "./shared-parts.ts";
 
 const json = fc.jsonValue({ maxDepth: 4 });
@@ -39,8 +40,14 @@ test("an object with fewer parts is another one, and lists are no maps", () => {
   expect(shareParts<object>([], {})).toEqual([]);
 });
 
-test("what others have frozen is left alone", () => {
-  const like = { labels: { app: "web" } };
-  const object = Object.freeze({ labels: { app: "web" } });
+test("what others have frozen is left alone, at any depth", () => {
+  const like = { spec: { volumes: [{ name: "a" }] }, labels: { app: "web" } };
+  const frozen = deepFreeze({ volumes: [{ name: "a" }], nodeName: "n" });
+  const object = { spec: frozen, labels: { app: "web" } };
   expect(shareParts(object, like)).toBe(object);
+  expect(object.spec).toBe(frozen);
+  expect(object.spec.volumes).not.toBe(like.spec.volumes);
+  expect(object.labels).toBe(like.labels);
+  const whole = deepFreeze({ labels: { app: "web" }, name: "b" });
+  expect(shareParts<object>(whole, like)).toBe(whole);
 });

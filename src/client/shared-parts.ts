@@ -5,11 +5,10 @@
 
 /**
  * The object with every part that equals the same part of `like` replaced by it; `like` itself if all of it is equal.
- * Both are JSON. `object` is changed, unless it is frozen: then it is answered as it is.
+ * Both are JSON. `object` is changed, but for what is frozen of it: that stays as it is.
  */
 export function shareParts<T>(object: T, like: unknown): T {
-  if (!isCompound(object) || !isCompound(like) || Object.isFrozen(object)) return object;
-  return shared(object, like) as T;
+  return isCompound(object) && isCompound(like) ? (shared(object, like) as T) : object;
 }
 
 type Compound = Record<string, unknown> | unknown[];
@@ -29,8 +28,8 @@ function sharedList(list: unknown[], like: readonly unknown[]): Compound {
     const part = list[i];
     const known = like[i];
     if (part === known) continue;
-    if (isCompound(part) && isCompound(known) && shared(part, known) === known) list[i] = known;
-    else isSame = false;
+    if (!isCompound(part) || !isCompound(known) || shared(part, known) !== known) isSame = false;
+    else if (!Object.isFrozen(list)) list[i] = known;
   }
   return isSame ? (like as unknown[]) : list;
 }
@@ -45,9 +44,9 @@ function sharedMap(map: Record<string, unknown>, like: Readonly<Record<string, u
     const known = like[key];
     if (part === known) continue;
     // What every map inherits is nobody's part.
-    if (key !== "__proto__" && isCompound(part) && isCompound(known) && shared(part, known) === known)
-      map[key] = known;
-    else isSame = false;
+    if (key === "__proto__" || !isCompound(part) || !isCompound(known) || shared(part, known) !== known)
+      isSame = false;
+    else if (!Object.isFrozen(map)) map[key] = known;
   }
   if (!isSame) return map;
   for (const _ in like) surplus--;
