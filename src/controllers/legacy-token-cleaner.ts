@@ -19,14 +19,12 @@ import {
   serviceAccountTokenType,
   tokenTracking,
 } from "#api";
-import { joinKey } from "#client";
 import { after, defineController, readVerbs, rule } from "./kit/define-controller.ts";
 
 const dayLengthMs = 24 * 3600_000;
 /** Upstream's `--legacy-service-account-token-clean-up-period`. */
 const unusedMaxMs = 365 * dayLengthMs;
 const lookAgainMs = dayLengthMs;
-const secretIndex = "secret";
 const nameAnnotation = "kubernetes.io/service-account.name";
 const uidAnnotation = "kubernetes.io/service-account.uid";
 
@@ -41,9 +39,8 @@ interface State {
 
 type Plan = { kind: "wait" } | { kind: "mark"; day: string } | { kind: "remove" };
 
-function namedSecrets(pod: Readonly<corev1.Pod>): string[] {
-  const names = [...secretNamesOf(pod)].filter((name) => name !== undefined);
-  return [...new Set(names)].map((name) => joinKey(pod.metadata.namespace, name));
+function names(pod: Readonly<corev1.Pod>, secret: string): boolean {
+  return [...secretNamesOf(pod)].includes(secret);
 }
 
 export function decide(
@@ -74,7 +71,7 @@ export const legacyTokenCleanerController = defineController<State, Plan>({
     rule("", ["secrets"], [...readVerbs, "delete", "patch"]),
     rule("", ["pods", "serviceaccounts", "configmaps"], readVerbs),
   ],
-  prepare: ({ informers }) => informers.of(pods).addIndex(secretIndex, namedSecrets),
+  prepare: ({ informers }) => void informers.of(pods),
   observe({ informers }, key) {
     const secret = informers.of(secrets).byKey(key);
     if (secret?.type !== serviceAccountTokenType) return undefined;
@@ -86,7 +83,11 @@ export const legacyTokenCleanerController = defineController<State, Plan>({
       secret,
       trackedSince: informers.of(configMaps).get(tokenTracking.namespace, tokenTracking.name)?.data?.since,
       isAutomatic: isItsOwn && (account.secrets ?? []).some((each) => each.name === name),
-      isMounted: informers.of(pods).byIndex(secretIndex, key).length > 0,
+      // Asked once a day for the few of this type: an index would be paid for by every change of a pod.
+      isMounted: informers
+        .of(pods)
+        .list(namespace)
+        .some((pod) => names(pod, name)),
     };
   },
   decide,
