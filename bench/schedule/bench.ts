@@ -10,8 +10,9 @@ export default async function bench(): Promise<Benchmark> {
     const samples = [rate];
     const note = `${cpuMicros} µs of CPU a pod`;
     const { name, goal, threshold, measured } = workload;
-    const peer = { name: `upstream's threshold of ${threshold}`, samples: [threshold] };
-    rows.push({ what: `${name}, ${measured.count} pods`, unit: "1/s" as const, samples, goal, peer, note });
+    const peer = threshold && { name: `upstream's threshold of ${threshold}`, samples: [threshold] };
+    const row = { what: `${name}, ${measured.count} pods`, unit: "1/s" as const, samples, note };
+    rows.push({ ...row, ...(goal ? { goal } : {}), ...(peer ? { peer } : {}) });
   }
   return {
     title: `Pods created and given a node, ${nodeCount} nodes, shapes of upstream's scheduler_perf`,

@@ -3,17 +3,27 @@
  * neither controllers nor kubelets.
  */
 
-import { type corev1, type Draft, nodes, pods, priorityClasses, serviceAccounts, services } from "#api";
+import {
+  type corev1,
+  type Draft,
+  namespaces as namespaceResource,
+  nodes,
+  pods,
+  priorityClasses,
+  serviceAccounts,
+  services,
+} from "#api";
 import { startApiServer } from "#apiserver";
 import { createWorld, silentLogger } from "#base";
 import { type Client, createClient, createInformers, type Informers } from "#client";
 import { startScheduler } from "#scheduler";
 import { openEmbeddedStore } from "#store";
 import { createCredentials } from "../../src/distro/credentials.ts";
-import { nodeCount, tooLarge, type Workload } from "./workloads.ts";
+import { importantClass, namespaces, nodeCount, type Pods, tooLarge, type Workload } from "./workloads.ts";
 
 const inFlight = 64;
 const churnMs = 1_000;
+const arrivalMs = 200;
 
 interface Cluster extends AsyncDisposable {
   client: Client;
@@ -45,7 +55,10 @@ async function startCluster(): Promise<Cluster> {
   const ending = new AbortController();
   informers.start(ending.signal);
   const scheduler = await startScheduler({ client: clientOf("system:kube-scheduler"), world, informers });
-  await client.create(serviceAccounts, { metadata: { namespace: "default", name: "default" } });
+  for (const name of Object.values(namespaces)) {
+    await client.create(namespaceResource, { metadata: { name } });
+    await client.create(serviceAccounts, { metadata: { namespace: name, name: "default" } });
+  }
   return {
     client,
     informers,
@@ -79,42 +92,61 @@ async function createNode({ client }: Cluster, name: string, labels: Record<stri
 
 /** Creates pods and waits until the API says that all have a node. */
 async function scheduled(
-  cluster: Cluster,
-  kind: string,
-  { count, pod, staysPending }: { count: number; pod(): Draft<corev1.Pod>; staysPending?: boolean },
+  { client, informers }: Cluster,
+  namespace: string,
+  { count, pod }: Pods,
 ): Promise<void> {
   const all = Promise.withResolvers<void>();
   const seen = new Set<string>();
-  const end = cluster.informers.of(pods).on({
+  const end = informers.of(pods).on({
     update({ metadata, spec }) {
-      if (spec.nodeName && metadata.name.startsWith(`${kind}-`) && seen.add(metadata.name).size === count)
-        all.resolve();
+      const { name } = metadata;
+      const isOurs = metadata.namespace === namespace && name.startsWith("pod-");
+      if (isOurs && spec.nodeName && seen.add(name).size === count) all.resolve();
     },
   });
   await many(count, (index) => {
     const draft = pod();
-    const metadata = { ...draft.metadata, namespace: "default", name: `${kind}-${index}` };
-    return cluster.client.create(pods, { ...draft, metadata });
+    return client.create(pods, {
+      ...draft,
+      metadata: { ...draft.metadata, namespace, name: `pod-${index}` },
+    });
   });
-  if (!staysPending) await all.promise;
+  await all.promise;
   end();
 }
 
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function arrive({ client }: Cluster, pod: Pods["pod"], signal: AbortSignal): Promise<void> {
+  for (let index = 0; ; index++) {
+    await pause(arrivalMs);
+    if (signal.aborted) return;
+    const draft = pod();
+    const name = `arriving-${index}`;
+    await client.create(pods, {
+      ...draft,
+      metadata: { ...draft.metadata, namespace: namespaces.measured, name },
+    });
+  }
+}
+
 async function churn({ client }: Cluster, signal: AbortSignal): Promise<void> {
-  const namespace = "default";
+  const namespace = namespaces.measured;
   const service: Draft<corev1.ServiceSpec> = {
     selector: { app: "foo" },
     ports: [{ port: 8080, protocol: "TCP" }],
   };
   for (let round = 0; !signal.aborted; round++) {
     const name = `churn-${round}`;
-    await client.create(nodes, { metadata: { name }, status: { capacity: { cpu: "0" } } });
+    await client.create(nodes, { metadata: { name }, status: { capacity: { pods: "0" } } });
     await client.create(pods, { ...tooLarge(), metadata: { namespace, name } });
     await client.create(services, { metadata: { namespace, name }, spec: service });
-    await new Promise((resolve) => setTimeout(resolve, churnMs));
+    await pause(churnMs);
     await client.delete(services, { namespace, name });
-    await client.delete(pods, { namespace, name }, { gracePeriodSeconds: 0 });
+    await client.delete(pods, { namespace, name });
     await client.delete(nodes, { name });
+    await pause(churnMs);
   }
 }
 
@@ -127,19 +159,22 @@ export interface Measured {
 
 export async function measure(workload: Workload): Promise<Measured> {
   await using cluster = await startCluster();
-  await cluster.client.create(priorityClasses, { metadata: { name: "high" }, value: 1_000 });
+  await cluster.client.create(priorityClasses, importantClass);
   const labels = (index: number) => workload.nodeLabels?.(index) ?? {};
   await many(nodeCount, (index) => createNode(cluster, `node-${index}`, labels(index)));
-  await scheduled(cluster, "init", workload.initial);
+  if (workload.initial) await scheduled(cluster, namespaces.initial, workload.initial);
   const stop = new AbortController();
-  const churning = workload.churns ? churn(cluster, stop.signal) : undefined;
+  const beside = [
+    workload.arriving && arrive(cluster, workload.arriving, stop.signal),
+    workload.churns && churn(cluster, stop.signal),
+  ];
   const { count } = workload.measured;
   const cpu = process.cpuUsage();
   const start = performance.now();
-  await scheduled(cluster, "pod", workload.measured);
+  await scheduled(cluster, namespaces.measured, workload.measured);
   const rate = count / ((performance.now() - start) / 1000);
   const { user, system } = process.cpuUsage(cpu);
   stop.abort();
-  await churning;
+  await Promise.all(beside);
   return { rate, cpuMicros: Math.round((user + system) / count) };
 }

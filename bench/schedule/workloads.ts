@@ -8,18 +8,27 @@ type PodDraft = Draft<corev1.Pod>;
 
 export interface Workload {
   name: string;
-  /** What upstream's own run must reach, in pods a second. */
-  threshold: number;
-  goal: number;
+  /** What upstream's own run must reach, in pods a second; none: it runs this with fewer nodes only. */
+  threshold?: number;
+  goal?: number;
   nodeLabels?(index: number): Record<string, string>;
-  initial: { count: number; pod(): PodDraft; staysPending?: boolean };
-  measured: { count: number; pod(): PodDraft };
-  /** A node, a Service and a pod that fits nowhere come and go, once a second. */
+  /** In a namespace of their own, each. */
+  initial?: Pods;
+  measured: Pods;
+  /** Such a pod comes five times a second beside those that are measured. */
+  arriving?(): PodDraft;
+  /** A node, a Service and a pod that fits nowhere come, and go a second later, and come again. */
   churns?: boolean;
+}
+
+export interface Pods {
+  count: number;
+  pod(): PodDraft;
 }
 
 const zoneLabel = "topology.kubernetes.io/zone";
 export const nodeCount = 5_000;
+export const namespaces = { initial: "sched-0", measured: "sched-1" };
 
 interface Shape extends Draft<corev1.PodSpec> {
   labels?: Record<string, string>;
@@ -28,14 +37,17 @@ interface Shape extends Draft<corev1.PodSpec> {
 
 function pod({ labels = {}, cpu = "100m", ...spec }: Shape = {}): PodDraft {
   const requests = { cpu, memory: "500Mi" };
-  const containers = [
-    { name: "pause", image: "registry.k8s.io/pause:3.10.1", resources: { requests, limits: requests } },
-  ];
-  return { metadata: { labels }, spec: { containers, terminationGracePeriodSeconds: 0, ...spec } };
+  const container = {
+    name: "pause",
+    image: "registry.k8s.io/pause:3.10.1",
+    ports: [{ containerPort: 80 }],
+    resources: { requests, limits: requests },
+  };
+  return { metadata: { labels }, spec: { containers: [container], ...spec } };
 }
 
 function near(topologyKey: string, labels: Record<string, string>) {
-  const term = { topologyKey, labelSelector: { matchLabels: labels } };
+  const term = { topologyKey, labelSelector: { matchLabels: labels }, namespaces: Object.values(namespaces) };
   return { requiredDuringSchedulingIgnoredDuringExecution: [term] };
 }
 
@@ -64,8 +76,15 @@ const zoned = () => {
   const required = { nodeSelectorTerms: [{ matchExpressions: [expression] }] };
   return pod({ affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } } });
 };
+/** The class with a priority above that of all others. */
+export const importantClass = { metadata: { name: "important" }, value: 10 };
+const important = (cpu: string) => pod({ cpu, priorityClassName: importantClass.metadata.name });
 /** Fits no node of this cluster. */
-export const tooLarge = () => pod({ cpu: "9" });
+export const tooLarge = () => important("9");
+/** Four of them leave a node room for one more that is small. */
+const unimportant = () => pod({ cpu: "900m", terminationGracePeriodSeconds: 0 });
+/** Three of those have to go for it. */
+const preemptor = () => important("3000m");
 
 export const workloads: readonly Workload[] = [
   {
@@ -104,27 +123,34 @@ export const workloads: readonly Workload[] = [
     goal: 2_500,
     nodeLabels: oneZone,
     initial: { count: 5_000, pod: zoned },
-    measured: { count: 5_000, pod: zoned },
+    measured: { count: 10_000, pod: zoned },
   },
   {
     name: "PreemptionAsync",
     threshold: 570,
     goal: 1_500,
-    initial: { count: 20_000, pod: () => pod({ cpu: "900m" }) },
-    measured: { count: 5_000, pod: () => pod({ cpu: "3000m", priorityClassName: "high" }) },
+    initial: { count: 20_000, pod: unimportant },
+    measured: { count: 5_000, pod: plain },
+    arriving: preemptor,
+  },
+  {
+    // Upstream's at 1,000 nodes, five times as large: every pod has to make room for itself.
+    name: "PreemptionBasic",
+    initial: { count: 20_000, pod: unimportant },
+    measured: { count: 5_000, pod: preemptor },
   },
   {
     name: "Unschedulable",
     threshold: 590,
     goal: 2_500,
-    initial: { count: 200, pod: tooLarge, staysPending: true },
+    initial: { count: 100, pod: plain },
     measured: { count: 10_000, pod: plain },
+    arriving: tooLarge,
   },
   {
     name: "MixedChurn",
     threshold: 710,
     goal: 2_500,
-    initial: { count: 1_000, pod: plain },
     measured: { count: 10_000, pod: plain },
     churns: true,
   },
