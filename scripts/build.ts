@@ -1,4 +1,4 @@
-/** Bundles the two entries into `dist/`: `knarr.js` (command line) and `index.js` (library), plus their workers. */
+/** Bundles the two entries into `dist/`: `knarr.js` (command line) and `index.js` (library), plus their workers and processes. */
 import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -12,6 +12,7 @@ await build({
     knarr: "src/cli/main.ts",
     index: "src/distro/index.ts",
     "store-writer": "src/store/writer.ts",
+    "dns-standby": "src/distro/dns-standby-main.ts",
   },
   outdir: out,
   bundle: true,

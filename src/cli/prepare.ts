@@ -9,6 +9,7 @@ import {
   freeSlot,
   hasIpv6,
   isPortFree,
+  isStandbyAnswering,
   keepKubeletConfig,
   keepSchedulerConfig,
   linkCluster,
@@ -82,6 +83,8 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   if (request.httpPort !== undefined) config.httpPort = request.httpPort;
   if (request.httpsPort !== undefined) config.httpsPort = request.httpsPort;
   await moveToFreePorts(config, known ? config.apiPort : request.port);
+  // Where DNS answers without a server, it does so in the place of this one's.
+  if (!isStandbyAnswering(paths)) config.dnsPort = await freePort(config.dnsPort, anyAddress, true);
   if (request.port !== undefined) config.apiPort = request.port;
   if (!(await isPortFree(config.apiPort, anyAddress))) {
     throw new UserError(
@@ -155,5 +158,4 @@ function freshConfig(request: ClusterRequest): ClusterConfig {
 async function moveToFreePorts(config: ClusterConfig, chosenApiPort: number | undefined): Promise<void> {
   if (chosenApiPort === undefined) config.apiPort = await freePort(config.apiPort, anyAddress);
   config.kubeletPort = await freePort(config.kubeletPort, anyAddress);
-  config.dnsPort = await freePort(config.dnsPort, anyAddress, true);
 }

@@ -154,8 +154,8 @@ async function startParts(
   const policyInformers = follow(credentials.networkPolicy, "knarr-network-policy").informers;
   const containerd = await startRuntime(world, config, paths);
   const node = { world, config, paths, credentials, containerd, client, informers, policyInformers };
-  const { dnsUpstream, nodeName, dnsPort } = config;
-  started.push(await startNode({ ...node, ...(dnsUpstream ? { dnsUpstream } : {}) }));
+  const { nodeName, dnsPort } = config;
+  started.push(await startNode(node));
   await announceDns(client, nodeName, dnsPort);
   started.push(await startNodeRoutes(world, config, paths, informers));
 }

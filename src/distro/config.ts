@@ -133,6 +133,8 @@ export interface ClusterPaths {
   failure: string;
   containerd: string;
   ingress: string;
+  /** Who answers for names while there is no server. */
+  dns: string;
   cniConf: string;
   /** The CNI plugins, where they are not the machine's alone. */
   cniBin: string;
@@ -167,6 +169,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     failure: inDir("failure.json"),
     containerd: inDir("containerd"),
     ingress: inDir("ingress"),
+    dns: inDir("dns.pid"),
     cniConf: inDir("cni", "conf"),
     cniBin: inDir("cni", "bin"),
     cniState: inDir("cni", "state"),

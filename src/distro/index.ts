@@ -22,6 +22,7 @@ export {
   writeConfig,
 } from "./config.ts";
 export { type ClusterConnection, connectCluster } from "./connection.ts";
+export { endDnsStandby, isStandbyAnswering } from "./dns-standby.ts";
 export { type BuildRequest, buildFromFile } from "./image-build.ts";
 export { listImages, loadImages, makeBusyboxImage, removeImages } from "./images.ts";
 export { installGatewayApi } from "./ingress.ts";

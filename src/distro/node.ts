@@ -1,8 +1,7 @@
 /** This machine as a node: a private containerd, the pod network, the kubelet, the service proxy and cluster DNS. */
-import { readFile } from "node:fs/promises";
 import type { World } from "#base";
 import type { Client, Informers } from "#client";
-import { type DnsServer, nameserversOf, startDns } from "#dns";
+import { type DnsServer, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
 import {
   foreignCni,
@@ -21,6 +20,7 @@ import { type Containerd, type ContainerdOptions, cniBinDirs, startContainerd } 
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
+import { dnsServing } from "./dns-serving.ts";
 import { bothOf } from "./families.ts";
 import { kubeletSettings } from "./kubelet-settings.ts";
 
@@ -100,8 +100,8 @@ export interface NodeOptions {
   informers: Informers;
   /** Those of somebody who may follow all pods; default: `informers`. */
   policyInformers?: Informers;
-  /** Who answers questions about the world where this machine's own resolvers are out of reach. */
-  dnsUpstream?: string;
+  /** Before cluster DNS listens: whoever answers in its place lets go. */
+  takeOverDns?: () => Promise<void>;
   labels?: Record<string, string>;
 }
 
@@ -192,17 +192,13 @@ async function startNodeDns({
   config,
   informers,
   policyInformers,
-  dnsUpstream,
+  takeOverDns,
 }: NodeOptions): Promise<DnsServer> {
-  const resolvConf = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
-  const hosts = bothOf(config, "nodeAddress");
-  const own = nameserversOf(resolvConf, [...hosts, config.dnsAddress]);
   return startDns({
+    ...(await dnsServing(config)),
     world,
     informers,
     ...(policyInformers ? { settingsInformers: policyInformers } : {}),
-    clusterDomain,
-    listen: { hosts, port: config.dnsPort },
-    nameservers: dnsUpstream ? [...own, dnsUpstream] : own,
+    ...(takeOverDns ? { takeOver: takeOverDns } : {}),
   });
 }

@@ -10,6 +10,7 @@ import { type Running, stopAll } from "./components.ts";
 import type { ClusterConfig, ClusterPaths } from "./config.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type Credentials, loadCredentials, loadStoredAuthority } from "./credentials.ts";
+import { endDnsStandby, endUnreadyStandby, guardDns } from "./dns-standby.ts";
 import { bothOf } from "./families.ts";
 import { startNodeIngress } from "./ingress.ts";
 import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
@@ -47,6 +48,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
   recordInstance(paths.pid, false);
   const started: Running[] = [{ stop: () => forgetInstance(paths.pid) }];
   try {
+    await endUnreadyStandby(paths, world.clock);
     const credentials = await loadCredentials(world, config, paths.tls);
     // containerd needs no API server: both come up at once.
     const runtime = config.simulatedNodes > 0 ? undefined : startRuntime(world, config, paths);
@@ -62,7 +64,12 @@ export async function startServer(options: ServerOptions): Promise<Running> {
       // Where the node's parts fail first, theirs is the reason to tell.
       addons.catch(() => {});
       const node = { world, config, paths, credentials, containerd, client, informers };
-      started.push(await startNode({ ...node, labels: controlPlaneLabels }));
+      const takeOverDns = async () => {
+        await endDnsStandby(paths, world.clock);
+        // What etcd holds others go on changing: an answer from a copy would be worse than none.
+        if (config.datastore === undefined) started.push(guardDns(world, paths));
+      };
+      started.push(await startNode({ ...node, labels: controlPlaneLabels, takeOverDns }));
       started.push(await startNodeRoutes(world, config, paths, informers));
       const admin = controlPlane.clientOf("system:knarr", ["system:masters"]);
       started.push(await followNodeDns(world, admin, informers, () => installDns(admin, config)));

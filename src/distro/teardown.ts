@@ -9,6 +9,7 @@ import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { cniBinDirs, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, listClusters, pathsOf } from "./config.ts";
+import { endDnsStandby } from "./dns-standby.ts";
 import { bothOf } from "./families.ts";
 import { endInstance } from "./instance.ts";
 import { containerdOptions } from "./node.ts";
@@ -27,6 +28,7 @@ export async function stopAgent(world: World, config: ClusterConfig, paths: Clus
 export async function stopNode(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
   if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
   await stopHaproxy(paths.ingress, world);
+  await endDnsStandby(paths, world.clock);
   await removeProxy(config.name);
   await removeRoutes(bothOf(config, "clusterCidr"));
   if (config.cni === "none") await closeForeignCni(cniBinDirs);

@@ -29,6 +29,8 @@ export interface DnsOptions {
   settingsInformers?: Informers;
   /** Where questions about the outside go; empty: they fail at once. */
   nameservers: readonly string[];
+  /** Called when all names are known and nobody listens yet: whoever answers in this place lets go. */
+  takeOver?: () => Promise<void>;
 }
 
 export interface DnsServer {
@@ -81,6 +83,7 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   const { hosts } = options.listen;
   let { port } = options.listen;
   try {
+    await options.takeOver?.();
     for (const host of hosts) {
       const listening = await listen(host, port, respond);
       open.push(listening);

@@ -1,9 +1,10 @@
 /** The journal in a SQLite file: read once here at start, written by the writer's thread from then on. */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { messageOf, UserError } from "#base";
-import { StoreUnavailableError } from "./contract.ts";
+import { type StoreEntry, StoreUnavailableError } from "./contract.ts";
 import { openDatabase } from "./database.ts";
 import { checksumOf, type Journal, type JournalContent, type Row } from "./journal.ts";
 import type { AppendRequest, WriterData, WriterRequest, WriterResponse } from "./messages.ts";
@@ -61,6 +62,36 @@ function readAll(path: string): JournalContent {
   } finally {
     database.close();
   }
+}
+
+/** A server may be ending: it has the file for itself until it has. */
+const readPatienceMs = 10_000;
+
+/**
+ * What a file holds at keys like these (SQL's GLOB) while no store has it open. It is not changed; throws a `UserError`.
+ */
+export function readStoredFile(path: string, patterns: readonly string[]): StoreEntry[] {
+  const live = new Map<string, StoreEntry>();
+  try {
+    const database = new DatabaseSync(path, { readOnly: true, timeout: readPatienceMs });
+    try {
+      const wanted = patterns.map(() => "key GLOB ?").join(" OR ");
+      const found = database.prepare(
+        `SELECT revision, key, create_revision, value, checksum FROM history WHERE ${wanted} ORDER BY revision`,
+      );
+      for (const record of found.iterate(...patterns)) {
+        const { key, value, createRevision, revision } = readRow(path, record);
+        if (value) live.set(key, { key, value, createRevision, modRevision: revision });
+        else live.delete(key);
+      }
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw openError(path, error);
+  }
+  return [...live.values()];
 }
 
 function readRow(path: string, record: Record<string, unknown>): Row {

@@ -1,5 +1,6 @@
 /** The command line's promises: restarts that pods survive, clear words for mistakes, and nothing left after a purge. */
 
+import { Resolver } from "node:dns/promises";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -39,6 +40,11 @@ async function traces(): Promise<string[]> {
   return [...processes, ...mounts, ...tables, ...routes, ...cgroups, ...files];
 }
 
+function clusterConfig() {
+  type Config = Record<"podCidr" | "dnsAddress" | "serviceAddress", string>;
+  return JSON.parse(readFileSync(join(folder, "cluster.json"), "utf8")) as Config;
+}
+
 let before: string[];
 /** The first bytes of the cluster's pod addresses: `10.244.0.`. */
 let podPrefix = "";
@@ -51,7 +57,7 @@ beforeAll(async () => {
   before = await traces();
   await knarr(["up", "--name", name, "--data-dir", folder], { env });
   await knarr(["image", "busybox", "--name", name], { env });
-  const { podCidr } = JSON.parse(readFileSync(join(folder, "cluster.json"), "utf8")) as { podCidr: string };
+  const { podCidr } = clusterConfig();
   podPrefix = podCidr.replace(/0\/24$/, "");
 });
 
@@ -90,13 +96,20 @@ test("up merges the kubeconfig, status tells, a second up says that it runs", as
   expect(await knarr(["up", "--name", name, "--data-dir", folder], { env })).toContain("runs already");
 });
 
-test("a pod survives kill -9 of the server, and the server takes it over", async () => {
+test("a pod and the names of Services survive kill -9 of the server, and the server takes them over", async () => {
   await kubectl.ok(["run", "steady", "--image=busybox:1.36", "--", "sleep", "100000"]);
   const pod = await steadyPod();
   process.kill((await status()).pid, "SIGKILL");
   await eventually("the end of the server", async () =>
     (await status()).state === "Stopped" ? true : undefined,
   );
+  const { dnsAddress, serviceAddress } = clusterConfig();
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+  resolver.setServers([dnsAddress]);
+  await eventually("names without a server", async () => {
+    const addresses = await resolver.resolve4("kubernetes.default.svc.cluster.local").catch(() => []);
+    return addresses.join() === serviceAddress ? true : undefined;
+  });
   await knarr(["up", "--name", name, "--data-dir", folder], { env });
   const after = await steadyPod();
   expect(after.metadata.uid).toBe(pod.metadata.uid);

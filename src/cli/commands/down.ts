@@ -4,6 +4,7 @@ import {
   checkName,
   closeLocalNetwork,
   clustersRoot,
+  endDnsStandby,
   endInstance,
   localNodesOf,
   pathsOf,
@@ -36,9 +37,11 @@ export async function down(options: DownOptions): Promise<void> {
     );
   }
   const world = createWorld({ log: silentLogger });
-  await step(clock, "stopping the server", "server stopped", () =>
-    endInstance(clock, paths.pid, serverPatienceMs),
-  );
+  await step(clock, "stopping the server", "server stopped", async () => {
+    // Nobody needs to answer for its names.
+    await endDnsStandby(paths, clock);
+    await endInstance(clock, paths.pid, serverPatienceMs);
+  });
   const further = config.role === "server" ? localNodesOf(config, paths) : [];
   if (further.length > 0) {
     const label = further.map(({ name }) => name).join(", ");
