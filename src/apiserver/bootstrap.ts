@@ -34,7 +34,7 @@ import { addressAt, parseRange } from "./admission/address-range.ts";
 import { systemNamespaces } from "./admission/namespace-lifecycle.ts";
 import type { FrontProxy } from "./aggregator/proxy.ts";
 import { type ComponentPolicy, installPolicy } from "./authorization/policy/install.ts";
-import { danglingCondition } from "./dangling-flow-schemas.ts";
+import { danglingCondition } from "./flow-control/dangling.ts";
 import type { Registry, WriteContext } from "./registry/context.ts";
 import { create } from "./registry/create.ts";
 import { change, mainStrategy, statusStrategy } from "./registry/update.ts";

@@ -15,8 +15,9 @@ import { NodeAuthorizer } from "./authorization/node.ts";
 import type { ComponentPolicy } from "./authorization/policy/install.ts";
 import { RbacAuthorizer } from "./authorization/rbac.ts";
 import { CustomResources } from "./customresources/controller.ts";
-import { followFlowSchemas } from "./dangling-flow-schemas.ts";
 import { expireEvents } from "./event-expiry.ts";
+import { followFlowSchemas } from "./flow-control/dangling.ts";
+import { FlowControl } from "./flow-control/flow-control.ts";
 import { Documents } from "./http/documents.ts";
 import type { Extension } from "./http/extensions.ts";
 import { type Front, type FrontOptions, openFront } from "./http/front.ts";
@@ -93,6 +94,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const proxy = new ResourceProxy(storage, options.kubeletClient);
   const pipeline = new Pipeline({
     registry,
+    flowControl: new FlowControl(storage, world),
     tokens,
     authenticator: new Authenticator(options.tokens, tokens),
     authorizer,
@@ -109,6 +111,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const timers = [
     compactRegularly(world, store, options.compactEveryMs ?? compactEveryMs),
     expireEvents(storage),
+    followFlowSchemas(registry),
   ];
   let front: Front | undefined;
   let presence: Presence | undefined;
@@ -135,7 +138,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));
     presence = await appear(registry, options, front?.port);
     await aggregator.start();
-    timers.push(followFlowSchemas(registry));
   } catch (error) {
     await stop();
     throw error;

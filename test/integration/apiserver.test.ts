@@ -2,7 +2,7 @@
 import { connect } from "node:http2";
 import { connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { pods, serviceAccounts } from "#api";
+import { flowSchemas, pods, priorityLevelConfigurations, serviceAccounts } from "#api";
 import { type ApiServer, startApiServer } from "#apiserver";
 import { createWorld, silentLogger } from "#base";
 import { type Client, createClient, httpsTransport } from "#client";
@@ -14,6 +14,9 @@ import {
   startSecureServer,
   staticToken as token,
 } from "./fixtures/secure-server.ts";
+
+const schemaHeader = "x-kubernetes-pf-flowschema-uid";
+const levelHeader = "x-kubernetes-pf-prioritylevel-uid";
 
 const world = createWorld({ log: silentLogger });
 let server: SecureServer;
@@ -62,6 +65,29 @@ describe("who gets in", () => {
     expect(JSON.parse(nobody.text).message).toBe(
       'forbidden: User "system:anonymous" cannot get path "/apis"',
     );
+  });
+
+  it("and is told which FlowSchema and priority level the request belongs to", async () => {
+    const flowOf = async (headers: Record<string, string>) => {
+      const authorization = `Bearer ${token}`;
+      const answer = await http1(server, "GET", "/version", {
+        anonymous: true,
+        headers: { authorization, ...headers },
+      });
+      const { [schemaHeader]: schema, [levelHeader]: level } = answer.headers;
+      return { status: answer.status, schema, level };
+    };
+    const uidsOf = async (schema: string, level: string) => ({
+      status: 200,
+      schema: (await client.get(flowSchemas, { name: schema })).metadata.uid,
+      level: (await client.get(priorityLevelConfigurations, { name: level })).metadata.uid,
+    });
+    expect(await flowOf({})).toEqual(await uidsOf("exempt", "exempt"));
+    expect(await flowOf({ "impersonate-user": "ann" })).toEqual(
+      await uidsOf("global-default", "global-default"),
+    );
+    const account = { "impersonate-user": "system:serviceaccount:shop:web" };
+    expect(await flowOf(account)).toEqual(await uidsOf("service-accounts", "workload-low"));
   });
 
   it("a certificate of another authority is worth nothing", async () => {

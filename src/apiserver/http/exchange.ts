@@ -15,6 +15,8 @@ export interface ApiRequest {
   /** The body instead, where it is not for this server: passed on as it comes. */
   stream?: Readable;
   user: User;
+  /** Asked by a component of this process. */
+  isLocal?: boolean;
   /** Watches of JSON may hand objects over instead of bytes: the reader is in this process and knows how. */
   sharesObjects?: boolean;
   signal: AbortSignal;

@@ -1,10 +1,8 @@
 /**
- * How many requests are at work at once. A burst waits its turn; what would wait too long, or hold too much memory while
- * it waits, is refused with 429. Nodes and components have seats of their own, so that what keeps the cluster alive gets
- * through when workloads ask too much. https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+ * How many requests of this process' own components are at work at once. A burst waits its turn; what would hold too much
+ * memory while it waits is refused with 429. Who comes over a socket is under flow control (`flow-control/`).
  */
 import { tooManyRequests } from "#api";
-import type { User } from "../user.ts";
 
 export interface GateLimits {
   /** Requests at work at the same time. */
@@ -12,18 +10,6 @@ export interface GateLimits {
   waitingMax: number;
   /** Bytes of the bodies that wait. */
   waitingMaxBytes: number;
-}
-
-/** As the mandatory and suggested flow schemas sort users. */
-export type Level = "exempt" | "system" | "workload";
-
-export function levelOf({ username, groups }: User): Level {
-  if (groups.includes("system:masters")) return "exempt";
-  const isSystem =
-    groups.includes("system:nodes") ||
-    groups.includes("system:serviceaccounts:kube-system") ||
-    username.startsWith("system:kube-");
-  return isSystem ? "system" : "workload";
 }
 
 interface Waiting {

@@ -34,6 +34,7 @@ function apiRequest(request: TransportRequest, user: User, signal: AbortSignal):
     headers,
     body: body ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : Buffer.alloc(0),
     user,
+    isLocal: true,
     ...(request.sharesObjects ? { sharesObjects: true } : {}),
     signal,
   };

@@ -21,6 +21,7 @@ import type { Authorizer } from "../authorization/authorizer.ts";
 import { impersonated } from "../authorization/impersonation.ts";
 import { answerComponents } from "../component-statuses.ts";
 import { customOf } from "../customresources/custom-definition.ts";
+import type { Flow, FlowControl } from "../flow-control/flow-control.ts";
 import type { Registry } from "../registry/context.ts";
 import { modified, StaleError } from "../registry/storage.ts";
 import { answerReview } from "../reviews.ts";
@@ -32,7 +33,7 @@ import type { Documents } from "./documents.ts";
 import { type ApiRequest, type ApiResponse, bytesResponse, jsonResponse } from "./exchange.ts";
 import { callExtension, type Extension } from "./extensions.ts";
 import { compressed, prettified } from "./finish.ts";
-import { Gate, type GateLimits, type Level, levelOf } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import { answerHealth } from "./health.ts";
 import { type ResourceInfo, resourceInfoOf } from "./request-info.ts";
 import { statusResponse } from "./respond.ts";
@@ -57,27 +58,20 @@ export interface PipelineParts {
   tokens: TokenIssuer;
   documents: Documents;
   extensions: readonly Extension[];
+  flowControl: FlowControl;
   aggregator: Pick<Aggregator, "pass">;
   /** What others answer: logs of a node, whatever is proxied. Undefined for anything else. */
   passThrough(call: Call): Promise<ApiResponse> | undefined;
 }
 
-/** Watches and streams need no seat. Administrators never wait: they come to mend what is wrong. */
-const limits: Readonly<Record<Level, GateLimits>> = {
-  exempt: { seatsMax: 10_000, waitingMax: 0, waitingMaxBytes: 0 },
-  system: { seatsMax: 200, waitingMax: 10_000, waitingMaxBytes: 64 * 1024 * 1024 },
-  workload: { seatsMax: 600, waitingMax: 10_000, waitingMaxBytes: 256 * 1024 * 1024 },
-};
+/** Of components of this process. */
+const localLimits = { seatsMax: 600, waitingMax: 20_000, waitingMaxBytes: 256 * 1024 * 1024 };
 
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly watches: OpenWatches = new Set();
   readonly #turns: Turns;
-  readonly #gates: Readonly<Record<Level, Gate>> = {
-    exempt: new Gate(limits.exempt),
-    system: new Gate(limits.system),
-    workload: new Gate(limits.workload),
-  };
+  readonly #localGate = new Gate(localLimits);
   #closed = false;
   readonly #requests: Counter<"verb" | "resource" | "code">;
   readonly #latency: Histogram<"verb" | "resource">;
@@ -138,6 +132,7 @@ export class Pipeline {
     const startMs = clock.monotonic();
     let verb = request.method;
     let resource = "";
+    let flow: Flow | undefined;
     let response: ApiResponse;
     try {
       const info = resourceInfoOf(request.path);
@@ -145,11 +140,15 @@ export class Pipeline {
       const served = info && this.#find(info);
       resource = served?.resource ?? "";
       this.authorize(request, info);
-      response = await this.#bounded(verb, request, () => this.#route(request, info, served));
+      // Watches and streams need no seat.
+      if (!request.isLocal && !isLongRunning(verb))
+        flow = this.#parts.flowControl.flowOf(attributesOf(request, info));
+      response = await this.#bounded(verb, flow, request, () => this.#route(request, info, served));
       if (!isLongRunning(verb)) response = await compressed(request, prettified(request, response));
     } catch (error) {
       response = prettified(request, statusResponse(this.statusOf(error), request.headers.accept));
     }
+    if (flow) response = { ...response, headers: { ...response.headers, ...flow.schema.headers } };
     this.#requests.inc({ verb, resource, code: String(response.status) });
     if (verb !== "WATCH") this.#latency.observe({ verb, resource }, (clock.monotonic() - startMs) / 1000);
     return response;
@@ -157,6 +156,7 @@ export class Pipeline {
 
   close(): void {
     this.#closed = true;
+    this.#parts.flowControl.stop();
     for (const stream of [...this.watches]) stream.close();
   }
 
@@ -175,13 +175,20 @@ export class Pipeline {
     return this.#parts.extensions.find((each) => each.path === request.path);
   }
 
-  async #bounded(verb: string, request: ApiRequest, work: () => Promise<ApiResponse>): Promise<ApiResponse> {
+  async #bounded(
+    verb: string,
+    flow: Flow | undefined,
+    request: ApiRequest,
+    work: () => Promise<ApiResponse>,
+  ): Promise<ApiResponse> {
     if (this.#closed) throw serviceUnavailable("the server is shutting down");
     if (isLongRunning(verb)) return work();
     const timeoutMs = timeoutOf(request.query);
     // Components of this process ask again as soon as they are answered.
     const inTurn = () => this.#turns.run(work);
-    const answer = this.#gates[levelOf(request.user)].run(request.body.length, inTurn);
+    const answer = flow
+      ? this.#parts.flowControl.run(flow, request, inTurn)
+      : this.#localGate.run(request.body.length, inTurn);
     return withDeadline(this.#parts.registry.world.clock, timeoutMs, answer);
   }
 
@@ -262,8 +269,8 @@ export class Pipeline {
     if (health) return health;
     if (path === "/metrics") {
       const { metrics } = this.#parts.registry.world;
-      const inFlight = Object.values(this.#gates).reduce((sum, gate) => sum + gate.inFlight, 0);
-      this.#inFlightGauge.set(inFlight);
+      this.#parts.flowControl.measure();
+      this.#inFlightGauge.set(this.#parts.flowControl.inFlight + this.#localGate.inFlight);
       this.#watchGauge.set(this.watches.size);
       return bytesResponse(200, metrics.contentType, Buffer.from(await metrics.text()));
     }

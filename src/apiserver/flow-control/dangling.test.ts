@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { flowSchemas, priorityLevelConfigurations } from "#api";
-import { startTestServer } from "./testing/start.ts";
+import { startTestServer } from "../testing/start.ts";
 
 it("A FlowSchema says whether its priority level is there", async () => {
   const server = await startTestServer();

@@ -11,10 +11,10 @@ import {
   priorityLevelConfigurations,
   type ResourceDefinition,
 } from "#api";
-import { keyPrefix } from "./cache/keys.ts";
-import type { Registry, WriteContext } from "./registry/context.ts";
-import { change, statusStrategy } from "./registry/update.ts";
-import { authenticatedGroup } from "./user.ts";
+import { keyPrefix } from "../cache/keys.ts";
+import type { Registry, WriteContext } from "../registry/context.ts";
+import { change, statusStrategy } from "../registry/update.ts";
+import { authenticatedGroup } from "../user.ts";
 
 type FlowSchema = flowcontrolv1.FlowSchema & KubernetesObject;
 type Condition = flowcontrolv1.FlowSchemaCondition;
