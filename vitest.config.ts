@@ -1,11 +1,15 @@
 import { defineConfig } from "vitest/config";
 
+/** What has to come about may take its time on a busy machine; a test that asks for longer says so itself. */
+const expect = { poll: { timeout: 20_000 } };
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "unit",
+          expect,
           include: ["src/**/*.test.ts", "test/{tidy,simulation,integration}/**/*.test.ts"],
           testTimeout: 30_000,
         },
@@ -13,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          expect,
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["test/e2e/global-setup.ts"],
           testTimeout: 180_000,
@@ -23,6 +28,7 @@ export default defineConfig({
       {
         test: {
           name: "conformance",
+          expect,
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/conformance/global-setup.ts"],
           testTimeout: 180_000,

@@ -75,7 +75,7 @@ describe("a SPDY client", () => {
     stream.end();
     stream.end();
     stream.write(Buffer.from("three"));
-    await vi.waitFor(() => expect(peer.stream("stdin")?.ended).toBe(true));
+    await expect.poll(() => peer.stream("stdin")?.ended).toBe(true);
     expect(peer.stream("stdin")?.received.toString()).toBe("one two");
     connection.close();
   });
@@ -92,7 +92,7 @@ describe("a SPDY client", () => {
       dataFrame(99, "nobody"),
     );
     peer.send(dataFrame(1, "!"), resetFrameOf(1, 5), resetFrameOf(1, 5));
-    await vi.waitFor(() => expect([a.ends, b.ends]).toEqual([1, 1]));
+    await expect.poll(() => [a.ends, b.ends]).toEqual([1, 1]);
     expect([a.text, b.text]).toEqual(["for a!", "for b"]);
     connection.close();
     await connection.closed;
@@ -115,7 +115,7 @@ describe("a SPDY client", () => {
     const waiting = remote.writableLength;
     expect(waiting).toBeGreaterThan(500_000);
     release();
-    await vi.waitFor(() => expect(remote.writableLength).toBeLessThan(waiting));
+    await expect.poll(() => remote.writableLength).toBeLessThan(waiting);
     connection.close();
     release();
   });
@@ -142,7 +142,7 @@ describe("a SPDY client", () => {
       controlFrame(1, Buffer.concat([uint32(2, 0), Buffer.alloc(9)])),
     );
     peer.send(controlFrame(7, uint32(0, 0)));
-    await vi.waitFor(() => expect(peer.controls.length).toBe(2));
+    await expect.poll(() => peer.controls.length).toBe(2);
     expect(peer.controls).toEqual([
       { type: 6, payload: uint32(2) },
       { type: 3, payload: uint32(2, 3) },

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import {
   type corev1,
   csiDrivers,
@@ -184,10 +184,8 @@ test("how many volumes fit is asked again, as often as the driver says", async (
   await register();
   driver.answers.NodeGetInfo = () => ({ nodeId: "node-id", maxVolumesPerNode: 7 });
   await drivers.announce();
-  await vi.waitFor(async () => {
-    const [{ allocatable, nodeID } = {}] = (await client.get(csiNodes, { name: "n1" })).spec.drivers;
-    expect({ allocatable, nodeID }).toEqual({ allocatable: { count: 7 }, nodeID: "node-id" });
-  });
+  const first = async () => (await client.get(csiNodes, { name: "n1" })).spec.drivers[0];
+  await expect.poll(first).toMatchObject({ allocatable: { count: 7 }, nodeID: "node-id" });
 });
 
 test("a driver never says of the node what others have said otherwise", async () => {
@@ -396,7 +394,7 @@ test("a plugin that does not answer holds up no other", async () => {
   onTestFinished(() => void mute.close());
   await driver.register();
   void watcher.scan();
-  await vi.waitFor(() => expect(driver.told).toEqual([{ pluginRegistered: true, error: "" }]), 5_000);
+  await expect.poll(() => driver.told).toEqual([{ pluginRegistered: true, error: "" }]);
 });
 
 test("a block volume is published as a device", async () => {
