@@ -97,10 +97,8 @@ describe("a full disk", () => {
     expect(last).toBe(503);
     const pid = cluster.pid();
     await resize("64m");
-    await eventually(
-      "a write",
-      async () => ((await put(send, "POST", "relief", "x")).status === 201 ? true : undefined),
-      20_000,
+    await eventually("a write", async () =>
+      (await put(send, "POST", "relief", "x")).status === 201 ? true : undefined,
     );
     expect(cluster.pid()).toBe(pid);
     await cluster.down();

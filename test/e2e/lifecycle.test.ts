@@ -187,14 +187,10 @@ test("mistakes get one sentence and its mend", async () => {
 
 test("down --purge leaves nothing", async () => {
   await knarr(["down", "--purge", "--name", name], { env });
-  await eventually(
-    "a clean machine",
-    async () => {
-      const left = (await traces()).filter((line) => !before.includes(line));
-      if (left.length > 0) throw new Error(left.join("\n"));
-      return true;
-    },
-    10_000,
-  );
+  await eventually("a clean machine", async () => {
+    const left = (await traces()).filter((line) => !before.includes(line));
+    if (left.length > 0) throw new Error(left.join("\n"));
+    return true;
+  });
   expect(await kubectl.ok(["config", "get-contexts", "-o", "name"])).toBe("");
 });

@@ -35,13 +35,10 @@ beforeAll(async () => {
 afterAll(() => kubectl.ok(["delete", "--wait=true", "-f", "-"], { input: busy }));
 
 needsRecentKubectl("kubectl top tells what nodes and pods use", async () => {
-  const row = await eventually(
-    "the pod's line",
-    () =>
-      kubectl
-        .ok(["top", "pods", "-l", "app=busy", "--no-headers"])
-        .then((text) => /^busy-\S+\s+(\d+)m\s+\d+Mi/m.exec(text) ?? undefined),
-    30_000,
+  const row = await eventually("the pod's line", () =>
+    kubectl
+      .ok(["top", "pods", "-l", "app=busy", "--no-headers"])
+      .then((text) => /^busy-\S+\s+(\d+)m\s+\d+Mi/m.exec(text) ?? undefined),
   );
   expect(Number(row[1])).toBeGreaterThan(10);
   expect(await kubectl.ok(["top", "nodes", "--no-headers"])).toMatch(/^\S+\s+\d+m\s+\d+%\s+\d+Mi\s+\d+%/);

@@ -146,10 +146,8 @@ test("containerd killed again and again: pods run on, new ones start", async () 
     const victim = pid();
     await cluster.kill(victim);
     if (round === 1) await pod("during", "sleep 100000", "Always");
-    await eventually(
-      "another containerd",
-      async () => (pid() !== victim && isAlive(pid()) ? true : undefined),
-      15_000,
+    await eventually("another containerd", async () =>
+      pid() !== victim && isAlive(pid()) ? true : undefined,
     );
   }
   await seen("during", running);
@@ -199,11 +197,7 @@ test("the server killed while pods are being created: each comes up, once", asyn
   expect(pods.length).toBe(12);
   // A container that was made but not started yet is made again, and counts as a restart, as upstream counts it.
   for (const { status } of pods) expect(status.containerStatuses?.[0]?.restartCount).toBeLessThanOrEqual(1);
-  await eventually(
-    "twelve processes",
-    async () => (processesOf(...words).length === 12 ? true : undefined),
-    10_000,
-  );
+  await eventually("twelve processes", async () => (processesOf(...words).length === 12 ? true : undefined));
   await cluster.kubectl.ok(["delete", "deployment", "many", "--wait=false"]);
 });
 

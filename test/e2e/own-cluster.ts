@@ -97,15 +97,11 @@ export class OwnCluster {
   }
 
   async expectNothingLeft(): Promise<void> {
-    await eventually(
-      "a clean machine",
-      async () => {
-        const left = await this.traces();
-        if (left.length > 0) throw new Error(left.join("\n"));
-        return true;
-      },
-      10_000,
-    );
+    await eventually("a clean machine", async () => {
+      const left = await this.traces();
+      if (left.length > 0) throw new Error(left.join("\n"));
+      return true;
+    });
   }
 }
 

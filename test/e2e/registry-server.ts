@@ -71,10 +71,8 @@ export async function startRegistry(options: {
   await writeFile(file, JSON.stringify(config));
   const child = spawn(program, ["serve", file], { stdio: "ignore" });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  await eventually(
-    "the registry",
-    async () => ((await fetch(`http://${host}/v2/`)).status < 500 ? true : undefined),
-    10_000,
+  await eventually("the registry", async () =>
+    (await fetch(`http://${host}/v2/`)).status < 500 ? true : undefined,
   );
   return {
     host,
