@@ -1,13 +1,14 @@
 /** Bundles the two entries into `dist/`: `knarr.js` (command line) and `index.js` (library), plus their workers and processes. */
-import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { directImports } from "./direct-imports.ts";
 
 const out = "dist";
 /** A server that was started from an earlier bundle may still load parts of it. */
 const keepMs = 7 * 24 * 3600 * 1000;
 
-await build({
+const { metafile } = await build({
   entryPoints: {
     knarr: "src/cli/main.ts",
     index: "src/distro/index.ts",
@@ -17,6 +18,7 @@ await build({
   outdir: out,
   bundle: true,
   splitting: true,
+  plugins: [directImports(join(import.meta.dirname, "..", "src"))],
   format: "esm",
   platform: "node",
   target: "node24",
@@ -24,10 +26,17 @@ await build({
   minifyWhitespace: true,
   sourcemap: "linked",
   legalComments: "none",
+  metafile: true,
   logLevel: "warning",
   // CommonJS dependencies call require for Node's own modules.
   banner: { js: 'import { createRequire as $cr } from "node:module"; const require = $cr(import.meta.url);' },
 });
+/** V8 keeps a text with one such character in two bytes each; esbuild escapes them everywhere but in regular expressions. */
+const beyondAscii = /[^\0-\x7f]/;
+for (const file of Object.keys(metafile.outputs).filter((name) => name.endsWith(".js"))) {
+  const [found] = beyondAscii.exec(readFileSync(file, "utf8")) ?? [];
+  if (found) throw new Error(`${file} has "${found}": write it as an escape`);
+}
 for (const entry of readdirSync(out, { withFileTypes: true })) {
   const file = join(out, entry.name);
   if (entry.isFile() && Date.now() - statSync(file).mtimeMs > keepMs) rmSync(file);

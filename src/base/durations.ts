@@ -13,10 +13,10 @@ const unitMs: Readonly<Record<string, number>> = {
 
 /** Milliseconds, below zero too, as Go's `time.ParseDuration` reads them; undefined for what is no duration. */
 export function goDurationMs(text: string): number | undefined {
-  const match = /^([-+]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
+  const match = /^([-+]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/.exec(text);
   if (!match) return undefined;
   let sum = 0;
-  for (const [, count, unit] of match[2]!.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
+  for (const [, count, unit] of match[2]!.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g))
     sum += Number(count) * unitMs[unit!]!;
   return match[1] === "-" ? -sum : sum;
 }

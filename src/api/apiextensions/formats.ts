@@ -68,7 +68,7 @@ const checks: Readonly<Record<string, (text: string) => boolean>> = {
   "date-time": isDateTime,
   datetime: isDateTime,
   duration: (text) =>
-    /^-?(?:\d+(?:\.\d+)?\s*(?:ns|us|µs|μs|ms|s|m|h|d|w)[a-z]*\s*)+$/i.test(text) || text === "0",
+    /^-?(?:\d+(?:\.\d+)?\s*(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w)[a-z]*\s*)+$/i.test(text) || text === "0",
   email: (text) => /^[^\s@<>()]{1,64}@[^\s@<>()]{1,255}$/.test(text),
   hexcolor: (text) => /^#?(?:[0-9a-f]{3}|[0-9a-f]{6})$/i.test(text),
   hostname: isHostname,

@@ -67,12 +67,12 @@ const durationUnits: Readonly<Record<string, number>> = {
 
 /** Counts from the time before, in whole seconds, at least one. */
 function everySchedule(text: string, duration: string): Schedule {
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(duration)) {
+  if (!/^(\d+(\.\d+)?(ns|us|\u00b5s|ms|s|m|h))+$/.test(duration)) {
     const why = `time: invalid duration ${JSON.stringify(duration)}`;
     throw new ScheduleError(`failed to parse duration ${text}: ${why}`);
   }
   let ms = 0;
-  for (const [, amount, , unit] of duration.matchAll(/(\d+(\.\d+)?)(ns|us|µs|ms|s|m|h)/g))
+  for (const [, amount, , unit] of duration.matchAll(/(\d+(\.\d+)?)(ns|us|\u00b5s|ms|s|m|h)/g))
     ms += Number(amount) * (durationUnits[unit ?? ""] ?? 0);
   const stepMs = Math.max(1_000, Math.floor(ms / 1_000) * 1_000);
   return { next: (afterMs) => Math.floor(afterMs / 1_000) * 1_000 + stepMs };
