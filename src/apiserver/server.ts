@@ -1,7 +1,7 @@
 /** `startApiServer`: the parts of the API server, put together. */
 
 import { forComponent, type World } from "#base";
-import type { Transport } from "#client";
+import { deepFreeze, type Transport } from "#client";
 import type { Store } from "#store";
 import { Admission } from "./admission/admission.ts";
 import type { PortRange } from "./admission/service-allocation.ts";
@@ -59,6 +59,8 @@ export interface ApiServerOptions {
   compactEveryMs?: number;
   /** Further paths behind the same authentication. */
   extensions?: readonly Extension[];
+  /** Objects that requests share are frozen deep: use it in tests. */
+  freeze?: boolean;
 }
 
 export interface ApiServer {
@@ -75,7 +77,7 @@ const compactEveryMs = 5 * 60_000;
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { store } = options;
   const world = forComponent(options.world, "apiserver");
-  const storage = await Storage.open(world, store);
+  const storage = await Storage.open(world, store, options.freeze ? { guard: deepFreeze } : {});
   const rbac = new RbacAuthorizer(storage);
   const authorizer = firstToAllow(privilegedUsers, new NodeAuthorizer(storage), rbac);
   const webhooks = new WebhookClient(storage);

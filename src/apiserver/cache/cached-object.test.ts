@@ -62,6 +62,14 @@ test("what is handed over reads as its JSON does, and is the very object where t
   );
 });
 
+test("what was read before is not looked at again", () => {
+  const kept = { a: undefined };
+  const read = asRead({ spec: kept, list: [kept, { b: undefined }] }, { spec: kept, list: [kept] });
+  expect(read.spec).toBe(kept);
+  expect(read.list[0]).toBe(kept);
+  expect(Object.keys(read.list[1]!)).toEqual([]);
+});
+
 function hasGap(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return value === undefined;
   return Object.values(value).some(hasGap);

@@ -1,6 +1,7 @@
 /** One object as the API server keeps it: its wire bytes, and on demand the few fields that selectors look at. */
 import type { KubernetesObject, ResourceDefinition } from "#api";
 import type { StoreEntry } from "#store";
+import type { KnownObjects } from "./known-objects.ts";
 
 /** What selectors see of an object. */
 export interface Facts {
@@ -15,32 +16,31 @@ export function factsOf(definition: ResourceDefinition, object: Readonly<Kuberne
   return { labels: object.metadata.labels, fields };
 }
 
-/** Of bytes that this process has just written, so that nobody parses them again. */
-export interface Known {
-  readonly facts: Facts;
-  /** What they were made of; there until the change has been published. */
-  object: Readonly<KubernetesObject> | undefined;
+interface CachedEntry extends Pick<StoreEntry, "key" | "modRevision"> {
+  /** Bytes that few will ask for are made when they do. */
+  readonly value: Buffer | (() => Buffer);
 }
-
-export type KnownFacts = WeakMap<Buffer, Known>;
 
 export class CachedObject {
   readonly key: string;
   readonly revision: number;
-  readonly bytes: Buffer;
   readonly #definition: ResourceDefinition;
+  readonly #known: KnownObjects | undefined;
+  #value: CachedEntry["value"];
   #facts: Facts | undefined;
 
-  constructor(
-    definition: ResourceDefinition,
-    entry: Pick<StoreEntry, "key" | "value" | "modRevision">,
-    facts?: Facts,
-  ) {
+  constructor(definition: ResourceDefinition, entry: CachedEntry, known?: KnownObjects, facts?: Facts) {
     this.#definition = definition;
     this.key = entry.key;
     this.revision = entry.modRevision;
-    this.bytes = entry.value;
+    this.#value = entry.value;
+    this.#known = known;
     this.#facts = facts;
+  }
+
+  get bytes(): Buffer {
+    if (typeof this.#value === "function") this.#value = this.#value();
+    return this.#value;
   }
 
   get name(): string {
@@ -55,8 +55,13 @@ export class CachedObject {
   }
 
   get facts(): Facts {
-    this.#facts ??= factsOf(this.#definition, this.parse());
+    this.#facts ??= this.#known?.factsOf(this.bytes) ?? factsOf(this.#definition, this.parse());
     return this.#facts;
+  }
+
+  /** Everybody's: nobody changes it. */
+  read(): Readonly<KubernetesObject> {
+    return this.#known?.read(this.bytes, () => this.parse()) ?? this.parse();
   }
 
   /** A fresh copy: the caller's own. */
@@ -66,8 +71,9 @@ export class CachedObject {
 
   /** The last state of a deleted object, at the revision of its deletion. */
   deletedAt(revision: number): CachedObject {
-    const value = this.#bytesAt(revision) ?? this.#serializedAt(revision);
-    return new CachedObject(this.#definition, { key: this.key, value, modRevision: revision }, this.#facts);
+    const value = () => this.#bytesAt(revision) ?? this.#serializedAt(revision);
+    const entry = { key: this.key, value, modRevision: revision };
+    return new CachedObject(this.#definition, entry, this.#known, this.#facts);
   }
 
   /** The same bytes with another revision; undefined: it does not stand there once, and only once. */
@@ -106,24 +112,36 @@ export function copyOf<T>(value: T): T {
 const ownersFields = "fieldsV1";
 const plainField = { writable: true, enumerable: true, configurable: true };
 
-/** The value as its JSON reads: without fields that are undefined. Itself, where there are none. */
-export function asRead<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    const parts = value.map(asRead);
-    return parts.some((part, i) => part !== value[i]) ? (parts as T) : value;
-  }
+/**
+ * The value as its JSON reads: without fields that are undefined. Itself, where there are none. Parts that stand in
+ * `clean`, which was read before, are not looked at.
+ */
+export function asRead<T>(value: T, clean?: unknown): T {
+  if (typeof value !== "object" || value === null || value === clean) return value;
+  if (Array.isArray(value)) return listAsRead(value, Array.isArray(clean) ? clean : []) as T;
+  const known = (typeof clean === "object" ? clean : undefined) as Record<string, unknown> | null | undefined;
   let copy: Record<string, unknown> | undefined;
   for (const key in value) {
     const part: unknown = value[key];
     if (key === ownersFields) continue;
-    const read = asRead(part);
+    const read = asRead(part, known?.[key]);
     if (read === part && part !== undefined) continue;
     copy ??= { ...value } as Record<string, unknown>;
     if (part === undefined) delete copy[key];
     else copy[key] = read;
   }
   return (copy ?? value) as T;
+}
+
+function listAsRead(list: readonly unknown[], clean: readonly unknown[]): readonly unknown[] {
+  let copy: unknown[] | undefined;
+  for (let i = 0; i < list.length; i++) {
+    const read = asRead(list[i], clean[i]);
+    if (read === list[i]) continue;
+    copy ??= [...list];
+    copy[i] = read;
+  }
+  return copy ?? list;
 }
 
 /** Wire bytes in a buffer of their own: these very bytes are stored and sent. */

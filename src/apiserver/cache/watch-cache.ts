@@ -5,7 +5,8 @@
  */
 import type { KubernetesObject, ResourceDefinition } from "#api";
 import { SortedKeys, type Store, type StoreEntry, type StoreEvent, type StoreWatch } from "#store";
-import { CachedObject, type KnownFacts } from "./cached-object.ts";
+import { CachedObject } from "./cached-object.ts";
+import type { KnownObjects } from "./known-objects.ts";
 
 /** Older events than this many are forgotten, whatever the store still keeps. */
 const windowMaxEvents = 20_000;
@@ -19,7 +20,7 @@ export class CacheEvent {
   #deleted: CachedObject | undefined;
   /** Encoded frames that watchers share while the event is handed out. */
   frames: Map<string, Buffer> | undefined;
-  /** What `current` was made of, if that is at hand while the event is handed out. */
+  /** What `current`, or else `previous`, says, if that is at hand while the event is handed out. */
   source: Readonly<KubernetesObject> | undefined;
 
   constructor(
@@ -46,7 +47,7 @@ export type CacheListener = (event: CacheEvent) => void;
 export class WatchCache {
   readonly definition: ResourceDefinition;
   readonly #store: Store;
-  readonly #knownFacts: KnownFacts;
+  readonly #known: KnownObjects;
   readonly #objects = new Map<string, CachedObject>();
   readonly #keys = new SortedKeys();
   readonly #listeners = new Set<CacheListener>();
@@ -56,19 +57,19 @@ export class WatchCache {
   #oldest = 0;
   #watch: StoreWatch | undefined;
 
-  private constructor(store: Store, definition: ResourceDefinition, knownFacts: KnownFacts) {
+  private constructor(store: Store, definition: ResourceDefinition, known: KnownObjects) {
     this.#store = store;
     this.definition = definition;
-    this.#knownFacts = knownFacts;
+    this.#known = known;
   }
 
   static async open(
     store: Store,
     definition: ResourceDefinition,
     prefix: string,
-    knownFacts: KnownFacts,
+    known: KnownObjects,
   ): Promise<WatchCache> {
-    const cache = new WatchCache(store, definition, knownFacts);
+    const cache = new WatchCache(store, definition, known);
     const { entries, revision } = await store.list(prefix);
     for (const entry of entries) {
       cache.#objects.set(entry.key, cache.#wrap(entry));
@@ -164,7 +165,7 @@ export class WatchCache {
   }
 
   #wrap(entry: StoreEntry): CachedObject {
-    return new CachedObject(this.definition, entry, this.#knownFacts.get(entry.value)?.facts);
+    return new CachedObject(this.definition, entry, this.#known, this.#known.factsOf(entry.value));
   }
 
   #take(event: StoreEvent, isNew: boolean): void {
@@ -181,11 +182,10 @@ export class WatchCache {
       this.#objects.delete(key);
       this.#keys.delete(key);
     }
-    const bytes = event.entry?.value ?? previous?.bytes;
-    const known = bytes && this.#knownFacts.get(bytes);
+    const last = current ?? previous;
     change.frames = new Map();
-    change.source = known?.object;
-    if (known) known.object = undefined;
+    change.source = last && this.#known.objectOf(last.bytes);
+    if (previous) this.#known.superseded(previous.bytes);
     for (const listener of this.#listeners) listener(change);
     change.frames = undefined;
     change.source = undefined;

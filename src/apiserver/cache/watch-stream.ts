@@ -12,7 +12,7 @@ import {
 } from "#api";
 import { type Clock, messageOf } from "#base";
 import { letStandFor } from "#client";
-import { asRead, type CachedObject } from "./cached-object.ts";
+import type { CachedObject } from "./cached-object.ts";
 import type { Selection } from "./selection.ts";
 import type { CacheEvent, WatchCache } from "./watch-cache.ts";
 
@@ -21,7 +21,7 @@ export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED";
 /** Turns events into frames of one representation. Equal ids give equal frames: watchers share them. */
 export interface WatchEncoder {
   id(isFirst: boolean): string;
-  /** `source`: what the object's bytes were made of, where that is at hand. */
+  /** `source`: what the object's bytes say, where that is at hand; everybody's. */
   encode(
     type: WatchEventType,
     object: CachedObject,
@@ -227,7 +227,7 @@ export class WatchStream implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** What the object's bytes were made of, where that is at hand. */
+/** What the object's bytes say, where that is at hand. */
 function sourceOf(event: CacheEvent, object: CachedObject): Readonly<KubernetesObject> | undefined {
   const { source, current, revision } = event;
   if (!source || current === object) return source;
@@ -251,7 +251,7 @@ export const sharedWatchEncoder: WatchEncoder = {
   id: () => "shared",
   encode(type, object, _isFirst, source) {
     const frame = Buffer.from("\n");
-    letStandFor(frame, { type, object: source ? asRead(source) : object.parse() });
+    letStandFor(frame, { type, object: source ?? object.parse() });
     return frame;
   },
   encodeOther: jsonWatchEncoder.encodeOther,

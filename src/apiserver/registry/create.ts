@@ -126,7 +126,7 @@ async function createOnce(
     if (errors.length > 0) throw invalidObject(definition, object.metadata.name ?? "", errors);
     await approve(admission, attributes);
     warn(context, definition, object, undefined);
-    if (!context.dryRun) return await storage.put(definition, object, 0);
+    if (!context.dryRun) return await storage.put(definition, object, undefined);
     const key = keyOf(definition, namespace, object.metadata.name);
     if (storage.cache(definition).get(key)) throw new StaleError(undefined);
     return new CachedObject(definition, { key, value: serialize(object), modRevision: 0 });

@@ -28,10 +28,10 @@ export async function remove(
   validateOptions(options);
   const { definition, namespace, name } = target;
   const first = registry.storage.get(definition, namespace, name);
-  const old = first.parse();
+  const old = first.read();
   await admit(registry, target, context, old, options);
   return onLatest(registry.storage, target, (current) =>
-    removeOnce(registry, target, context, options, current, current === first ? old : current.parse()),
+    removeOnce(registry, target, context, options, current),
   );
 }
 
@@ -79,14 +79,16 @@ async function removeOnce(
   context: WriteContext,
   options: Readonly<metav1.DeleteOptions>,
   current: CachedObject,
-  before: Readonly<KubernetesObject>,
 ): Promise<Outcome> {
   const { definition } = target;
+  const before = current.read();
   checkPreconditions(target, before, options.preconditions);
-  const object = copyOf(before) as KubernetesObject;
+  const object: KubernetesObject = definition.onDelete
+    ? (copyOf(before) as KubernetesObject)
+    : { ...before, metadata: { ...before.metadata } };
   markDeleted(registry, target, object, options);
   if (isFinished(definition, object)) {
-    if (!context.dryRun) await registry.storage.remove(definition, current, before);
+    if (!context.dryRun) await registry.storage.remove(definition, current);
     return success(200, {
       name: target.name,
       ...(definition.group ? { group: definition.group } : {}),
@@ -95,7 +97,7 @@ async function removeOnce(
     });
   }
   if (context.dryRun || sameJson(object, before)) return { code: 200, stored: current };
-  return { code: 200, stored: await registry.storage.put(definition, object, current.revision) };
+  return { code: 200, stored: await registry.storage.put(definition, object, current) };
 }
 
 function checkPreconditions(

@@ -67,10 +67,9 @@ async function askBudget(registry: Registry, pod: Pod, context: WriteContext): P
   const at = formatTime(registry.world.clock.now());
   const budgetTarget = { definition, namespace, name: budget.metadata.name };
   await onLatest(registry.storage, budgetTarget, async (current) => {
-    const latest = current.parse() as Budget;
+    const latest = current.read() as Budget;
     checkBudget(latest);
-    spend(latest, name, at);
-    if (!context.dryRun) await registry.storage.put(definition, latest, current.revision);
+    if (!context.dryRun) await registry.storage.put(definition, spent(latest, name, at), current);
   });
 }
 
@@ -110,8 +109,8 @@ function refusal(message: string): StatusError {
   return new StatusError({ ...status, details: { causes } as metav1.StatusDetails });
 }
 
-/** The controller learns by it that the pod is on its way out, before it is. In place. */
-function spend(budget: Budget, podName: string, at: string): void {
+/** The controller learns by it that the pod is on its way out, before it is. */
+function spent(budget: Readonly<Budget>, podName: string, at: string): Budget {
   const { status } = budget;
   const disruptionsAllowed = (status.disruptionsAllowed ?? 0) - 1;
   const conditions = (status.conditions ?? []).map((condition) =>
@@ -119,12 +118,8 @@ function spend(budget: Budget, podName: string, at: string): void {
       ? { ...condition, status: "False" as const, reason: "InsufficientPods", lastTransitionTime: at }
       : condition,
   );
-  budget.status = {
-    ...status,
-    conditions,
-    disruptionsAllowed,
-    disruptedPods: { ...status.disruptedPods, [podName]: at },
-  };
+  const disruptedPods = { ...status.disruptedPods, [podName]: at };
+  return { ...budget, status: { ...status, conditions, disruptionsAllowed, disruptedPods } };
 }
 
 /** Jobs tell by this condition that the pod did not fail by itself. */
@@ -134,7 +129,7 @@ async function markTarget(
   { preconditions }: Readonly<metav1.DeleteOptions>,
 ): Promise<void> {
   await onLatest(registry.storage, target, async (current) => {
-    const pod = current.parse() as corev1.Pod & KubernetesObject;
+    const pod = current.read() as corev1.Pod & KubernetesObject;
     if (preconditions?.resourceVersion !== undefined || !isDisrupting(pod)) return;
     if (preconditions?.uid !== undefined && preconditions.uid !== pod.metadata.uid) return;
     const others = (pod.status.conditions ?? []).filter((each) => each.type !== "DisruptionTarget");
@@ -145,7 +140,7 @@ async function markTarget(
       message: "Eviction API: evicting",
       lastTransitionTime: formatTime(registry.world.clock.now()),
     };
-    pod.status = { ...pod.status, conditions: [...others, condition] };
-    await registry.storage.put(target.definition, pod, current.revision);
+    const status = { ...pod.status, conditions: [...others, condition] };
+    await registry.storage.put(target.definition, { ...pod, status } as KubernetesObject, current);
   });
 }

@@ -12,8 +12,9 @@ import {
 } from "#api";
 import { assert, type World } from "#base";
 import { CompareError, type Store, StoreUnavailableError } from "#store";
-import { CachedObject, factsOf, type KnownFacts, serialize } from "../cache/cached-object.ts";
+import { asRead, CachedObject, factsOf, serialize } from "../cache/cached-object.ts";
 import { keyOf, keyPrefix } from "../cache/keys.ts";
+import { KnownObjects, type KnownObjectsOptions } from "../cache/known-objects.ts";
 import { WatchCache } from "../cache/watch-cache.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import { Resources } from "./resources.ts";
@@ -41,27 +42,27 @@ export class Storage {
   readonly store: Store;
   readonly resources = new Resources();
   readonly #caches: Map<ResourceDefinition, WatchCache>;
-  readonly #knownFacts: KnownFacts;
+  readonly #known: KnownObjects;
 
   private constructor(
     world: World,
     store: Store,
     caches: Map<ResourceDefinition, WatchCache>,
-    knownFacts: KnownFacts,
+    known: KnownObjects,
   ) {
     this.world = world;
     this.store = store;
     this.#caches = caches;
-    this.#knownFacts = knownFacts;
+    this.#known = known;
   }
 
-  static async open(world: World, store: Store): Promise<Storage> {
-    const knownFacts: KnownFacts = new WeakMap();
+  static async open(world: World, store: Store, options: KnownObjectsOptions = {}): Promise<Storage> {
+    const known = new KnownObjects(options);
     const caches = new Map<ResourceDefinition, WatchCache>();
     for (const definition of storedDefinitions) {
-      caches.set(definition, await WatchCache.open(store, definition, keyPrefix(definition), knownFacts));
+      caches.set(definition, await WatchCache.open(store, definition, keyPrefix(definition), known));
     }
-    return new Storage(world, store, caches, knownFacts);
+    return new Storage(world, store, caches, known);
   }
 
   cache(definition: ResourceDefinition): WatchCache {
@@ -75,7 +76,7 @@ export class Storage {
   /** Makes room for the objects of one more resource. */
   async add(definition: ResourceDefinition): Promise<void> {
     if (this.#caches.has(definition)) return;
-    const cache = await WatchCache.open(this.store, definition, keyPrefix(definition), this.#knownFacts);
+    const cache = await WatchCache.open(this.store, definition, keyPrefix(definition), this.#known);
     this.#caches.set(definition, cache);
   }
 
@@ -104,41 +105,41 @@ export class Storage {
     return object;
   }
 
-  /** Writes the object, which gets its revision on the way. `expect` is 0 for a creation. Throws `StaleError`. */
-  async put(definition: ResourceDefinition, object: KubernetesObject, expect: number): Promise<CachedObject> {
+  /**
+   * Writes the object, with its revision; from now on it is everybody's. `from` is what it was made of, undefined for a
+   * creation. Throws `StaleError`.
+   */
+  async put(
+    definition: ResourceDefinition,
+    object: Readonly<KubernetesObject>,
+    from: CachedObject | undefined,
+  ): Promise<CachedObject> {
     const custom = customOf(definition);
     const key = keyOf(definition, object.metadata.namespace, object.metadata.name);
     const stored = custom ? await custom.toStorage(object) : object;
     const facts = factsOf(placeOf(definition), stored);
+    const before = from && this.#known.objectOf(from.bytes);
     const value = (revision: number) => {
-      object.metadata.resourceVersion = String(revision);
-      stored.metadata.resourceVersion = object.metadata.resourceVersion;
-      const bytes = serialize(stored);
+      const written = asRead(at(stored, revision), before);
+      const bytes = serialize(written);
       if (bytes.length > objectMaxBytes) throw tooLarge(bytes.length);
-      this.#knownFacts.set(bytes, { facts, object: stored });
+      this.#known.wrote(bytes, facts, written);
       return bytes;
     };
     const entry = await this.store
-      .write({ key, expect, value })
+      .write({ key, expect: from?.revision ?? 0, value })
       .catch((error) => this.#explain(definition, error));
     assert(entry, "a write without an entry");
-    const revision = String(entry.modRevision);
-    // Some stores tell the revision only now. What was told of has been handed to watchers, and stays as it is.
-    if (object.metadata.resourceVersion !== revision) object.metadata.resourceVersion = revision;
-    if (stored !== object) return new CachedObject(definition, { ...entry, value: serialize(object) });
-    const written = new CachedObject(placeOf(definition), entry, facts);
+    // Some stores tell the revision only now.
+    if (stored !== object)
+      return new CachedObject(definition, { ...entry, value: serialize(at(object, entry.modRevision)) });
+    const written = new CachedObject(placeOf(definition), entry, this.#known, facts);
     custom?.written(written);
     return written;
   }
 
-  /** Removes the key if it is still at this revision; `parsed` is what its bytes say. Throws `StaleError`. */
-  async remove(
-    definition: ResourceDefinition,
-    object: CachedObject,
-    parsed?: Readonly<KubernetesObject>,
-  ): Promise<void> {
-    if (parsed && !customOf(definition))
-      this.#knownFacts.set(object.bytes, { facts: object.facts, object: parsed });
+  /** Removes the key if it is still at this revision. Throws `StaleError`. */
+  async remove(definition: ResourceDefinition, object: CachedObject): Promise<void> {
     await this.store
       .write({ key: object.key, expect: object.revision, value: undefined })
       .catch((error) => this.#explain(definition, error));
@@ -150,12 +151,16 @@ export class Storage {
 
   #explain(definition: ResourceDefinition, error: unknown): never {
     if (error instanceof CompareError) {
-      const actual = error.actual && new CachedObject(placeOf(definition), error.actual);
+      const actual = error.actual && new CachedObject(placeOf(definition), error.actual, this.#known);
       throw new StaleError(actual && this.view(definition, actual));
     }
     if (error instanceof StoreUnavailableError) throw serviceUnavailable(error.message);
     throw error;
   }
+}
+
+function at(object: Readonly<KubernetesObject>, revision: number): KubernetesObject {
+  return { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
 }
 
 /** The definition under whose name objects are kept. */

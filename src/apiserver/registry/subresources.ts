@@ -37,11 +37,11 @@ export async function bind(
   const errors = bindings.validate(binding as corev1.Binding & KubernetesObject);
   if (errors.length > 0) throw invalidObject(bindings, name, errors);
   return onLatest(registry.storage, target, async (current) => {
-    const pod = current.parse() as corev1.Pod;
+    const pod = current.read() as corev1.Pod;
     const refusal = bindingRefusal(pod, binding);
     if (refusal) throw conflict({ group: "", resource: "pods/binding" }, name, refusal);
-    assignNode(pod, binding.target.name!, binding, formatTime(registry.world.clock.now()));
-    if (!context.dryRun) await registry.storage.put(target.definition, pod, current.revision);
+    const bound = withNode(pod, binding, formatTime(registry.world.clock.now()));
+    if (!context.dryRun) await registry.storage.put(target.definition, bound as KubernetesObject, current);
     return success(201);
   });
 }
@@ -56,13 +56,19 @@ function bindingRefusal(pod: Readonly<corev1.Pod>, binding: Readonly<corev1.Bind
   return `Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${uid}`;
 }
 
-function assignNode(pod: corev1.Pod, node: string, binding: corev1.Binding, now: string): void {
-  pod.spec.nodeName = node;
+function withNode(pod: Readonly<corev1.Pod>, binding: Readonly<corev1.Binding>, now: string): corev1.Pod {
   const annotations = binding.metadata?.annotations;
-  if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+  const metadata = annotations
+    ? { ...pod.metadata, annotations: { ...pod.metadata.annotations, ...annotations } }
+    : pod.metadata;
   const others = (pod.status?.conditions ?? []).filter((c) => c.type !== "PodScheduled");
   const scheduled = { type: "PodScheduled", status: "True", lastTransitionTime: now };
-  pod.status = { ...pod.status, conditions: [...others, scheduled] };
+  return {
+    ...pod,
+    metadata,
+    spec: { ...pod.spec, nodeName: binding.target.name! },
+    status: { ...pod.status, conditions: [...others, scheduled] },
+  };
 }
 
 type Scalable = appsv1.Deployment | appsv1.ReplicaSet;

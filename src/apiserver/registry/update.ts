@@ -66,7 +66,7 @@ export async function change(
 ): Promise<Outcome> {
   const { definition, name } = target;
   return onLatest(registry.storage, target, async (current) => {
-    const old = current.parse();
+    const old = current.read();
     const object = make(() => copyOf(old));
     const version = checkIdentity(target, object, old);
     try {
@@ -215,7 +215,7 @@ async function storeChange(
       modRevision: current.revision,
     });
   }
-  return registry.storage.put(definition, object, current.revision);
+  return registry.storage.put(definition, object, current);
 }
 
 /** Everything but metadata and status. */

@@ -45,6 +45,7 @@ export async function startTestServer(more: Partial<ApiServerOptions> = {}): Pro
     issuer: "https://kubernetes.default.svc.cluster.local",
     tokens: [],
     kubeletClient: { cert: "", key: "", ca: "" },
+    freeze: true,
     ...more,
   });
   const transport = api.transport(admin);
