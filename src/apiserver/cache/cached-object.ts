@@ -1,14 +1,7 @@
 /** One object as the API server keeps it: its wire bytes, and on demand the few fields that selectors look at. */
 import type { KubernetesObject, ResourceDefinition } from "#api";
 import type { StoreEntry } from "#store";
-import type { KnownObjects } from "./known-objects.ts";
-
-/** What selectors see of an object. */
-export interface Facts {
-  readonly labels: Readonly<Record<string, string>> | undefined;
-  /** Values of the selectable fields beside name and namespace. */
-  readonly fields: Readonly<Record<string, string>>;
-}
+import type { Facts, KnownObjects } from "./known-objects.ts";
 
 export function factsOf(definition: ResourceDefinition, object: Readonly<KubernetesObject>): Facts {
   const fields: Record<string, string> = {};

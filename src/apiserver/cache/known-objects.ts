@@ -3,7 +3,13 @@
  * process, parses nothing. These objects are everybody's: nobody changes them.
  */
 import type { KubernetesObject } from "#api";
-import type { Facts } from "./cached-object.ts";
+
+/** What selectors see of an object. */
+export interface Facts {
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  /** Values of the selectable fields beside name and namespace. */
+  readonly fields: Readonly<Record<string, string>>;
+}
 
 /** Of the bytes; as objects they take about four times as much. */
 const keptMaxBytes = 16 * 1024 * 1024;
