@@ -299,9 +299,15 @@ test("servers come and go without a new worker and without a lost request", asyn
       .join();
   const before = worker();
   let asking = true;
-  const seen: number[] = [];
+  const seen: string[] = [];
   const load = (async () => {
-    while (asking) seen.push((await ask("http://plain.example.com/").catch(() => ({ status: 0 }))).status);
+    while (asking) {
+      const { status, body } = await ask("http://plain.example.com/").catch((error: Error) => ({
+        status: 0,
+        body: error.message,
+      }));
+      seen.push(`${status} ${body}`);
+    }
   })();
   await k("scale", "deployment/one", "--replicas=4");
   await k("rollout", "status", "deployment/one", "--timeout=60s");
@@ -311,7 +317,7 @@ test("servers come and go without a new worker and without a lost request", asyn
   asking = false;
   await load;
   expect(seen.length).toBeGreaterThan(20);
-  expect(seen.filter((status) => status !== 200)).toEqual([]);
+  expect(seen.filter((each) => each !== "200 one\n")).toEqual([]);
   expect(worker()).toBe(before);
 });
 

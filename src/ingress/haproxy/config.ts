@@ -92,6 +92,9 @@ function sorted(backends: ReadonlyMap<string, Backend>): Backend[] {
   return [...backends.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
+/** A server that ends meanwhile: the next one is asked, as ingress-nginx does. */
+export const askAgain = ["option redispatch 1", "retries 2", "retry-on conn-failure empty-response"];
+
 function globalLines({ adminSocket }: ConfigPaths): string[] {
   return [
     "global",
@@ -106,10 +109,7 @@ function globalLines({ adminSocket }: ConfigPaths): string[] {
     "tune.ssl.default-dh-param 2048",
     "defaults",
     "mode http",
-    // A server that ends meanwhile: the next one is asked, as ingress-nginx does.
-    "option redispatch 1",
-    "retries 2",
-    "retry-on conn-failure empty-response",
+    ...askAgain,
     "timeout connect 5s",
     "timeout client 60s",
     "timeout server 60s",

@@ -132,12 +132,16 @@ function chooseBackend(frontend: Frontend, maps: FrontendMaps, files: FrontendFi
     ...(maps.regex.length > 0 ? [`${key},map_reg(${files.map("regex")})`] : []),
     ...(maps.prefix.length > 0 ? [`${key},concat(/),map_beg(${files.map("prefix")})`] : []),
   ];
-  const lines = lookups.map(
-    (lookup, i) => `http-request set-var(txn.backend) ${lookup}${i === 0 ? "" : ` unless { ${found} }`}`,
-  );
+  // A name that is not there is as good as none: the default backend is asked.
+  const direct = lookups.length === 1 ? lookups[0] : undefined;
+  const lines = direct
+    ? []
+    : lookups.map(
+        (lookup, i) => `http-request set-var(txn.backend) ${lookup}${i === 0 ? "" : ` unless { ${found} }`}`,
+      );
   const rules = frontend.sites.filter((site) => !isMapped(site)).flatMap(siteRules);
   if (rules.length > 0) lines.push(`http-request set-var(txn.draw) rand(${whole})`);
-  const chosen = lookups.length > 0 ? [`use_backend %[var(txn.backend)] if { ${found} }`] : [];
+  const chosen = lookups.length > 0 ? [`use_backend %[${direct ?? "var(txn.backend)"}]`] : [];
   return [...lines, ...rules, ...chosen];
 }
 
