@@ -1,5 +1,10 @@
-/** A pod as containerd makes it when nobody but a benchmark asks: the calls that no kubelet can do without. */
-import type { ContainerConfig, ContainerRuntime, PodSandboxConfig } from "#contracts";
+/**
+ * A pod as containerd makes it when nobody but a benchmark asks: the calls that no kubelet can do without, and what each
+ * asks for with them (seccomp of the sandbox, masked paths, a cgroup of its own, what every container has mounted).
+ */
+import type { corev1 } from "#api";
+import type { ContainerConfig, ContainerRuntime, Mount, PodSandboxConfig } from "#contracts";
+import { containerSecurity, sandboxSecurity } from "../src/kubelet/security-context.ts";
 
 export const rawImage = "busybox:1.36";
 
@@ -9,7 +14,13 @@ export interface RawPlace {
   logDirectory: string;
 }
 
-const namespaceOptions = { network: "POD", pid: "CONTAINER", ipc: "POD" } as const;
+const container = { name: "c", image: rawImage };
+const pod = { spec: { containers: [container] } } as unknown as corev1.Pod;
+const settings = { seccompDefault: false, seccompProfileRoot: "" };
+
+function mount(hostPath: string, containerPath: string): Mount {
+  return { hostPath, containerPath, readonly: true, propagation: "PROPAGATION_PRIVATE" };
+}
 
 function sandboxConfig({ cgroupParent, logDirectory }: RawPlace, name: string): PodSandboxConfig {
   return {
@@ -19,11 +30,11 @@ function sandboxConfig({ cgroupParent, logDirectory }: RawPlace, name: string): 
     portMappings: [],
     labels: {},
     annotations: {},
-    linux: { cgroupParent, securityContext: { namespaceOptions } },
+    linux: { cgroupParent: `${cgroupParent}/${name}`, securityContext: sandboxSecurity(pod, settings) },
   };
 }
 
-function containerConfig(name: string): ContainerConfig {
+function containerConfig({ logDirectory }: RawPlace, name: string): ContainerConfig {
   return {
     metadata: { name: "c", attempt: 0 },
     image: { image: rawImage },
@@ -31,14 +42,18 @@ function containerConfig(name: string): ContainerConfig {
     args: [],
     workingDir: "",
     envs: [],
-    mounts: [],
+    mounts: [
+      mount("/etc/hosts", "/etc/hosts"),
+      mount("/etc/hosts", "/dev/termination-log"),
+      mount(logDirectory, "/var/run/secrets/kubernetes.io/serviceaccount"),
+    ],
     logPath: `${name}.log`,
     labels: {},
     annotations: {},
     stdin: false,
     stdinOnce: false,
     tty: false,
-    linux: { resources: {}, securityContext: { namespaceOptions } },
+    linux: { resources: {}, securityContext: containerSecurity(pod, container, { username: "" }, settings) },
   };
 }
 
@@ -46,7 +61,7 @@ function containerConfig(name: string): ContainerConfig {
 export async function startRawPod(runtime: ContainerRuntime, place: RawPlace, name: string): Promise<string> {
   const sandbox = sandboxConfig(place, name);
   const id = await runtime.runPodSandbox(sandbox);
-  await runtime.startContainer(await runtime.createContainer(id, containerConfig(name), sandbox));
+  await runtime.startContainer(await runtime.createContainer(id, containerConfig(place, name), sandbox));
   return id;
 }
 

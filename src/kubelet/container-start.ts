@@ -246,11 +246,13 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
 }
 
 /** Creates and starts; answers the container's id. Throws `StartError`. */
-export async function startContainer(context: PodContext, input: StartInput): Promise<string> {
-  const { pod, container } = input;
-  const say = sayOf(context, pod, container.name);
-  const countTry = holdBack(context, input);
-  const image = await ensureImage(context, input);
+async function make(
+  context: PodContext,
+  input: StartInput,
+  image: Image,
+  countTry: () => void,
+): Promise<string> {
+  const say = sayOf(context, input.pod, input.container.name);
   let id: string;
   try {
     id = await create(context, input, image);
@@ -274,6 +276,15 @@ export async function startContainer(context: PodContext, input: StartInput): Pr
   }
   failpoint("kubelet/container-started");
   say("Normal", "Started", "Container started");
+  return id;
+}
+
+/** With its image there before and its hook run after it; answers the container's id. Throws `StartError`. */
+export async function startContainer(context: PodContext, input: StartInput): Promise<string> {
+  const { pod, container, signal } = input;
+  const countTry = holdBack(context, input);
+  const image = await ensureImage(context, input);
+  const id = await context.turns.run("container", signal, () => make(context, input, image, countTry));
   const owner = logOwnerOf(pod, container.name, id);
   const log = logPathOf(container, restartCountOf(input));
   await linkLog(context.paths.logLinksDir, owner, input.sandbox.logDirectory, log).catch((error: unknown) =>

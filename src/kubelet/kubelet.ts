@@ -51,6 +51,7 @@ import { isStatic } from "./static/manifest.ts";
 import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
+import { RuntimeTurns } from "./turns.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
@@ -201,6 +202,7 @@ async function assemble(
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime),
+    turns: new RuntimeTurns(world.clock, machine.cpus),
     images: imagePuller(options, config, world, paths),
     volumes: volumes.manager,
     objects,

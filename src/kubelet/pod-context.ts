@@ -24,6 +24,7 @@ import type { RuntimeHandlers } from "./runtime-handlers.ts";
 import type { SecuritySettings } from "./security-context.ts";
 import type { StatusManager } from "./status-manager.ts";
 import type { TopologyManager } from "./topology/manager.ts";
+import type { RuntimeTurns } from "./turns.ts";
 import type { UserNamespaces } from "./user-namespaces.ts";
 import type { PodVolumes } from "./volumes/node-volumes.ts";
 
@@ -33,6 +34,8 @@ export interface PodContext {
   runtime: ContainerRuntime;
   runtimeName: string;
   reader: StateReader;
+  /** For what the runtime makes. */
+  turns: RuntimeTurns;
   images: ImagePuller;
   volumes: PodVolumes;
   objects: ObjectSource;

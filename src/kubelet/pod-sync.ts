@@ -230,7 +230,7 @@ async function refreshVolumes(context: PodContext, pod: Readonly<corev1.Pod>): P
 }
 
 /** Nothing is said while somebody else is at work. */
-function tellOfVolumes(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): void {
+function tellOfVolumes(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): undefined {
   if (error instanceof VolumePendingError) return;
   const isBlock = error instanceof VolumeError && error.step?.startsWith("MapVolume");
   const reason = isBlock ? "FailedMapVolume" : "FailedMount";
@@ -364,13 +364,14 @@ async function act(
     tellOfSandbox(context, pod, error),
   );
   if (!plan) return retryMs;
-  const [sandboxId, volumes] = await Promise.all([
-    actions.createSandbox ? createSandbox(context, pod, plan) : actions.sandboxId,
-    context.volumes.ensure(pod).catch((error: unknown) => {
-      tellOfVolumes(context, pod, error);
-      return undefined;
-    }),
-  ]);
+  const prepare = () =>
+    Promise.all([
+      actions.createSandbox ? createSandbox(context, pod, plan) : actions.sandboxId,
+      context.volumes.ensure(pod).catch((error: unknown) => tellOfVolumes(context, pod, error)),
+    ]);
+  const [sandboxId, volumes] = await (actions.createSandbox
+    ? context.turns.run("sandbox", signal, prepare)
+    : prepare());
   if (!sandboxId || !volumes || signal.aborted) return retryMs;
   if (!(await preparedClaims(context, pod))) return retryMs;
   return startAll(context, pod, actions, { sandboxId, ...plan, volumes, signal }, memory);
