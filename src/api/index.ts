@@ -94,6 +94,7 @@ export { flowSchemas } from "./flowcontrol/flow-schema.ts";
 export { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 export { servedResources } from "./generated/resources.ts";
 export type * from "./generated/types/index.ts";
+export * from "./meta/copy.ts";
 export * from "./meta/decode.ts";
 export { ageColumn, column, defineResource, nameColumn } from "./meta/define-resource.ts";
 export { defineVersion, storedOf } from "./meta/define-version.ts";

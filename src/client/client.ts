@@ -1,6 +1,7 @@
 /** The typed client over any transport: paths, bodies and errors of the Kubernetes API conventions. */
 import {
   apiVersionOf,
+  copyOf,
   type Draft,
   type KubernetesList,
   type KubernetesObject,
@@ -214,27 +215,32 @@ class TransportClient implements Client {
   }
 
   async #call<R>(request: TransportRequest, signal: AbortSignal | undefined): Promise<R> {
-    const { body } = await this.#send(request, signal);
-    return JSON.parse(await readText(body)) as R;
+    const response = await this.#send(request, signal);
+    const object = response.whole?.object;
+    return (object ? copyOf(object()) : JSON.parse(await textOf(response))) as R;
   }
 
   /** For those who need nothing but that it was done: the answer is drained, and nothing is made of it. */
   async #ask(request: TransportRequest, signal: AbortSignal | undefined): Promise<void> {
-    const { body } = await this.#send(request, signal);
-    for await (const _ of body);
+    const { body, whole } = await this.#send(request, signal);
+    if (!whole) for await (const _ of body);
   }
 
   /** A good answer. */
   async #send(request: TransportRequest, signal: AbortSignal | undefined): Promise<TransportResponse> {
-    const headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
-    const response: TransportResponse = await this.transport.send({
-      ...request,
-      headers,
-      ...(signal ? { signal } : {}),
-    });
+    // The request itself is completed: a copy would make its body.
+    request.headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
+    if (signal) request.signal = signal;
+    const response = await this.transport.send(request);
     if (response.status >= 200 && response.status <= 299) return response;
-    throw errorOf(response.status, await readText(response.body));
+    throw errorOf(response.status, await textOf(response));
   }
+}
+
+async function textOf({ whole, body }: TransportResponse): Promise<string> {
+  if (!whole) return readText(body);
+  const { buffer, byteOffset, byteLength } = whole.bytes;
+  return Buffer.from(buffer, byteOffset, byteLength).toString("utf8");
 }
 
 type Identified = { metadata?: { namespace?: string; name?: string } };
@@ -250,8 +256,18 @@ function identified<T extends KubernetesObject>(
 function withBody(
   method: TransportRequest["method"],
   path: string,
-  body: unknown,
+  value: unknown,
   contentType = "application/json",
 ): TransportRequest {
-  return { method, path, headers: { "content-type": contentType }, body: Buffer.from(JSON.stringify(body)) };
+  let bytes: Buffer | undefined;
+  return {
+    method,
+    path,
+    headers: { "content-type": contentType },
+    value,
+    get body() {
+      bytes ??= Buffer.from(JSON.stringify(value));
+      return bytes;
+    },
+  };
 }

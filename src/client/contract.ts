@@ -10,7 +10,9 @@ export interface TransportRequest {
   /** With the query string. */
   path: string;
   headers?: Record<string, string>;
-  body?: Uint8Array;
+  readonly body?: Uint8Array;
+  /** What the body says, where it is JSON: with a server in the same process the body itself is never made. */
+  value?: unknown;
   /** A watch in the same process may hand over frames that stand for objects: `letStandFor`. */
   sharesObjects?: boolean;
   signal?: AbortSignal;
@@ -20,6 +22,14 @@ export interface TransportResponse {
   status: number;
   headers: Record<string, string>;
   body: AsyncIterable<Uint8Array>;
+  /** The same, all of it, from a server in the same process: the body need not be read. */
+  whole?: WholeAnswer;
+}
+
+export interface WholeAnswer {
+  readonly bytes: Uint8Array;
+  /** What the bytes say, where that is at hand; everybody's. */
+  readonly object?: (() => Readonly<object>) | undefined;
 }
 
 export interface Transport {

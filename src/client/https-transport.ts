@@ -40,10 +40,12 @@ class HttpsTransport implements Transport {
 
   async send(request: TransportRequest): Promise<TransportResponse> {
     request.signal?.throwIfAborted();
+    // What is sent is what the caller says now.
+    const { body } = request;
     const session = await this.#connected();
     request.signal?.throwIfAborted();
-    const stream = session.request(this.#headers(request), { endStream: request.body === undefined });
-    if (request.body !== undefined) stream.end(request.body);
+    const stream = session.request(this.#headers(request), { endStream: body === undefined });
+    if (body !== undefined) stream.end(body);
     return answerOf(stream, request.signal);
   }
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { configMaps, type KubernetesObject, type ResourceDefinition } from "#api";
-import { asRead, CachedObject, copyOf, serialize } from "./cached-object.ts";
+import { asRead, CachedObject, serialize } from "./cached-object.ts";
 
 const definition = configMaps as unknown as ResourceDefinition;
 const revision = 41;
@@ -31,17 +31,6 @@ test("a deleted object is what it was, at the revision of its deletion", () => {
       const deleted = cached.deletedAt(deletion);
       expect(deleted.parse()).toEqual(wanted);
       expect(deleted.revision).toBe(deletion);
-    }),
-  );
-});
-
-test("a copy is equal, and nothing of it is shared", () => {
-  fc.assert(
-    fc.property(fc.jsonValue(), (value) => {
-      const parsed = JSON.parse(JSON.stringify(value)) as unknown;
-      const copy = copyOf(parsed);
-      expect(JSON.stringify(copy)).toBe(JSON.stringify(parsed));
-      if (typeof parsed === "object" && parsed !== null) expect(copy).not.toBe(parsed);
     }),
   );
 });

@@ -85,25 +85,7 @@ export class CachedObject {
   }
 }
 
-/**
- * A copy of plain JSON, for less than what parsing it again costs. The fields of an owner are shared: nobody changes
- * them in place, and their names, like no others, are new in each object, which makes building them dear.
- */
-export function copyOf<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(copyOf) as T;
-  const copy: Record<string, unknown> = {};
-  for (const key in value) {
-    const part = key === ownersFields ? value[key] : copyOf(value[key]);
-    // The one name that is no field where it is assigned.
-    if (key === "__proto__") Object.defineProperty(copy, key, { value: part, ...plainField });
-    else copy[key] = part;
-  }
-  return copy as T;
-}
-
 const ownersFields = "fieldsV1";
-const plainField = { writable: true, enumerable: true, configurable: true };
 
 /**
  * The value as its JSON reads: without fields that are undefined. Itself, where there are none. Parts that stand in

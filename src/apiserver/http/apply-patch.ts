@@ -2,7 +2,7 @@
 import { badRequest, DecodeError, isObject, type KubernetesObject, parseJson } from "#api";
 import { messageOf } from "#base";
 import { applyTo, type ManagedKind, type ManagedWrite } from "../apply/index.ts";
-import { decodeBody, type ExpectedKind, fieldValidationOf } from "./body.ts";
+import { decodeBody, type ExpectedKind, fieldValidationOf, saidOf } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
 import { yamlParser } from "./yaml-body.ts";
 
@@ -16,7 +16,8 @@ export type ApplyWrite = ManagedWrite & { readonly force: boolean };
 
 export async function configurationOf(request: ApiRequest, warnings: string[]): Promise<Configuration> {
   const validation = fieldValidationOf(request.query);
-  const { value, problem } = await parsed(request.body, validation !== "Ignore");
+  const { value, problem }: Configured =
+    saidOf(request) ?? (await parsed(request.body, validation !== "Ignore"));
   if (!isObject(value)) {
     throw badRequest(
       `error decoding YAML: json: cannot unmarshal into Go value of type map[string]interface {}`,
@@ -27,13 +28,13 @@ export async function configurationOf(request: ApiRequest, warnings: string[]): 
   return value;
 }
 
-interface Parsed {
+interface Configured {
   value: unknown;
   /** What strict decoding minds: keys that stand twice. */
   problem?: string;
 }
 
-async function parsed(body: Buffer, strict: boolean): Promise<Parsed> {
+async function parsed(body: Buffer, strict: boolean): Promise<Configured> {
   const text = body.toString("utf8");
   try {
     const { value, duplicates } = parseJson(text, { duplicates: strict });

@@ -5,6 +5,7 @@
 import {
   apiVersionOf,
   badRequest,
+  copyOf,
   DecodeError,
   decode,
   decodeProtobuf,
@@ -79,8 +80,14 @@ export async function parseBody(request: ApiRequest, expected: string): Promise<
   return (await bodyParser(request, expected))();
 }
 
+/** What the body says, where it came so: a copy each time, for a request may be tried again. */
+export function saidOf({ value }: ApiRequest): Parsed | undefined {
+  return value === undefined ? undefined : { value: copyOf(value), duplicates: [] };
+}
+
 /** Parses the body, as often as it is called: each value is the caller's own. */
 export async function bodyParser(request: ApiRequest, expected: string): Promise<() => Parsed> {
+  if (request.value !== undefined) return () => saidOf(request)!;
   const mediaType = mediaTypeOf(request);
   const parse = await parserOf(mediaType);
   const duplicates = fieldValidationOf(request.query) !== "Ignore";

@@ -11,7 +11,9 @@ export interface ApiRequest {
   rawQuery: string;
   /** Lower-case names. */
   headers: Readonly<Record<string, string | undefined>>;
-  body: Buffer;
+  readonly body: Buffer;
+  /** What the body says, where it came without one: this request's own. The body is made only if it is asked for. */
+  value?: unknown;
   /** The body instead, where it is not for this server: passed on as it comes. */
   stream?: Readable;
   user: User;
@@ -28,6 +30,8 @@ export interface ApiResponse {
   /** `set-cookie`, the one header whose repetitions cannot be joined. */
   cookies?: readonly string[];
   body: Buffer | AsyncIterable<Uint8Array>;
+  /** What a body of JSON says, for a reader in the same process; everybody's. */
+  object?: () => Readonly<object>;
 }
 
 export function jsonResponse(

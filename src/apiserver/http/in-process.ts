@@ -1,5 +1,6 @@
 /** The way in for components of the same process: the same pipeline, no sockets. */
-import type { Transport, TransportRequest, TransportResponse } from "#client";
+import { asJson } from "#api";
+import type { Transport, TransportRequest } from "#client";
 import type { User } from "../user.ts";
 import type { ApiRequest } from "./exchange.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -11,8 +12,9 @@ export function inProcessTransport(pipeline: Pipeline, user: User): Transport {
       request.signal?.throwIfAborted();
       closing.signal.throwIfAborted();
       const signal = request.signal ? AbortSignal.any([request.signal, closing.signal]) : closing.signal;
-      const { status, headers, body } = await pipeline.handle(apiRequest(request, user, signal));
-      return { status, headers, body: Buffer.isBuffer(body) ? once(body) : body } satisfies TransportResponse;
+      const { status, headers, body, object } = await pipeline.handle(apiRequest(request, user, signal));
+      if (!Buffer.isBuffer(body)) return { status, headers, body };
+      return { status, headers, body: once(body), whole: { bytes: body, object } };
     },
     async close() {
       closing.abort();
@@ -24,15 +26,19 @@ function apiRequest(request: TransportRequest, user: User, signal: AbortSignal):
   const question = request.path.indexOf("?");
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.headers ?? {})) headers[name.toLowerCase()] = value;
-  const { body } = request;
   const rawQuery = question < 0 ? "" : request.path.slice(question + 1);
+  // Taken now: what the caller does with its object afterwards is its own affair.
+  const said = request.value === undefined ? undefined : asJson(request.value);
   return {
     method: request.method,
     path: question < 0 ? request.path : request.path.slice(0, question),
     query: new URLSearchParams(rawQuery),
     rawQuery,
     headers,
-    body: body ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : Buffer.alloc(0),
+    get body() {
+      return bufferOf(request.body);
+    },
+    ...said,
     user,
     isLocal: true,
     ...(request.sharesObjects ? { sharesObjects: true } : {}),
@@ -40,6 +46,14 @@ function apiRequest(request: TransportRequest, user: User, signal: AbortSignal):
   };
 }
 
-async function* once(body: Buffer): AsyncGenerator<Uint8Array> {
-  yield body;
+function bufferOf(bytes: Uint8Array | undefined): Buffer {
+  return bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : Buffer.alloc(0);
+}
+
+function once(body: Buffer): AsyncIterable<Uint8Array> {
+  return {
+    async *[Symbol.asyncIterator]() {
+      yield body;
+    },
+  };
 }

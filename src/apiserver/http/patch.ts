@@ -18,6 +18,7 @@ import {
   fieldValidationOf,
   mediaTypeOf,
   type Parsed,
+  saidOf,
   unsupportedMediaType,
 } from "./body.ts";
 import type { ApiRequest } from "./exchange.ts";
@@ -48,32 +49,33 @@ export function patchOf(request: ApiRequest, expected: ExpectedKind, warnings: s
   const apply = isMerged ? undefined : patchers.get(mediaType);
   if (!apply) throw unsupportedMediaType(acceptedBy(expected));
   const validation = fieldValidationOf(request.query);
-  const text = request.body.toString("utf8");
+  const text = () => request.body.toString("utf8");
   // What a patch brings becomes part of the object: a second use needs a second copy.
-  let parsed: Parsed | undefined = parsePatch(text, validation !== "Ignore");
+  const parse = (duplicates: boolean) => saidOf(request) ?? parsePatch(text(), duplicates);
+  let parsed: Parsed | undefined = parse(validation !== "Ignore");
   const repeated = strictWarnings([], parsed.duplicates).map((text) =>
     mediaType === json ? `json patch ${text}` : text,
   );
   const nextPatch = () => {
-    const { value } = parsed ?? parsePatch(text, false);
+    const { value } = parsed ?? parse(false);
     parsed = undefined;
     return value;
   };
   return (current) => {
     const document = current() as unknown as Document;
     const patched = apply(expected.typeName, document, nextPatch());
-    if (!isObject(patched)) throw invalidPatch(text, "the patched document is no object");
+    if (!isObject(patched)) throw invalidPatch(text(), "the patched document is no object");
     let unknown: string[];
     try {
       // What the patch does not touch is shared with the document, which has been decoded before.
       unknown = decodeBody(expected, patched, document);
     } catch (error) {
-      if (error instanceof DecodeError) throw invalidPatch(text, error.message);
+      if (error instanceof DecodeError) throw invalidPatch(text(), error.message);
       throw error;
     }
     const problems = [...repeated, ...strictWarnings(unknown)];
     if (validation === "Strict" && problems.length > 0) {
-      throw invalidPatch(text, `strict decoding error: ${problems.join(", ")}`);
+      throw invalidPatch(text(), `strict decoding error: ${problems.join(", ")}`);
     }
     warnings.length = 0;
     if (validation === "Warn") warnings.push(...problems);

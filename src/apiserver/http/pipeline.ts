@@ -188,7 +188,7 @@ export class Pipeline {
     const inTurn = () => this.#turns.run(work);
     const answer = flow
       ? this.#parts.flowControl.run(flow, request, inTurn)
-      : this.#localGate.run(request.body.length, inTurn);
+      : this.#localGate.run(sizeOf(request), inTurn);
     return withDeadline(this.#parts.registry.world.clock, timeoutMs, answer);
   }
 
@@ -281,6 +281,11 @@ export class Pipeline {
     if (!document) throw notServed();
     return document;
   }
+}
+
+/** Of what waits with the request beside what its sender holds anyway. */
+function sizeOf(request: ApiRequest): number {
+  return request.value === undefined ? request.body.length : 0;
 }
 
 /** These are bounded by what they stream, and wait for nobody. */

@@ -67,11 +67,8 @@ export async function objectResponse(view: View, code: number, object: CachedObj
     case "protobuf":
       return protobufResponse(code, parse());
     default:
-      return bytesResponse(
-        code,
-        mediaTypes.json,
-        view.definition.storedAs ? serialize(parse()) : object.bytes,
-      );
+      if (view.definition.storedAs) return bytesResponse(code, mediaTypes.json, serialize(parse()));
+      return { ...bytesResponse(code, mediaTypes.json, object.bytes), object: () => object.read() };
   }
 }
 

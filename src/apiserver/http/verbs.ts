@@ -300,7 +300,7 @@ async function deleteOptionsOf(request: ApiRequest): Promise<metav1.DeleteOption
   const policy = query.get("propagationPolicy");
   if (policy) options.propagationPolicy = policy;
   if (query.has("orphanDependents")) options.orphanDependents = query.get("orphanDependents") === "true";
-  if (request.body.length === 0) return options;
+  if (request.value === undefined && request.body.length === 0) return options;
   const { value } = await parseBody(request, "DeleteOptions");
   if (!isObject(value)) throw badRequest("DeleteOptions must be an object");
   try {

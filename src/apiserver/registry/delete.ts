@@ -4,6 +4,7 @@
  */
 import {
   conflict,
+  copyOf,
   type corev1,
   formatTime,
   invalidObject,
@@ -13,7 +14,7 @@ import {
   sameJson,
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
-import { type CachedObject, copyOf } from "../cache/cached-object.ts";
+import type { CachedObject } from "../cache/cached-object.ts";
 import { type Outcome, type Registry, success, type Target, type WriteContext } from "./context.ts";
 import { finalizersFor, gracePeriodOf, isFinished, specFinalizers } from "./deletion.ts";
 import { approve } from "./outside.ts";

@@ -5,6 +5,7 @@
 import {
   badRequest,
   conflict,
+  copyOf,
   type FieldError,
   invalidObject,
   type KubernetesObject,
@@ -13,7 +14,7 @@ import {
   validateObjectMetaUpdate,
 } from "#api";
 import type { Attributes } from "../admission/admission.ts";
-import { CachedObject, copyOf, serialize } from "../cache/cached-object.ts";
+import { CachedObject, serialize } from "../cache/cached-object.ts";
 import {
   type Outcome,
   type Registry,
