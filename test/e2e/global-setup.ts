@@ -8,12 +8,15 @@ import { run } from "#base";
 import { installPackages } from "#distro";
 import { knarr } from "./knarr.ts";
 import { findKubectls, type Kubectl } from "./kubectl.ts";
+import { stockClients } from "./stock-clients.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     clusterName: string;
     kubeconfig: string;
     kubectls: Kubectl[];
+    /** Empty where there is none. */
+    helm: string;
   }
 }
 
@@ -35,6 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("clusterName", clusterName);
   project.provide("kubeconfig", kubeconfig);
   project.provide("kubectls", kubectls);
+  project.provide("helm", (await stockClients())?.helm ?? "");
   return async () => {
     await knarr(["down", "--purge", "--name", clusterName], { env });
     await rm(folder, { recursive: true, force: true });

@@ -1,8 +1,9 @@
-/** Stock kubectl: every version this machine has, Debian's otherwise. */
+/** Stock kubectl: every version this machine has, and the one of Kubernetes 1.36; Debian's where neither is to be had. */
 import { accessSync, constants, readdirSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type RunOptions, type RunResult, run } from "#base";
 import { installPackages } from "#distro";
+import { stockClients } from "./stock-clients.ts";
 
 export interface Kubectl {
   path: string;
@@ -30,6 +31,8 @@ async function versionOf(path: string): Promise<string | undefined> {
 /** Oldest first; Debian's is installed where there is none. */
 export async function findKubectls(): Promise<Kubectl[]> {
   const present = await presentKubectls();
+  const clients = await stockClients();
+  if (clients) present.push({ path: clients.kubectl, version: "1.36" });
   if (present.length > 0) return present;
   await installKubectl();
   return presentKubectls();
