@@ -82,6 +82,10 @@ function withServerOptions(command: Command): Command {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
+    .option(
+      "--cluster-signing-duration <duration>",
+      "the longest life of certificates that are signed for nodes and others (default 8760h)",
+    )
     .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
     .option("--scheduler-config <file>", "settings of the scheduler: a KubeSchedulerConfiguration");
 }

@@ -1,5 +1,5 @@
 /** From the options of `up` and `server` to a cluster's configuration on this machine. */
-import { UserError } from "#base";
+import { goDurationMs, UserError } from "#base";
 import {
   type ClusterConfig,
   checkDatastore,
@@ -36,6 +36,7 @@ export interface ClusterRequest {
   /** Both families of addresses. */
   ipv6?: boolean;
   cni?: string;
+  clusterSigningDuration?: string;
   kubeletConfig?: string;
   schedulerConfig?: string;
 }
@@ -80,6 +81,8 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
     }
     config.datastore = request.datastore;
   }
+  if (request.clusterSigningDuration !== undefined)
+    config.signingDurationMs = signingDurationOf(request.clusterSigningDuration);
   if (request.httpPort !== undefined) config.httpPort = request.httpPort;
   if (request.httpsPort !== undefined) config.httpsPort = request.httpsPort;
   await moveToFreePorts(config, known ? config.apiPort : request.port);
@@ -97,6 +100,19 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   await writeConfig(paths, config);
   await linkCluster(config.name, paths);
   return config;
+}
+
+/** Nodes look at their certificates every ten seconds; the authority itself is for ten years. */
+const signingDurationMinMs = 60_000;
+const signingDurationMaxMs = 10 * 365 * 24 * 3600 * 1000;
+
+function signingDurationOf(text: string): number {
+  const ms = goDurationMs(text);
+  if (ms !== undefined && ms >= signingDurationMinMs && ms <= signingDurationMaxMs) return Math.round(ms);
+  throw new UserError(
+    `--cluster-signing-duration ${text} is no life for a certificate`,
+    "give a duration from 1m to 87600h, such as 720h",
+  );
 }
 
 /** For good: pods have addresses of the network that they were made in. */

@@ -7,6 +7,7 @@ import { forgetInstance, recordInstance, runningInstance } from "./instance.ts";
 import { loadMembership, type Membership, type MembershipOptions, renewMembership } from "./membership.ts";
 import { startNode, startNodeRoutes, startRuntime } from "./node.ts";
 import { announceDns } from "./node-dns.ts";
+import { lifeOf } from "./renewal.ts";
 
 export interface AgentOptions {
   world: World;
@@ -20,9 +21,10 @@ export interface AgentOptions {
   paths: ClusterPaths;
 }
 
-/** How often the node looks whether it has moved, and every how many looks at its certificates. */
+/** How often the node looks whether it has moved or needs other certificates. */
 const lookMs = 10_000;
-const looksPerRenewal = 360;
+/** A server that is away is asked for certificates this often, and four times more before they run out. */
+const retryMs = 3600 * 1000;
 
 /** Joins once and keeps the answer; from then on it starts by itself. */
 export async function startAgent(options: AgentOptions): Promise<Running> {
@@ -48,7 +50,8 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
 class Agent {
   readonly #options: AgentOptions;
   #addresses: readonly string[] = [];
-  #looks = 0;
+  #renewAtMs = 0;
+  #certificatesEndMs = 0;
   #parts: Running[] = [];
   readonly #connections: Running[] = [];
   #work: Promise<void> = Promise.resolve();
@@ -79,6 +82,9 @@ class Agent {
     const membership = await loadMembership(this.#asked(nodeAddresses));
     recordInstance(paths.pid, false);
     this.#addresses = nodeAddresses;
+    const { renewAtMs, endMs } = lifeOf(membership.credentials.node.cert);
+    this.#renewAtMs = renewAtMs;
+    this.#certificatesEndMs = endMs;
     this.#parts = [];
     this.#connections.length = 0;
     try {
@@ -105,6 +111,14 @@ class Agent {
     };
   }
 
+  #isRenewalDue(): boolean {
+    const nowMs = this.#options.world.clock.now();
+    if (nowMs < this.#renewAtMs) return false;
+    const leftMs = Math.max(0, this.#certificatesEndMs - nowMs);
+    this.#renewAtMs = nowMs + Math.min(retryMs, leftMs / 4);
+    return true;
+  }
+
   /** Never fails: it is tried again at the next look. */
   async #look(): Promise<void> {
     const { world } = this.#options;
@@ -112,8 +126,7 @@ class Agent {
       if (this.#stopped) return;
       const nodeAddresses = this.#options.nodeAddresses();
       const isRunning = this.#parts.length > 0 && nodeAddresses.join() === this.#addresses.join();
-      const isDue = ++this.#looks % looksPerRenewal === 0;
-      if (isRunning && !(isDue && (await renewMembership(this.#asked(nodeAddresses))))) return;
+      if (isRunning && !(this.#isRenewalDue() && (await renewMembership(this.#asked(nodeAddresses))))) return;
       world.log.info({ nodeAddresses }, "the node begins anew: its address or its certificates change");
       // Answers to the former address never come: nobody waits for them.
       if (!isRunning) await stopAll(this.#connections);

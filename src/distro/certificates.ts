@@ -4,15 +4,14 @@ import { webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { Clock, Random } from "#base";
+import { backdateMs } from "./renewal.ts";
 
 x509.cryptoProvider.set(webcrypto as Crypto);
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const dayMs = 24 * 3600 * 1000;
-const authorityDays = 3650;
-const leafDays = 365;
-/** Clocks of nodes differ a little. */
-const backdateMs = 3600 * 1000;
+const authorityMs = 3650 * dayMs;
+const leafMs = 365 * dayMs;
 
 /** PEM texts. */
 export interface KeyPair {
@@ -32,6 +31,8 @@ export interface Subject {
   use: "client" | "server" | "both";
   dnsNames?: readonly string[];
   addresses?: readonly string[];
+  /** Default: a year. */
+  lifeMs?: number;
 }
 
 export interface CertificateSource {
@@ -44,7 +45,7 @@ export async function createAuthority(source: CertificateSource, commonName: str
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(source.random),
     name: `CN=${commonName}`,
-    ...validity(source.clock, authorityDays),
+    ...validity(source.clock, authorityMs),
     keys,
     signingAlgorithm: algorithm,
     extensions: [
@@ -81,7 +82,7 @@ async function issue(source: CertificateSource, authority: KeyPair, subject: Sub
       { CN: [subject.commonName] },
     ]),
     issuer: issuer.subject,
-    ...validity(source.clock, leafDays),
+    ...validity(source.clock, subject.lifeMs ?? leafMs),
     publicKey: keys.publicKey,
     signingKey,
     signingAlgorithm: algorithm,
@@ -106,8 +107,8 @@ function leafExtensions(subject: Subject): x509.Extension[] {
   ];
 }
 
-function validity(clock: Clock, days: number): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(clock.now() - backdateMs), notAfter: new Date(clock.now() + days * dayMs) };
+function validity(clock: Clock, lifeMs: number): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(clock.now() - backdateMs), notAfter: new Date(clock.now() + lifeMs) };
 }
 
 /** Positive and without a leading zero byte, as DER wants it. */

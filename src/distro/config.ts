@@ -52,6 +52,8 @@ export interface ClusterConfig {
   dnsUpstream?: string;
   /** Where the state is, as `--datastore` says it; absent: in the cluster's own folder. */
   datastore?: string;
+  /** The longest life of certificates that are signed for others: nodes, and who asks through the API. Absent: a year. */
+  signingDurationMs?: number;
 }
 
 /** More clusters than this on one machine is a mistake; it also keeps every derived address valid. */

@@ -29,6 +29,7 @@ export interface ControlPlaneOptions {
   /** Absent: the controller's own defaults. */
   loadBalancer?: ControllerOptions["loadBalancer"];
   nodeRanges?: ControllerOptions["nodeRanges"];
+  signingDurationMs?: ControllerOptions["signingDurationMs"];
   /** Other servers work on the same store: controllers and scheduler run where they lead. */
   isShared?: boolean;
 }
@@ -103,6 +104,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           authority: credentials.ca,
           ...(options.loadBalancer ? { loadBalancer: options.loadBalancer } : {}),
           ...(options.nodeRanges ? { nodeRanges: options.nodeRanges } : {}),
+          ...(options.signingDurationMs ? { signingDurationMs: options.signingDurationMs } : {}),
         }),
       ),
     );

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { codeOf, type World } from "#base";
 import type { Authority, KeyPair, Subject } from "./certificates.ts";
 import { type ClusterConfig, clusterDomain } from "./config.ts";
+import { lifeOf } from "./renewal.ts";
 
 export interface Credentials {
   ca: KeyPair;
@@ -33,9 +34,6 @@ export interface NodeCredentials extends Pick<Credentials, "node" | "kubeletServ
 
 /** Addresses and names that certificates must be good for. */
 export type CredentialConfig = Pick<ClusterConfig, "nodeName" | "nodeAddress" | "serviceAddress">;
-
-/** A certificate with less than this left is made again at start. */
-const renewBeforeMs = 120 * 24 * 3600 * 1000;
 
 type Leaf = Exclude<keyof Credentials, "ca" | "frontProxy">;
 
@@ -196,7 +194,7 @@ function authorityLoader(world: World, dir: string): () => Promise<Authority> {
 
 function isGood(world: World, pair: KeyPair, subject: Subject): boolean {
   const cert = new X509Certificate(pair.cert);
-  if (cert.validToDate.getTime() - world.clock.now() < renewBeforeMs) return false;
+  if (world.clock.now() >= lifeOf(pair.cert).renewAtMs) return false;
   const names = cert.subjectAltName ?? "";
   const has = (kind: string, value: string) => names.split(", ").includes(`${kind}:${value}`);
   return (

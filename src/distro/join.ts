@@ -89,16 +89,18 @@ async function admit(
   const podCidr = await reserve(options, nodeName);
   const authority = await options.authority();
   const commonName = `system:node:${nodeName}`;
+  const life = config.signingDurationMs ? { lifeMs: config.signingDurationMs } : {};
   const [node, kubeletServer, networkPolicy] = await Promise.all([
-    authority.issue({ commonName, organizations: [nodesGroup], use: "client" }),
+    authority.issue({ ...life, commonName, organizations: [nodesGroup], use: "client" }),
     authority.issue({
+      ...life,
       commonName,
       organizations: [nodesGroup],
       use: "server",
       dnsNames: [nodeName],
       addresses: [nodeAddress],
     }),
-    authority.issue({ commonName: "system:knarr-network-policy", use: "client" }),
+    authority.issue({ ...life, commonName: "system:knarr-network-policy", use: "client" }),
   ]);
   return {
     clusterName: config.name,

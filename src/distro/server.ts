@@ -121,6 +121,7 @@ async function startStoredControlPlane(
     serviceCidrs: bothOf(config, "serviceCidr"),
     ...(scheduler ? { scheduler } : {}),
     advertiseAddress: config.nodeAddress,
+    ...(config.signingDurationMs ? { signingDurationMs: config.signingDurationMs } : {}),
     isShared: config.datastore !== undefined,
     loadBalancer: {
       reservedPorts: [sshPort, config.apiPort, config.kubeletPort, config.dnsPort],

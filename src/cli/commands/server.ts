@@ -10,6 +10,12 @@ interface ServerOptions extends ClusterRequest {
   logLevel: LogLevel;
 }
 
+/** What is asked for may differ from what the cluster has. */
+function isChange(options: ServerOptions): boolean {
+  const { simulate, kubeletConfig, schedulerConfig, clusterSigningDuration } = options;
+  return [simulate, kubeletConfig, schedulerConfig, clusterSigningDuration].some(Boolean);
+}
+
 export async function server(options: ServerOptions): Promise<void> {
   const world = createWorld({ log: createLogger({ level: options.logLevel }) });
   const { log } = world;
@@ -20,9 +26,7 @@ export async function server(options: ServerOptions): Promise<void> {
   });
   try {
     const config =
-      options.simulate || options.kubeletConfig || options.schedulerConfig || !readConfig(paths)
-        ? await prepareCluster(options)
-        : readConfig(paths)!;
+      isChange(options) || !readConfig(paths) ? await prepareCluster(options) : readConfig(paths)!;
     await rm(paths.failure, { force: true });
     const running = await startServer({ world, config, paths });
     log.info({ name: config.name, port: config.apiPort }, "the cluster runs");

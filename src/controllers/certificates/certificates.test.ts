@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { certificateSigningRequests, type certificatesv1, formatTime } from "#api";
 import { createWorld, seededRandom } from "#base";
 import { createInformers } from "#client";
+import type { ControllerOptions } from "../kit/define-controller.ts";
 import { testWorld } from "../kit/world.fixture.ts";
 import { startControllers } from "../start-controllers.ts";
 import { csrApprovingController, csrCleanerController, csrSigningController } from "./controllers.ts";
@@ -48,7 +49,10 @@ const kubelet = "kubernetes.io/kube-apiserver-client-kubelet";
 const clientUsages = ["digital signature", "client auth"];
 
 /** A world whose access reviews allow what `allowed` names. */
-async function worldWith(allowed: readonly string[] = []) {
+async function worldWith(
+  allowed: readonly string[] = [],
+  options: Pick<ControllerOptions, "signingDurationMs"> = {},
+) {
   const { api, client, clock } = testWorld();
   const send = api.send.bind(api);
   api.send = async (request) => {
@@ -71,7 +75,7 @@ async function worldWith(allowed: readonly string[] = []) {
   const informers = createInformers(client, world);
   const ca = await authority(clock.now());
   const only = [csrApprovingController, csrSigningController, csrCleanerController].map(({ name }) => name);
-  const controllers = await startControllers({ client, world, informers, only, authority: ca });
+  const controllers = await startControllers({ client, world, informers, only, authority: ca, ...options });
   const stop = new AbortController();
   informers.start(stop.signal);
   const ask = (name: string, spec: Partial<certificatesv1.CertificateSigningRequestSpec>, status = {}) =>
@@ -111,6 +115,26 @@ test("a kubelet's own request is approved and signed", async () => {
   expect(certificate.keyUsage).toEqual(["1.3.6.1.5.5.7.3.2"]);
   const leftMs = Date.parse(certificate.validTo) - world.clock.now();
   expect(Math.abs(leftMs - 3_600_000)).toBeLessThan(10_000);
+  await world.end();
+});
+
+test("nobody is given longer than the cluster signs for", async () => {
+  const world = await worldWith(["selfnodeclient"], { signingDurationMs: 1_800_000 });
+  const request = await pkcs10("O=system:nodes,CN=system:node:n1");
+  const asked = { longer: { expirationSeconds: 3600 }, shorter: { expirationSeconds: 900 }, default: {} };
+  for (const [name, life] of Object.entries(asked))
+    await world.ask(name, { request, username: "system:node:n1", ...life });
+  await world.settle();
+  await world.settle();
+  const lives = await Promise.all(
+    Object.keys(asked).map(async (name) => {
+      const { status } = await world.get(name);
+      const { validFrom, validTo } = new X509Certificate(Buffer.from(status?.certificate ?? "", "base64"));
+      return Math.round((Date.parse(validTo) - Date.parse(validFrom)) / 60_000);
+    }),
+  );
+  // Five minutes more: they are good from before they were signed.
+  expect(lives).toEqual([35, 20, 35]);
   await world.end();
 });
 

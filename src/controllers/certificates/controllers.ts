@@ -35,7 +35,7 @@ type Request = Readonly<certificatesv1.CertificateSigningRequest>;
 const group = "certificates.k8s.io";
 const secondMs = 1000;
 const hourMs = 3600 * secondMs;
-const longestMs = 365 * 24 * hourMs;
+const yearMs = 365 * 24 * hourMs;
 const shortestMs = 600 * secondMs;
 /** Clocks of those who look at it differ a little. */
 const backdateMs = 5 * 60 * secondMs;
@@ -123,6 +123,7 @@ async function addCondition(
 interface Signing {
   request: Request;
   authority: SigningAuthority;
+  longestMs: number;
 }
 
 export const csrSigningController = defineController<Signing, Signing>({
@@ -136,7 +137,8 @@ export const csrSigningController = defineController<Signing, Signing>({
   ],
   observe({ informers, options }, key) {
     const request = informers.of(certificateSigningRequests).byKey(key);
-    return request && options.authority && { request, authority: options.authority };
+    const { authority, signingDurationMs: longestMs = yearMs } = options;
+    return request && authority && { request, authority, longestMs };
   },
   decide(state) {
     const { spec, status } = state.request;
@@ -144,7 +146,7 @@ export const csrSigningController = defineController<Signing, Signing>({
     const isOver = status?.certificate || isConditionTrue(status?.conditions, "Failed");
     return signers.includes(spec.signerName) && isApproved && !isOver ? state : undefined;
   },
-  async act({ request, authority }, context) {
+  async act({ request, authority, longestMs }, context) {
     const { readRequest, sign } = await certificates();
     const pem = pemOf(request);
     let why: string | undefined;
@@ -158,7 +160,11 @@ export const csrSigningController = defineController<Signing, Signing>({
       return addCondition(request, condition, "status", context);
     }
     const nowMs = context.world.clock.now();
-    const order = { pem, usages: request.spec.usages ?? [], ...validity(request, authority, nowMs) };
+    const order = {
+      pem,
+      usages: request.spec.usages ?? [],
+      ...validity(request, authority, longestMs, nowMs),
+    };
     const certificate = await sign(authority, order, context.world.random);
     const status = { ...request.status, certificate: Buffer.from(certificate).toString("base64") };
     await context.client.update(
@@ -171,7 +177,7 @@ export const csrSigningController = defineController<Signing, Signing>({
 });
 
 /** As long as was asked for, within bounds, and never longer than the authority itself. */
-function validity({ spec }: Request, authority: SigningAuthority, nowMs: number) {
+function validity({ spec }: Request, authority: SigningAuthority, longestMs: number, nowMs: number) {
   const askedMs = spec.expirationSeconds === undefined ? longestMs : spec.expirationSeconds * secondMs;
   const ttlMs = Math.min(longestMs, Math.max(shortestMs, askedMs));
   const { validTo } = new X509Certificate(authority.cert);

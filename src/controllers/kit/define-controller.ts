@@ -43,6 +43,8 @@ export interface ControllerOptions {
   rootCa?: string;
   /** PEM texts: signs certificates that are asked for through the API. Without, nobody here signs any. */
   authority?: { readonly cert: string; readonly key: string };
+  /** The longest life of what it signs, as kube-controller-manager's `--cluster-signing-duration`; default: a year. */
+  signingDurationMs?: number;
   /** How Services of type LoadBalancer come to addresses. */
   loadBalancer?: {
     /** Ports of the nodes' own programs: a Service that wants one of these gets an address of its own. */
