@@ -237,7 +237,7 @@ class TransportClient implements Client {
   }
 }
 
-async function textOf({ whole, body }: TransportResponse): Promise<string> {
+function textOf({ whole, body }: TransportResponse): string | Promise<string> {
   if (!whole) return readText(body);
   const { buffer, byteOffset, byteLength } = whole.bytes;
   return Buffer.from(buffer, byteOffset, byteLength).toString("utf8");

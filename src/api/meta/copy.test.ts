@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { asJson, copyOf } from "./copy.ts";
+import { asJson, asRead, copyOf } from "./copy.ts";
+
+const name = fc.oneof(fc.constant("__proto__"), fc.string({ maxLength: 4 }));
 
 test("a copy is equal, and nothing of it is shared", () => {
   fc.assert(
@@ -57,3 +59,32 @@ test("circles and towers are left to JSON", () => {
   for (let i = 0; i < 2000; i++) tower = [tower];
   expect(asJson(tower)).toBeUndefined();
 });
+
+test("what is handed over reads as its JSON does, and is the very object where that is so already", () => {
+  const gaps = fc.letrec((tie) => ({
+    value: fc.oneof(fc.constantFrom(1, "a", null, true), tie("list"), tie("map")),
+    list: fc.array(tie("value"), { maxLength: 4 }),
+    map: fc.dictionary(name, fc.oneof(fc.constant(undefined), tie("value")), { maxKeys: 4 }),
+  })).map;
+  fc.assert(
+    fc.property(gaps, (value) => {
+      const read = asRead(value);
+      expect(JSON.stringify(read)).toBe(JSON.stringify(value));
+      expect(hasGap(read)).toBe(false);
+      if (!hasGap(value)) expect(read).toBe(value);
+    }),
+  );
+});
+
+test("what was read before is not looked at again", () => {
+  const kept = { a: undefined };
+  const read = asRead({ spec: kept, list: [kept, { b: undefined }] }, { spec: kept, list: [kept] });
+  expect(read.spec).toBe(kept);
+  expect(read.list[0]).toBe(kept);
+  expect(Object.keys(read.list[1]!)).toEqual([]);
+});
+
+function hasGap(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === undefined;
+  return Object.values(value).some(hasGap);
+}

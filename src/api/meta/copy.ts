@@ -23,6 +23,46 @@ function set(object: Record<string, unknown>, key: string, value: unknown): void
   else object[key] = value;
 }
 
+/**
+ * The value as its JSON reads: without fields that are undefined. Itself, where there are none. Parts that stand in
+ * `clean`, which was read before, are not looked at. A part without such a field is a new object: one that a field was
+ * deleted from takes twice the time to serialize, and so does all around it.
+ */
+export function asRead<T>(value: T, clean?: unknown): T {
+  if (typeof value !== "object" || value === null || value === clean) return value;
+  if (Array.isArray(value)) return listAsRead(value, Array.isArray(clean) ? clean : []) as T;
+  const known = (typeof clean === "object" ? clean : undefined) as Record<string, unknown> | null | undefined;
+  let copy: Record<string, unknown> | undefined;
+  for (const key in value) {
+    const part: unknown = value[key];
+    const read = key === ownersFields ? part : asRead(part, known?.[key]);
+    if (copy === undefined && read === part && part !== undefined) continue;
+    copy ??= fieldsBefore(value, key);
+    if (part !== undefined) set(copy, key, read);
+  }
+  return (copy ?? value) as T;
+}
+
+function fieldsBefore(object: object, end: string): Record<string, unknown> {
+  const fields: Record<string, unknown> = {};
+  for (const key in object) {
+    if (key === end) break;
+    set(fields, key, (object as Record<string, unknown>)[key]);
+  }
+  return fields;
+}
+
+function listAsRead(list: readonly unknown[], clean: readonly unknown[]): readonly unknown[] {
+  let copy: unknown[] | undefined;
+  for (let i = 0; i < list.length; i++) {
+    const read = asRead(list[i], clean[i]);
+    if (read === list[i]) continue;
+    copy ??= [...list];
+    copy[i] = read;
+  }
+  return copy ?? list;
+}
+
 /** Deeper than anything that is sent, and the depth at which cycles are given up. */
 const depthMax = 100;
 

@@ -100,9 +100,11 @@ export function trackUpdate(
 ): void {
   const { metadata } = object;
   const managers = managersBefore(write, old, metadata.managedFields);
-  delete metadata.managedFields;
+  // Not deleted yet: see `asRead`.
+  if (metadata.managedFields) Object.assign(metadata, { managedFields: undefined });
   const entries = entriesAfter(write, old, object, managers);
   if (entries) metadata.managedFields = entries;
+  else delete metadata.managedFields;
 }
 
 function entriesAfter(

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { configMaps, type KubernetesObject, type ResourceDefinition } from "#api";
-import { asRead, CachedObject, serialize } from "./cached-object.ts";
+import { CachedObject, serialize } from "./cached-object.ts";
 
 const definition = configMaps as unknown as ResourceDefinition;
 const revision = 41;
@@ -34,32 +34,3 @@ test("a deleted object is what it was, at the revision of its deletion", () => {
     }),
   );
 });
-
-test("what is handed over reads as its JSON does, and is the very object where that is so already", () => {
-  const gaps = fc.letrec((tie) => ({
-    value: fc.oneof(fc.constantFrom(1, "a", null, true), tie("list"), tie("map")),
-    list: fc.array(tie("value"), { maxLength: 4 }),
-    map: fc.dictionary(text, fc.oneof(fc.constant(undefined), tie("value")), { maxKeys: 4 }),
-  })).map;
-  fc.assert(
-    fc.property(gaps, (value) => {
-      const read = asRead(value);
-      expect(JSON.stringify(read)).toBe(JSON.stringify(value));
-      expect(hasGap(read)).toBe(false);
-      if (!hasGap(value)) expect(read).toBe(value);
-    }),
-  );
-});
-
-test("what was read before is not looked at again", () => {
-  const kept = { a: undefined };
-  const read = asRead({ spec: kept, list: [kept, { b: undefined }] }, { spec: kept, list: [kept] });
-  expect(read.spec).toBe(kept);
-  expect(read.list[0]).toBe(kept);
-  expect(Object.keys(read.list[1]!)).toEqual([]);
-});
-
-function hasGap(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return value === undefined;
-  return Object.values(value).some(hasGap);
-}

@@ -85,40 +85,6 @@ export class CachedObject {
   }
 }
 
-const ownersFields = "fieldsV1";
-
-/**
- * The value as its JSON reads: without fields that are undefined. Itself, where there are none. Parts that stand in
- * `clean`, which was read before, are not looked at.
- */
-export function asRead<T>(value: T, clean?: unknown): T {
-  if (typeof value !== "object" || value === null || value === clean) return value;
-  if (Array.isArray(value)) return listAsRead(value, Array.isArray(clean) ? clean : []) as T;
-  const known = (typeof clean === "object" ? clean : undefined) as Record<string, unknown> | null | undefined;
-  let copy: Record<string, unknown> | undefined;
-  for (const key in value) {
-    const part: unknown = value[key];
-    if (key === ownersFields) continue;
-    const read = asRead(part, known?.[key]);
-    if (read === part && part !== undefined) continue;
-    copy ??= { ...value } as Record<string, unknown>;
-    if (part === undefined) delete copy[key];
-    else copy[key] = read;
-  }
-  return (copy ?? value) as T;
-}
-
-function listAsRead(list: readonly unknown[], clean: readonly unknown[]): readonly unknown[] {
-  let copy: unknown[] | undefined;
-  for (let i = 0; i < list.length; i++) {
-    const read = asRead(list[i], clean[i]);
-    if (read === list[i]) continue;
-    copy ??= [...list];
-    copy[i] = read;
-  }
-  return copy ?? list;
-}
-
 /** Wire bytes in a buffer of their own: these very bytes are stored and sent. */
 export function serialize(value: unknown): Buffer {
   const text = JSON.stringify(value);

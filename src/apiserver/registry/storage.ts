@@ -1,5 +1,6 @@
 /** Objects in the store: reads from the watch caches, writes as one compare-and-swap with the revision inside the bytes. */
 import {
+  asRead,
   conflict,
   type KubernetesObject,
   notFound,
@@ -12,7 +13,7 @@ import {
 } from "#api";
 import { assert, type World } from "#base";
 import { CompareError, type Store, StoreUnavailableError } from "#store";
-import { asRead, CachedObject, factsOf, serialize } from "../cache/cached-object.ts";
+import { CachedObject, factsOf, serialize } from "../cache/cached-object.ts";
 import { keyOf, keyPrefix } from "../cache/keys.ts";
 import { KnownObjects, type KnownObjectsOptions } from "../cache/known-objects.ts";
 import { WatchCache } from "../cache/watch-cache.ts";

@@ -6,6 +6,7 @@ import {
   type Draft,
   daemonSets,
   deployments,
+  isStatus,
   jobs,
   type KubernetesObject,
   namespaces,
@@ -63,15 +64,20 @@ export function testWorld(): TestWorld {
     create: (type, draft) => client.create(type, draft),
     podsOf,
     async startPods() {
-      for (const pod of await podsOf()) await startPod(client, pod, clock.now());
+      for (const pod of await podsOf()) await startPod(client, pod, clock.now()).catch(ignoreGone);
     },
     async finishDeletions() {
       for (const pod of await podsOf()) {
         if (pod.metadata.deletionTimestamp)
-          await client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 });
+          await client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 }).catch(ignoreGone);
       }
     },
   };
+}
+
+/** Controllers are at work meanwhile: a pod that was there a moment ago may be gone. */
+function ignoreGone(error: unknown): void {
+  if (!isStatus(error, "NotFound")) throw error;
 }
 
 let addresses = 0;
