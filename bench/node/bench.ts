@@ -178,8 +178,10 @@ async function execRaw(runtime: ContainerRuntime, id: string): Promise<void> {
   const spdy = new SpdyConnection(connection);
   const ended = Promise.withResolvers<void>();
   const data = () => undefined;
-  await spdy.open({ streamtype: "error" }, { data, end: ended.resolve });
-  for (const streamtype of ["stdout", "stderr"]) await spdy.open({ streamtype }, { data, end: () => {} });
+  await Promise.all([
+    spdy.open({ streamtype: "error" }, { data, end: ended.resolve }),
+    ...["stdout", "stderr"].map((streamtype) => spdy.open({ streamtype }, { data, end: () => {} })),
+  ]);
   await ended.promise;
   spdy.close();
 }

@@ -134,7 +134,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await pipeline.admitConnect(request);
       if (await aggregator.upgrade(request, socket, head)) return;
       if (await proxy.upgrade(request, socket, head)) return;
-      await nodes.upgrade(storage, request, message, socket, head);
+      await nodes.upgrade(request, message, socket, head);
     };
     await customResources.start();
     front = options.listen && (await listen(options, options.listen, pipeline, upgrade));

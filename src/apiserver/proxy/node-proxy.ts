@@ -6,6 +6,7 @@
 import type { IncomingMessage as Message } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
+import { createSecureContext } from "node:tls";
 import {
   badRequest,
   type corev1,
@@ -54,7 +55,8 @@ export class NodeProxy {
 
   constructor(storage: Storage, client: KubeletClient) {
     this.#storage = storage;
-    this.#agent = new Agent({ ...client, keepAlive: false });
+    // Read once: keys and certificates take longer to read than a session to begin again.
+    this.#agent = new Agent({ secureContext: createSecureContext({ ...client }), keepAlive: false });
   }
 
   close(): void {
@@ -77,20 +79,13 @@ export class NodeProxy {
   }
 
   /** exec, attach and port-forward: a raw tunnel once the kubelet has agreed. */
-  async upgrade(
-    storage: Storage,
-    request: ApiRequest,
-    message: Message,
-    client: Duplex,
-    head: Buffer,
-  ): Promise<void> {
+  async upgrade(request: ApiRequest, message: Message, client: Duplex, head: Buffer): Promise<void> {
     const info = resourceInfoOf(request.path);
     const definition = info && definitionOf(info.group, info.version, info.resource);
     const isStream =
       definition === (pods as ResourceDefinition) && Object.hasOwn(kubeletPaths, info?.subresource ?? "");
     if (!info || !isStream || info.subresource === "log") throw notServed();
-    const pod = storage.get(definition, info.namespace, info.name).parse() as corev1.Pod;
-    const destination = this.#destination(request, info.namespace, pod.metadata.name, info.subresource);
+    const destination = this.#destination(request, info.namespace, info.name, info.subresource);
     const headers: Record<string, string | string[]> = {
       ...upgradeHeaders(message),
       host: `${destination.host}:${destination.port}`,

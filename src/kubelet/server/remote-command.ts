@@ -88,15 +88,20 @@ interface Input {
   resize: SpdyStream | undefined;
 }
 
-/** In the order upstream opens them; the runtime begins when the last one stands. */
+/**
+ * In the order upstream opens them, and all at once: none has to wait for the answer to another, and the runtime begins
+ * when the last one stands.
+ */
 async function openStreams(command: RemoteCommand, status: StreamSink): Promise<Input> {
   const { runtime, streams } = command;
   const open = (streamtype: string, sink: StreamSink) => runtime.open({ streamtype }, sink);
-  await open("error", status);
-  const stdin = streams.stdin ? await open("stdin", silent) : undefined;
-  if (streams.stdout) await open("stdout", output(command, channels.stdout));
-  if (streams.stderr) await open("stderr", output(command, channels.stderr));
-  const resize = streams.tty ? await open("resize", silent) : undefined;
+  const [, stdin, , , resize] = await Promise.all([
+    open("error", status),
+    streams.stdin ? open("stdin", silent) : undefined,
+    streams.stdout ? open("stdout", output(command, channels.stdout)) : undefined,
+    streams.stderr ? open("stderr", output(command, channels.stderr)) : undefined,
+    streams.tty ? open("resize", silent) : undefined,
+  ]);
   return { stdin, resize };
 }
 

@@ -4,6 +4,7 @@ import type { corev1 } from "#api";
 import { containerNamed } from "../pod-containers.ts";
 import type { PodContext } from "../pod-context.ts";
 import { latestContainer, type ObservedContainer, type ObservedPod } from "../pod-state.ts";
+import type { PodWorker } from "../pod-worker.ts";
 import type { PodWorkers } from "../pod-workers.ts";
 
 export class HttpError extends Error {
@@ -40,9 +41,14 @@ export function pathParts(url: URL): string[] {
   }
 }
 
-export async function findPod(serving: Serving, namespace = "", name = ""): Promise<PodTarget> {
-  const worker = serving.workers.find(namespace, name);
+export function findWorker({ workers }: Serving, namespace = "", name = ""): PodWorker {
+  const worker = workers.find(namespace, name);
   if (!worker) throw new HttpError(404, `pod "${name}" not found in namespace "${namespace}"`);
+  return worker;
+}
+
+export async function findPod(serving: Serving, namespace = "", name = ""): Promise<PodTarget> {
+  const worker = findWorker(serving, namespace, name);
   return { pod: worker.pod, state: await serving.context.reader.read(worker.uid) };
 }
 

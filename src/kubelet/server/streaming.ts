@@ -7,12 +7,21 @@ import type { IncomingMessage } from "node:http";
 import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createWebSocketStream } from "ws";
+import type { corev1 } from "#api";
 import type { StreamOptions } from "#contracts";
 import { containerNamed } from "../pod-containers.ts";
 import { isRunning, latestContainer, type ObservedContainer } from "../pod-state.ts";
 import { chooseProtocol } from "./channels.ts";
 import { serveRemoteCommand } from "./remote-command.ts";
-import { booleanParameter, findPod, HttpError, type PodTarget, pathParts, type Serving } from "./request.ts";
+import {
+  booleanParameter,
+  findPod,
+  findWorker,
+  HttpError,
+  type PodTarget,
+  pathParts,
+  type Serving,
+} from "./request.ts";
 import { upgradeToSpdy } from "./runtime-upgrade.ts";
 import { SpdyConnection } from "./spdy/connection.ts";
 import { acceptWebSocket, checkHandshake, isWebSocket, offeredProtocols } from "./web-socket.ts";
@@ -44,8 +53,8 @@ const portsMax = 100;
 async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream> {
   const verb = url.pathname.split("/")[1];
   const [namespace, name, ...rest] = pathParts(url);
-  const target = await findPod(serving, namespace, name);
   if (verb === "portForward") {
+    const target = await findPod(serving, namespace, name);
     return {
       url: await portForwardUrl(serving, target, portsOf(url)),
       streams: undefined,
@@ -53,15 +62,33 @@ async function runtimeStream(serving: Serving, url: URL): Promise<RuntimeStream>
     };
   }
   if (verb !== "exec" && verb !== "attach") throw new HttpError(404, "404 page not found");
-  const container = runningContainer(target, rest.at(-1) ?? "");
-  const tty = verb === "attach" ? hasTerminal(target, container.name) : booleanParameter(url, "tty");
+  const container = rest.at(-1) ?? "";
+  const { pod, uid } = findWorker(serving, namespace, name);
+  const isExec = verb === "exec";
+  const tty = isExec ? booleanParameter(url, "tty") : (containerNamed(pod, container)?.tty ?? false);
   const streams = wantedStreams(url, tty);
-  const { runtime } = serving.context;
-  if (verb === "attach")
-    return { url: new URL(await runtime.attach(container.id, streams)), streams, isExec: false };
   const command = url.searchParams.getAll("command");
-  if (command.length === 0) throw new HttpError(400, "you must specify at least 1 command for the container");
-  return { url: new URL(await runtime.exec(container.id, command, streams)), streams, isExec: true };
+  if (isExec && command.length === 0)
+    throw new HttpError(400, "you must specify at least 1 command for the container");
+  const { runtime, statuses } = serving.context;
+  const ask = (id: string) => (isExec ? runtime.exec(id, command, streams) : runtime.attach(id, streams));
+  // It most likely still runs; otherwise the runtime refuses, and is asked what does.
+  const known = runningId(statuses.get(uid), container);
+  const answer = known && (await ask(known).catch(() => undefined));
+  const found = async () => runningContainer(await findPod(serving, namespace, name), container).id;
+  return { url: new URL(answer || (await ask(await found()))), streams, isExec };
+}
+
+/** As it was last reported. */
+function runningId(status: Readonly<corev1.PodStatus> | undefined, container: string): string | undefined {
+  const {
+    containerStatuses = [],
+    initContainerStatuses = [],
+    ephemeralContainerStatuses = [],
+  } = status ?? {};
+  const all = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
+  const reported = all.find((each) => each.name === container);
+  return reported?.state?.running && reported.containerID?.split("://")[1];
 }
 
 /** Clients show these words as they are: nothing in them may read as YAML. */
@@ -86,10 +113,6 @@ async function portForwardUrl(serving: Serving, target: PodTarget, ports: number
   const sandbox = target.state.sandboxes.find((s) => s.state === "SANDBOX_READY");
   if (!sandbox) throw new HttpError(400, `pod ${target.pod.metadata.name} is not running`);
   return new URL(await serving.context.runtime.portForward(sandbox.id, ports));
-}
-
-function hasTerminal({ pod }: PodTarget, container: string): boolean {
-  return containerNamed(pod, container)?.tty ?? false;
 }
 
 function wantedStreams(url: URL, tty: boolean): StreamOptions {

@@ -35,7 +35,8 @@ export interface SpdyStream {
 
 interface OpenStream {
   sink: StreamSink;
-  replied(error?: Error): void;
+  /** Until the peer has replied. */
+  replied: ((error?: Error) => void) | undefined;
 }
 
 /** Answers that the peer may leave unread. */
@@ -85,7 +86,10 @@ export class SpdyConnection {
       }
       const replied = (error?: Error) => (error ? reject(error) : resolve(this.#ownEnd(id)));
       this.#streams.set(id, { sink, replied });
+      // Streams that are opened together go out together.
+      this.#socket.cork();
       this.#socket.write(synStreamFrame(id, this.#compressor.compress(headers)));
+      queueMicrotask(() => this.#socket.uncork());
     });
   }
 
@@ -147,7 +151,7 @@ export class SpdyConnection {
 
   #finishAll(): void {
     const why = this.#failure ?? new SpdyError("the runtime closed the connection");
-    for (const id of [...this.#streams.keys()]) this.#finish(id, why);
+    for (const id of [...this.#streams.keys()]) this.#finish(id, () => why);
     this.#wake();
     this.#ended.resolve(this.#failure);
   }
@@ -159,7 +163,10 @@ export class SpdyConnection {
     } else if (frame.type === "stream") {
       this.#answer(resetFrame(frame.streamId, resetStatus.refusedStream));
     } else if (frame.type === "reset") {
-      this.#finish(frame.streamId, new SpdyError(`the runtime refused a stream: status ${frame.status}`));
+      this.#finish(
+        frame.streamId,
+        () => new SpdyError(`the runtime refused a stream: status ${frame.status}`),
+      );
     } else if (frame.type !== "goAway") return this.#handleStream(frame);
     return undefined;
   }
@@ -167,21 +174,24 @@ export class SpdyConnection {
   #handleStream(frame: Extract<Frame, { fin: boolean }>): Promise<void> | undefined {
     const stream = this.#streams.get(frame.streamId);
     if (!stream) return undefined;
-    if (frame.type === "reply") stream.replied();
+    if (frame.type === "reply") {
+      stream.replied?.();
+      stream.replied = undefined;
+    }
     const busy = frame.type === "data" && frame.data.length > 0 ? stream.sink.data(frame.data) : undefined;
     if (!frame.fin) return busy;
-    const finish = () => this.#finish(frame.streamId, new SpdyError("the runtime closed a stream too soon"));
+    const tooSoon = () => new SpdyError("the runtime closed a stream too soon");
+    const finish = () => this.#finish(frame.streamId, tooSoon);
     if (busy) return busy.then(finish);
     finish();
     return undefined;
   }
 
-  /** Settling `replied` once more, after a reply, changes nothing. */
-  #finish(id: number, whyNoReply: Error): void {
+  #finish(id: number, whyNoReply: () => Error): void {
     const stream = this.#streams.get(id);
     if (!stream) return;
     this.#streams.delete(id);
-    stream.replied(whyNoReply);
+    stream.replied?.(whyNoReply());
     stream.sink.end();
   }
 

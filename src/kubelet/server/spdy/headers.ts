@@ -47,6 +47,22 @@ export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
   ]);
 }
 
+/** What was compressed before: a runtime is asked for the same few streams again and again. */
+const compressed = new Map<string, Buffer>();
+const compressedMax = 64;
+
+function deflated(block: Buffer, isFirst: boolean): Buffer {
+  const key = `${isFirst}${block.toString("latin1")}`;
+  const known = compressed.get(key);
+  if (known) return known;
+  const finishFlush = constants.Z_SYNC_FLUSH;
+  const bytes = isFirst
+    ? deflateSync(block, { dictionary: headerDictionary, finishFlush })
+    : deflateRawSync(block, { finishFlush });
+  if (compressed.size < compressedMax) compressed.set(key, bytes);
+  return bytes;
+}
+
 /**
  * Compresses the blocks of one connection. Each block is deflated by itself and ends on a byte border, so that all of
  * them laid end to end are one zlib stream to the peer, while nothing is kept here between two blocks.
@@ -55,10 +71,8 @@ export class HeaderCompressor {
   #begun = false;
 
   compress(headers: Readonly<Record<string, string>>): Buffer {
-    const block = headerBlock(headers);
-    const finishFlush = constants.Z_SYNC_FLUSH;
-    if (this.#begun) return deflateRawSync(block, { finishFlush });
+    const isFirst = !this.#begun;
     this.#begun = true;
-    return deflateSync(block, { dictionary: headerDictionary, finishFlush });
+    return deflated(headerBlock(headers), isFirst);
   }
 }
