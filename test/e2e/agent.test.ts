@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { run, runOk } from "#base";
 import { eventually, newestKubectl } from "./harness.ts";
 import { knarr, tryKnarr } from "./knarr.ts";
+import { freeNetworks } from "./networks.ts";
 
 const kubectl = newestKubectl();
 const name = inject("clusterName");
@@ -15,6 +16,8 @@ const link = `kn${process.pid}`.slice(0, 12);
 const launcher = join(import.meta.dirname, "../..", "knarr");
 const inside = ["nsenter", `--net=/run/netns/${node}`];
 let folder: string;
+/** The first three bytes of the network between the two. */
+let network: string;
 let agent: ChildProcess | undefined;
 
 interface Token {
@@ -24,16 +27,17 @@ interface Token {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "knarr-agent-"));
+  [network = ""] = await freeNetworks(1);
   const ip = (...args: string[]) => runOk("ip", args);
   await ip("netns", "add", node);
   await ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", node);
-  await ip("addr", "add", "192.168.77.1/24", "dev", link);
+  await ip("addr", "add", `${network}.1/24`, "dev", link);
   await ip("link", "set", link, "up");
   for (const args of [
-    ["addr", "add", "192.168.77.2/24", "dev", "eth0"],
+    ["addr", "add", `${network}.2/24`, "dev", "eth0"],
     ["link", "set", "eth0", "up"],
     ["link", "set", "lo", "up"],
-    ["route", "add", "default", "via", "192.168.77.1"],
+    ["route", "add", "default", "via", `${network}.1`],
   ]) {
     await ip("-n", node, ...args);
   }
@@ -125,17 +129,17 @@ test("its address changes while it runs: pods go on, ways and certificates follo
   ];
   const ip = (...args: string[]) => runOk("ip", ["-n", node, ...args]);
   await ip("addr", "flush", "dev", "eth0");
-  await ip("addr", "add", "192.168.77.3/24", "dev", "eth0");
-  await ip("route", "add", "default", "via", "192.168.77.1");
+  await ip("addr", "add", `${network}.3/24`, "dev", "eth0");
+  await ip("route", "add", "default", "via", `${network}.1`);
   const path = "jsonpath={.status.addresses[?(@.type=='InternalIP')].address}";
   await eventually(
     "the new address",
-    async () => ((await kubectl.ok(["get", "node", node, "-o", path])) === "192.168.77.3" ? true : undefined),
+    async () => ((await kubectl.ok(["get", "node", node, "-o", path])) === `${network}.3` ? true : undefined),
     60_000,
   );
   await eventually("a route", async () => {
     const { stdout } = await run("ip", ["route", "get", address]);
-    return stdout.includes("via 192.168.77.3") ? true : undefined;
+    return stdout.includes(`via ${network}.3`) ? true : undefined;
   });
   const ask = (from: string, host: string) =>
     kubectl.ok(["exec", from, "--", "timeout", "5", "wget", "-qO-", `http://${host}/hostname`]);

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { run, runOk } from "#base";
 import { eventually, newestKubectl } from "./harness.ts";
 import { knarr } from "./knarr.ts";
+import { freeNetworks } from "./networks.ts";
 
 const kubectl = newestKubectl();
 const name = inject("clusterName");
@@ -31,31 +32,32 @@ let before: string[];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "knarr-far-"));
+  const [outer, inner] = await freeNetworks(2);
   const ip = (...args: string[]) => runOk("ip", args);
   for (const space of [node, router]) {
     await ip("netns", "add", space);
     await ip("-n", space, "link", "set", "lo", "up");
   }
   await ip("link", "add", link, "type", "veth", "peer", "name", "up0", "netns", router);
-  await ip("addr", "add", "192.168.78.1/24", "dev", link);
+  await ip("addr", "add", `${outer}.1/24`, "dev", link);
   await ip("link", "set", link, "up");
   await ip("-n", router, "link", "add", "down0", "type", "veth", "peer", "name", "eth0", "netns", node);
   for (const args of [
-    [router, "addr", "add", "192.168.78.2/24", "dev", "up0"],
+    [router, "addr", "add", `${outer}.2/24`, "dev", "up0"],
     [router, "link", "set", "up0", "up"],
-    [router, "addr", "add", "192.168.79.1/24", "dev", "down0"],
+    [router, "addr", "add", `${inner}.1/24`, "dev", "down0"],
     [router, "link", "set", "down0", "up"],
-    [router, "route", "add", "default", "via", "192.168.78.1"],
-    [node, "addr", "add", "192.168.79.2/24", "dev", "eth0"],
+    [router, "route", "add", "default", "via", `${outer}.1`],
+    [node, "addr", "add", `${inner}.2/24`, "dev", "eth0"],
     [node, "link", "set", "eth0", "up"],
-    [node, "route", "add", "default", "via", "192.168.79.1"],
+    [node, "route", "add", "default", "via", `${inner}.1`],
   ]) {
     await ip("-n", ...args);
   }
   await runOk(inside[0]!, [...inside.slice(1), "sysctl", "-qw", "net.ipv4.ip_forward=0"]);
   before = await surroundings();
   await runOk("nsenter", [`--net=/run/netns/${router}`, "sysctl", "-qw", "net.ipv4.ip_forward=1"]);
-  await ip("route", "add", "192.168.79.0/24", "via", "192.168.78.2");
+  await ip("route", "add", `${inner}.0/24`, "via", `${outer}.2`);
   const { server, token } = JSON.parse(await knarr(["token", "create", "--name", name, "-o", "json"])) as {
     server: string;
     token: string;
