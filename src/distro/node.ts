@@ -110,7 +110,13 @@ export async function startNode(options: NodeOptions): Promise<Running> {
   const { world, config } = options;
   const started: Running[] = [{ stop: () => options.containerd.release() }];
   if (config.cni !== "none")
-    started.push(keepPodNetwork(world, { ...podNetworkOf(config), clusterName: config.name }));
+    started.push(
+      keepPodNetwork(world, {
+        ...podNetworkOf(config),
+        clusterName: config.name,
+        stateDir: options.paths.cniState,
+      }),
+    );
   try {
     const policies = startNodePolicies(options);
     const parts: Promise<Running>[] = [

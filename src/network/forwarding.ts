@@ -18,14 +18,40 @@ const switches: Record<Family, string> = {
 /** In the private state: forwarding was off before this cluster came. */
 const marks: Record<Family, string> = { ip: "forwarding-was-off", ip6: "forwarding6-was-off" };
 
-/** Idempotent. Remembers in `stateDir` what it changes. */
+/** Idempotent. Remembers in `stateDir` what it changes, or what a cluster before it has changed. */
 export async function enableForwarding(families: readonly Family[], stateDir?: string): Promise<void> {
   for (const family of families) {
-    if ((await readSetting(switches[family])) === "1") continue;
-    const heard = family === "ip6" ? await heedRouters() : [];
-    await writeFile(switches[family], "1");
-    if (stateDir) await writeFile(join(stateDir, marks[family]), heard.join("\n"));
+    const isOn = (await readSetting(switches[family])) === "1";
+    if (isOn && (!stateDir || existsSync(join(stateDir, marks[family])))) continue;
+    const heard = isOn ? await inheritedMark(family) : family === "ip6" ? await heedRouters() : [];
+    if (!isOn) await writeFile(switches[family], "1");
+    if (stateDir && heard) await writeFile(join(stateDir, marks[family]), heard.join("\n"));
   }
+}
+
+const noteHead = "forwarding was off";
+/** What the kernel keeps of a comment. */
+const noteMaxBytes = 120;
+
+/**
+ * The mark as the cluster's own table shows it to the next cluster on this machine: the last one to leave switches it off.
+ * Undefined where forwarding was on anyway.
+ */
+export async function forwardingNote(family: Family, stateDir: string): Promise<string | undefined> {
+  const file = join(stateDir, marks[family]);
+  if (!existsSync(file)) return undefined;
+  const heard = (await readSetting(file)).split("\n").filter((link) => /^[\w.-]+$/.test(link));
+  let note = noteHead;
+  for (const link of heard) if (note.length + link.length < noteMaxBytes) note += ` ${link}`;
+  return note;
+}
+
+/** The links that an earlier cluster has changed, if it was one that switched forwarding on. */
+async function inheritedMark(family: Family): Promise<string[] | undefined> {
+  const { stdout } = await run("nft", ["list", "ruleset", family]);
+  const [, links] =
+    new RegExp(`table \\S+ knarr_\\S+ \\{\\s+comment "${noteHead}([^"]*)"`).exec(stdout) ?? [];
+  return links?.split(" ").filter(Boolean);
 }
 
 async function readSetting(file: string): Promise<string> {

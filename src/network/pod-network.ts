@@ -3,7 +3,7 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNftRules, deleteNftTable, forComponent, messageOf, nftTableName, run, type World } from "#base";
 import { cniConfig } from "./cni-config.ts";
-import { enableForwarding, restoreForwarding } from "./forwarding.ts";
+import { enableForwarding, forwardingNote, restoreForwarding } from "./forwarding.ts";
 import { familyOf, masqueradeRules } from "./masquerade.ts";
 import { removePolicies } from "./policy/start-policies.ts";
 
@@ -32,10 +32,16 @@ export async function startPodNetwork(options: PodNetworkOptions): Promise<void>
   await masquerade(options);
 }
 
-type Masquerading = Pick<PodNetworkOptions, "clusterName" | "clusterCidrs" | "podCidrs">;
+type Masquerading = Pick<PodNetworkOptions, "clusterName" | "clusterCidrs" | "podCidrs" | "stateDir">;
 
-function masquerade({ clusterName, clusterCidrs, podCidrs }: Masquerading): Promise<void> {
-  return applyNftRules(masqueradeRules({ table: nftTableName(clusterName, part), clusterCidrs, podCidrs }));
+async function masquerade({ clusterName, clusterCidrs, podCidrs, stateDir }: Masquerading): Promise<void> {
+  const notes: Record<string, string> = {};
+  for (const family of podCidrs.map(familyOf)) {
+    const note = await forwardingNote(family, stateDir);
+    if (note) notes[family] = note;
+  }
+  const table = nftTableName(clusterName, part);
+  await applyNftRules(masqueradeRules({ table, clusterCidrs, podCidrs, notes }));
 }
 
 /** Mends what others undo: the way out of the pods, and forwarding itself. */
