@@ -32,7 +32,7 @@ export interface StatusInput {
   /** What each image volume shows, by the name of the volume. */
   volumeImages?: ReadonlyMap<string, string>;
   /** How the devices of a container are. */
-  deviceHealth?(container: string): corev1.ResourceStatus[];
+  deviceHealth?(container: Readonly<corev1.Container>): corev1.ResourceStatus[];
   /** What containers left at their termination message path, by container id. */
   terminationMessages: ReadonlyMap<string, string>;
 }
@@ -182,7 +182,7 @@ function presentStatus(
   };
   const volumeMounts = volumeMountsOf(spec, latest, input.volumeImages);
   if (volumeMounts) status.volumeMounts = volumeMounts;
-  const health = input.deviceHealth?.(spec.name) ?? [];
+  const health = input.deviceHealth?.(spec) ?? [];
   if (health.length > 0) status.allocatedResourcesStatus = health;
   const user = latest.user?.linux;
   if (user) {

@@ -112,7 +112,12 @@ export function whatIsGiven({ client, world, config, dataDir, machine, version, 
     cpus,
     memory,
     topology: topologyOf(config, nodes, [devices, cpus, memory]),
-    claims: createClaimManager({ client, world, file: join(dataDir, "claims.json") }),
+    claims: createClaimManager({
+      client,
+      world,
+      file: join(dataDir, "claims.json"),
+      healthChanged: (uid) => wake.pod(uid),
+    }),
     handlers: createRuntimeHandlers(client),
     userNamespaces: createUserNamespaces({
       podsDir: join(dataDir, "pods"),

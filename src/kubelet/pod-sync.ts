@@ -112,7 +112,10 @@ export function report(
     resize: resizeConditions(memory.resize),
     resources: memory.resize.actual,
     volumeImages: memory.volumeImages,
-    deviceHealth: (container) => context.devices.healthOf(pod.metadata.uid, container),
+    deviceHealth: (container) => [
+      ...context.devices.healthOf(pod.metadata.uid, container.name),
+      ...context.claims.healthOf(pod, container),
+    ],
     // Conditions of others come from the API; everything of ours from what was last reported.
     old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
     ending,

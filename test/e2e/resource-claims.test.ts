@@ -64,6 +64,23 @@ describe.skipIf(!canRunContainers())("devices by claims", () => {
     await node.client.patch(resourceClaims, ref, "merge", { status }, { subresource: "status" });
     await node.until("player", (each) => each?.status?.phase === "Running");
     expect(toys.prepared).toEqual(["toy"]);
+    const isTold = (health: string, message?: string) =>
+      node.until("player", (each) => {
+        const [{ name, resources = [] } = { name: "" }] =
+          each?.status?.containerStatuses?.[0]?.allocatedResourcesStatus ?? [];
+        const [device] = resources;
+        return (
+          name === "claim:mine" &&
+          device?.resourceID === `${kind}=drum` &&
+          device.health === health &&
+          device.message === message
+        );
+      });
+    await isTold("Unknown");
+    await eventually("the kubelet listening", async () => (toys.listening > 0 ? true : undefined));
+    const device = { poolName: "node-1", deviceName: "drum" };
+    toys.tell([{ device, health: "UNHEALTHY", message: "torn" }]);
+    await isTold("Unhealthy", "torn");
     await node.restartKubelet();
     await node.client.delete(pods, { namespace: "default", name: "player" });
     await node.until("player", (each) => each === undefined);

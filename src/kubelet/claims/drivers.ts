@@ -5,6 +5,7 @@
 import type { World } from "#base";
 import { connectPlugin } from "../plugins/grpc.ts";
 import type { PluginHandler } from "../plugins/watcher.ts";
+import { type ClaimHealth, createClaimHealth } from "./health.ts";
 
 export interface ClaimReference {
   namespace: string;
@@ -22,6 +23,7 @@ export interface PreparedDevice {
 
 export interface ClaimDrivers {
   readonly handler: PluginHandler;
+  readonly health: ClaimHealth;
   /** Throws an `Error` in upstream's words. */
   prepare(driver: string, claim: ClaimReference): Promise<PreparedDevice[]>;
   unprepare(driver: string, claim: ClaimReference): Promise<void>;
@@ -74,7 +76,12 @@ interface Answer {
   claims: { key: string; value?: { devices?: PreparedDevice[]; error?: string } }[];
 }
 
-export function createClaimDrivers({ clock, log }: World): ClaimDrivers {
+/** `healthChanged`: of a driver's devices, with the driver's name. */
+export function createClaimDrivers(
+  { clock, log }: World,
+  healthChanged: (driver: string) => void,
+): ClaimDrivers {
+  const health = createClaimHealth({ clock, log }, healthChanged);
   const drivers = new Map<string, { socketPath: string; version: string }>();
 
   async function ask(method: "prepare" | "unprepare", driver: string, claim: ClaimReference) {
@@ -95,6 +102,7 @@ export function createClaimDrivers({ clock, log }: World): ClaimDrivers {
   }
 
   return {
+    health,
     handler: {
       async register({ name, endpoint, supportedVersions }) {
         const version = versions.find((each) => supportedVersions.includes(`${each}.DRAPlugin`));
@@ -103,10 +111,12 @@ export function createClaimDrivers({ clock, log }: World): ClaimDrivers {
             `none of the gRPC services ${versions.map((each) => `${each}.DRAPlugin`).join(", ")} is supported by the DRA driver ${name}`,
           );
         drivers.set(name, { socketPath: endpoint, version });
+        health.follow(name, endpoint);
         log.info({ driver: name, version }, "a driver of dynamic resources is there");
       },
       async deregister({ name }) {
         drivers.delete(name);
+        health.forget(name);
       },
     },
     prepare: async (driver, claim) => (await ask("prepare", driver, claim)).devices ?? [],

@@ -10,6 +10,7 @@ import { codeOf, messageOf, type World } from "#base";
 import type { Client } from "#client";
 import type { PluginHandler } from "../plugins/watcher.ts";
 import { type ClaimReference, createClaimDrivers, type PreparedDevice } from "./drivers.ts";
+import type { ClaimHealth } from "./health.ts";
 
 export interface PreparedClaim {
   claim: ClaimReference;
@@ -27,6 +28,8 @@ export interface ClaimManager {
   devicesOf(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): string[];
   /** What is prepared of the claims that a container names. */
   preparedFor(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): PreparedClaim[];
+  /** How the devices are that a container has of each claim that it names. */
+  healthOf(pod: Readonly<corev1.Pod>, container: Readonly<corev1.Container>): corev1.ResourceStatus[];
   /** Uids of the pods that something is prepared for. */
   pods(): string[];
   /** Rejects where a driver could not take its devices back: to be tried again. */
@@ -80,22 +83,67 @@ export function checkClaim(
     );
 }
 
-/** The names of what a container uses of one claim: all of it, or what answers one request. */
-export function cdiNamesOf(prepared: Readonly<PreparedClaim>, request: string | undefined): string[] {
+/** What a container uses of one claim: all of it, or what answers one request. */
+function devicesFor(
+  { devices }: Readonly<PreparedClaim>,
+  request: string | undefined,
+): (PreparedDevice & { driver: string })[] {
   const isAsked = ({ requestNames }: PreparedDevice) =>
     request === undefined ||
     requestNames.length === 0 ||
     requestNames.some((name) => name === request || name.startsWith(`${request}/`));
-  return Object.values(prepared.devices)
-    .flat()
-    .filter(isAsked)
-    .flatMap(({ cdiDeviceIds }) => cdiDeviceIds);
+  return Object.entries(devices).flatMap(([driver, prepared]) =>
+    prepared.filter(isAsked).map((device) => ({ ...device, driver })),
+  );
 }
 
-export function createClaimManager(options: { client: Client; world: World; file: string }): ClaimManager {
+/** The names that it goes by in the container's runtime. */
+export function cdiNamesOf(prepared: Readonly<PreparedClaim>, request: string | undefined): string[] {
+  return devicesFor(prepared, request).flatMap(({ cdiDeviceIds }) => cdiDeviceIds);
+}
+
+function healthOfClaim(
+  prepared: Readonly<PreparedClaim>,
+  { name, request }: Readonly<corev1.ResourceClaim>,
+  health: ClaimHealth,
+): corev1.ResourceStatus[] {
+  const resources = devicesFor(prepared, request).map((device) => {
+    const { driver, poolName, deviceName, cdiDeviceIds } = device;
+    return { ...health.of(device), resourceID: cdiDeviceIds[0] ?? `${driver}/${poolName}/${deviceName}` };
+  });
+  return resources.length > 0 ? [{ name: `claim:${request ? `${name}/${request}` : name}`, resources }] : [];
+}
+
+/** The pods that have devices of a driver. */
+function podsWith(claims: readonly PreparedClaim[], driver: string): Set<string> {
+  return new Set(claims.filter(({ devices }) => devices[driver]).flatMap(({ podUids }) => podUids));
+}
+
+async function readPrepared(file: string, { log }: World): Promise<PreparedClaim[]> {
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as PreparedClaim[];
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT")
+      log.warn({ file, error: messageOf(error) }, "what claims are prepared could not be read");
+    return [];
+  }
+}
+
+export interface ClaimManagerOptions {
+  client: Client;
+  world: World;
+  /** Where what is prepared is kept. */
+  file: string;
+  /** A device of the pod's is better or worse than before. */
+  healthChanged(podUid: string): void;
+}
+
+export function createClaimManager(options: ClaimManagerOptions): ClaimManager {
   const { client, world, file } = options;
-  const drivers = createClaimDrivers(world);
   let claims: PreparedClaim[] = [];
+  const drivers = createClaimDrivers(world, (driver) => {
+    for (const uid of podsWith(claims, driver)) options.healthChanged(uid);
+  });
   let turn: Promise<unknown> = Promise.resolve();
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -136,12 +184,7 @@ export function createClaimManager(options: { client: Client; world: World; file
   return {
     handler: drivers.handler,
     async load() {
-      try {
-        claims = JSON.parse(await readFile(file, "utf8")) as PreparedClaim[];
-      } catch (error) {
-        if (codeOf(error) !== "ENOENT")
-          world.log.warn({ file, error: messageOf(error) }, "what claims are prepared could not be read");
-      }
+      claims = await readPrepared(file, world);
     },
     async prepare(pod) {
       const names = (pod.spec.resourceClaims ?? []).flatMap((each) => claimNameOf(pod, each.name) ?? []);
@@ -163,6 +206,13 @@ export function createClaimManager(options: { client: Client; world: World; file
       const isKnown = (name: string) => isNamed(pod, name);
       const found = usesOf(pod, container, isKnown).flatMap(({ claim }) => preparedOf(pod, claim) ?? []);
       return [...new Set(found)];
+    },
+    healthOf(pod, { resources }) {
+      const named = (resources?.claims ?? []).filter(({ name }) => isNamed(pod, name));
+      return named.flatMap((claim) => {
+        const prepared = preparedOf(pod, claimNameOf(pod, claim.name));
+        return prepared ? healthOfClaim(prepared, claim, drivers.health) : [];
+      });
     },
     pods: () => [...new Set(claims.flatMap(({ podUids }) => podUids))],
     async unprepare(podUid) {

@@ -1,7 +1,13 @@
 /** A driver of dynamic resources for tests: a real gRPC server, which prepares what it is asked and notes it. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 import {
   type ClaimReference,
@@ -9,6 +15,7 @@ import {
   claimMethodsOf,
   type PreparedDevice,
 } from "../claims/drivers.ts";
+import { healthMessages, healthMethods, type ToldHealth } from "../claims/health.ts";
 import { registrationMessages, registrationMethods } from "../generated/plugins.ts";
 
 type Message = Record<string, unknown>;
@@ -16,34 +23,56 @@ type Message = Record<string, unknown>;
 export interface TestClaimDriver {
   readonly prepared: string[];
   readonly unprepared: string[];
+  /** Kubelets that listen to how the devices are. */
+  readonly listening: number;
+  /** Tells them. */
+  tell(devices: readonly Partial<ToldHealth>[]): void;
+  /** Ends their streams. */
+  hangUp(): void;
   stop(): void;
 }
 
 const types = protobuf.Root.fromJSON({
-  nested: { ...claimMessages, pluginregistration: { nested: registrationMessages } },
+  nested: { ...claimMessages, ...healthMessages, pluginregistration: { nested: registrationMessages } },
 });
+
+function definitionOf(
+  [path, requestName, answerName]: readonly [string, string, string],
+  responseStream = false,
+) {
+  const [asked, answered] = [types.lookupType(requestName), types.lookupType(answerName)];
+  return {
+    path,
+    requestStream: false,
+    responseStream,
+    requestSerialize: (value: Message) => Buffer.from(asked.encode(value).finish()),
+    requestDeserialize: (bytes: Buffer) => asked.toObject(asked.decode(bytes), { defaults: true }) as Message,
+    responseSerialize: (value: object) => Buffer.from(answered.encode(answered.fromObject(value)).finish()),
+    responseDeserialize: (bytes: Buffer) => answered.decode(bytes),
+  };
+}
 
 function serve(
   server: Server,
   methods: Readonly<Record<string, readonly [string, string, string]>>,
   answer: (method: string, request: Message) => object,
 ): void {
-  for (const [name, [path, requestName, answerName]] of Object.entries(methods)) {
-    const [asked, answered] = [types.lookupType(requestName), types.lookupType(answerName)];
+  for (const [name, method] of Object.entries(methods)) {
     const handler: handleUnaryCall<Message, object> = ({ request }, callback) =>
       callback(null, answer(name, request));
-    const definition = {
-      path,
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: (value: Message) => Buffer.from(asked.encode(value).finish()),
-      requestDeserialize: (bytes: Buffer) =>
-        asked.toObject(asked.decode(bytes), { defaults: true }) as Message,
-      responseSerialize: (value: object) => Buffer.from(answered.encode(answered.fromObject(value)).finish()),
-      responseDeserialize: (bytes: Buffer) => answered.decode(bytes),
-    };
-    server.addService({ [name]: definition }, { [name]: handler as never });
+    server.addService({ [name]: definitionOf(method) }, { [name]: handler as never });
   }
+}
+
+/** Whoever listens to how the devices are. */
+function serveHealth(server: Server): Set<ServerWritableStream<Message, object>> {
+  const streams = new Set<ServerWritableStream<Message, object>>();
+  const handler: handleServerStreamingCall<Message, object> = (stream) => {
+    streams.add(stream);
+    stream.on("cancelled", () => streams.delete(stream));
+  };
+  server.addService({ watch: definitionOf(healthMethods.watch, true) }, { watch: handler as never });
+  return streams;
 }
 
 const listen = (server: Server, socketPath: string) =>
@@ -77,11 +106,22 @@ export async function startTestClaimDriver(
       ? { type: "DRAPlugin", name, endpoint, supportedVersions: ["v1.DRAPlugin", "v1beta1.DRAPlugin"] }
       : {},
   );
+  const streams = serveHealth(driver);
   await listen(driver, endpoint);
   await listen(registrar, join(root, "plugins_registry", `${name}-reg.sock`));
   return {
     prepared,
     unprepared,
+    get listening() {
+      return streams.size;
+    },
+    tell(told) {
+      for (const stream of streams) stream.write({ devices: told });
+    },
+    hangUp() {
+      for (const stream of streams) stream.end();
+      streams.clear();
+    },
     stop() {
       driver.forceShutdown();
       registrar.forceShutdown();
