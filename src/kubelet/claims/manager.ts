@@ -129,6 +129,12 @@ async function readPrepared(file: string, { log }: World): Promise<PreparedClaim
   }
 }
 
+async function writePrepared(file: string, claims: readonly PreparedClaim[]): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o750 });
+  await writeFile(`${file}.new`, JSON.stringify(claims), { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
 export interface ClaimManagerOptions {
   client: Client;
   world: World;
@@ -152,11 +158,7 @@ export function createClaimManager(options: ClaimManagerOptions): ClaimManager {
     return next;
   }
 
-  async function save(): Promise<void> {
-    await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-    await writeFile(`${file}.new`, JSON.stringify(claims), { mode: 0o600 });
-    await rename(`${file}.new`, file);
-  }
+  const save = () => writePrepared(file, claims);
 
   async function prepareOne(pod: Readonly<corev1.Pod>, name: string): Promise<void> {
     const { namespace = "", uid: podUid } = pod.metadata;
