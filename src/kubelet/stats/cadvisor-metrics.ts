@@ -177,6 +177,27 @@ const rows: readonly Row[] = [
   },
 ];
 
+/** Only where the kernel tells. */
+function pressureRows(): Row[] {
+  const resources = [
+    ["cpu", "CPU"],
+    ["memory", "memory"],
+    ["io", "IO"],
+  ] as const;
+  return resources.flatMap(([resource, said]): Row[] => {
+    const row = (name: string, how: string, kind: "full" | "some"): Row => ({
+      name: `container_pressure_${resource}_${name}_seconds_total`,
+      help: `Total time duration ${how} in the container due to ${said} congestion.`,
+      type: "counter",
+      value: ({ usage }) => usage.pressure && usage.pressure[resource][kind].total / 1e6,
+    });
+    return [
+      row("stalled", "no tasks could make progress", "full"),
+      row("waiting", "tasks have waited", "some"),
+    ];
+  });
+}
+
 const interfaceRows: readonly [name: string, help: string, value: keyof Omit<InterfaceUsage, "name">][] = [
   ["container_network_receive_bytes_total", "Cumulative count of bytes received", "rxBytes"],
   ["container_network_receive_packets_total", "Cumulative count of packets received", "rxPackets"],
@@ -229,7 +250,7 @@ function networkFamilies(usage: NodeUsage): Family[] {
 
 export function cadvisorMetrics(usage: NodeUsage, machine: { cpus: number }): string {
   const groups = groupsOf(usage);
-  const families = rows.map(
+  const families = [...rows, ...pressureRows()].map(
     ({ name, help, type, value, labels }): Family => ({
       name,
       help,

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Hierarchies } from "../cgroups.ts";
+import { type GroupPressure, pressureOf } from "./pressure.ts";
 
 export interface MemoryUsage {
   usageBytes: number;
@@ -33,6 +34,7 @@ export interface GroupUsage {
   cpu: CpuUsage;
   memory: MemoryUsage;
   processes: number;
+  pressure?: GroupPressure | undefined;
 }
 
 /** Larger figures are the kernel's way to say that there is no limit. */
@@ -133,7 +135,9 @@ export function groupUsage(hierarchies: Hierarchies, path: string): GroupUsage |
   if (hierarchies.unified) {
     const dir = join(hierarchies.controllerDir("memory") ?? "", path);
     const memory = memoryV2(dir);
-    return memory && { memory, cpu: cpuV2(dir), processes: numberOf(join(dir, "pids.current")) };
+    if (!memory) return undefined;
+    const processes = numberOf(join(dir, "pids.current"));
+    return { memory, cpu: cpuV2(dir), processes, pressure: pressureOf(dir) };
   }
   const memoryRoot = hierarchies.controllerDir("memory");
   const memory = memoryRoot && memoryV1(join(memoryRoot, path));
@@ -141,6 +145,11 @@ export function groupUsage(hierarchies: Hierarchies, path: string): GroupUsage |
   const pidsRoot = hierarchies.controllerDir("pids");
   const processes = pidsRoot ? numberOf(join(pidsRoot, path, "pids.current")) : 0;
   return { memory, cpu: cpuV1(hierarchies, path), processes };
+}
+
+/** Of the whole machine. */
+export function machinePressure({ unified, controllerDir }: Hierarchies): GroupPressure | undefined {
+  return unified ? pressureOf(controllerDir("memory") ?? "") : undefined;
 }
 
 /** The first process of a group: of a sandbox's, the one whose network its containers share. */

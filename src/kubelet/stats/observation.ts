@@ -10,7 +10,7 @@ import type { PodContext } from "../pod-context.ts";
 import { cgroupPathOf } from "../pod-resources.ts";
 import { isRunning, type ObservedPod } from "../pod-state.ts";
 import { claimNameOf } from "../volumes/persistent-volume-claim.ts";
-import { firstProcess, type GroupUsage, groupUsage } from "./cgroup-usage.ts";
+import { firstProcess, type GroupUsage, groupUsage, machinePressure } from "./cgroup-usage.ts";
 import {
   cpuTimeOf,
   type FileSystemUsage,
@@ -24,6 +24,7 @@ import {
   processCounts,
   readProc,
 } from "./host-usage.ts";
+import type { GroupPressure } from "./pressure.ts";
 
 export interface ContainerUsage {
   id: string;
@@ -62,6 +63,7 @@ export interface NodeUsage {
   bootMs: number;
   cpuNs: number;
   memory: MachineMemory;
+  pressure?: GroupPressure | undefined;
   interfaces: readonly InterfaceUsage[];
   processes: { now: number; max: number };
   /** All pods together. */
@@ -166,6 +168,7 @@ export function createObserver(context: PodContext, diskPath: string): Observer 
         bootMs: bootTimeMs(),
         cpuNs: cpuTimeOf(readProc("stat")),
         memory: machineMemoryOf(readProc("meminfo")),
+        pressure: machinePressure(hierarchies),
         interfaces: interfacesOfProcess("self"),
         processes: processCounts(),
         podsGroup: groupUsage(hierarchies, context.cgroupRoot),

@@ -6,6 +6,7 @@ import type { GroupUsage } from "./cgroup-usage.ts";
 import { expositionOf } from "./exposition.ts";
 import { cpuTimeOf, interfacesOf, machineMemoryOf } from "./host-usage.ts";
 import type { NodeUsage } from "./observation.ts";
+import { parsePressure } from "./pressure.ts";
 import { resourceMetrics } from "./resource-metrics.ts";
 import { Rates, summaryOf } from "./summary.ts";
 
@@ -164,4 +165,51 @@ test("metrics have upstream's names and labels", () => {
       "machine_cpu_cores 2",
     ]),
   );
+});
+
+const stalls = (total: number) => ({ total, avg10: 1.5, avg60: 0, avg300: 0.25 });
+const line = (kind: string, total: number) => `${kind} avg10=1.50 avg60=0.00 avg300=0.25 total=${total}\n`;
+
+test("pressure is read as the kernel writes it, with and without tasks that all wait", () => {
+  const none = { total: 0, avg10: 0, avg60: 0, avg300: 0 };
+  expect(parsePressure(line("some", 7) + line("full", 3))).toEqual({ some: stalls(7), full: stalls(3) });
+  expect(parsePressure(line("some", 7))).toEqual({ some: stalls(7), full: none });
+  expect(parsePressure("")).toEqual({ some: none, full: none });
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      for (const { total, avg10 } of Object.values(parsePressure(text)))
+        expect([total, avg10].every((value) => !Number.isNaN(value))).toBe(true);
+    }),
+  );
+});
+
+test("pressure is shown of nodes, pods and containers where the kernel tells, and nowhere else", () => {
+  const of = (total: number) => ({ some: stalls(total), full: stalls(total / 2) });
+  const pressure = { cpu: of(2_000_000), memory: of(4_000_000), io: of(6_000_000) };
+  const usage = usageAt(10_000, 1e9);
+  const [pod] = usage.pods;
+  const container = { ...pod!.containers[0]!, group: { ...group, pressure } };
+  const told = {
+    ...usage,
+    pressure,
+    pods: [{ ...pod!, group: { ...group, pressure }, containers: [container] }],
+  };
+  const parts = (given: NodeUsage) => {
+    const { node, pods } = summaryOf("n", given, new Rates()) as {
+      node: object;
+      pods: { containers: object[] }[];
+    };
+    return [node, pods[0], pods[0]?.containers[0]];
+  };
+  for (const part of parts(told))
+    expect(part).toMatchObject({
+      cpu: { psi: pressure.cpu },
+      memory: { psi: pressure.memory },
+      io: { psi: pressure.io },
+    });
+  expect(JSON.stringify(parts(usage))).not.toContain("psi");
+  const metrics = cadvisorMetrics(told, { cpus: 1 });
+  expect(metrics).toMatch(/container_pressure_cpu_waiting_seconds_total\{container="main".*\} 2 /);
+  expect(metrics).toMatch(/container_pressure_io_stalled_seconds_total\{container="".*\} 3 /);
+  expect(cadvisorMetrics(usage, { cpus: 1 })).not.toMatch(/pressure\w+\{/);
 });

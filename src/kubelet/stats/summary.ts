@@ -6,6 +6,7 @@ import { formatTime } from "#api";
 import type { CpuUsage, GroupUsage, MemoryUsage } from "./cgroup-usage.ts";
 import type { FileSystemUsage, InterfaceUsage } from "./host-usage.ts";
 import type { ContainerUsage, NodeUsage, PodUsage, VolumeUsage } from "./observation.ts";
+import type { GroupPressure, Pressure } from "./pressure.ts";
 
 /** Two looks nearer than this say little about a rate. */
 const rateMinMs = 500;
@@ -32,16 +33,28 @@ export class Rates {
 
 type Json = Record<string, unknown>;
 
-function cpuJson(cpu: Pick<CpuUsage, "totalNs">, key: string, usage: NodeUsage, rates: Rates): Json {
+interface Measured {
+  cpu: Pick<CpuUsage, "totalNs">;
+  pressure?: GroupPressure | undefined;
+}
+
+/** Tasks that waited for one resource; nothing where the kernel does not tell. */
+const psi = (pressure: Pressure | undefined): Json => (pressure ? { psi: pressure } : {});
+
+const ioJson = (pressure: GroupPressure | undefined, usage: NodeUsage): Json =>
+  pressure ? { io: { time: formatTime(usage.atMs), ...psi(pressure.io) } } : {};
+
+function cpuJson({ cpu, pressure }: Measured, key: string, usage: NodeUsage, rates: Rates): Json {
   const rate = rates.of(key, cpu.totalNs, usage.atMs);
   return {
     time: formatTime(usage.atMs),
     ...(rate === undefined ? {} : { usageNanoCores: rate }),
     usageCoreNanoSeconds: cpu.totalNs,
+    ...psi(pressure?.cpu),
   };
 }
 
-function memoryJson(memory: MemoryUsage, usage: NodeUsage): Json {
+function memoryJson({ memory, pressure }: GroupUsage, usage: NodeUsage): Json {
   return {
     time: formatTime(usage.atMs),
     ...(memory.limitBytes > 0
@@ -52,6 +65,7 @@ function memoryJson(memory: MemoryUsage, usage: NodeUsage): Json {
     rssBytes: memory.rssBytes,
     pageFaults: memory.pageFaults,
     majorPageFaults: memory.majorPageFaults,
+    ...psi(pressure?.memory),
   };
 }
 
@@ -91,8 +105,9 @@ function containerJson(each: ContainerUsage, usage: NodeUsage, rates: Rates): Js
   return {
     name: each.name,
     startTime: formatTime(each.startedMs),
-    cpu: cpuJson(each.group.cpu, each.id, usage, rates),
-    memory: memoryJson(each.group.memory, usage),
+    cpu: cpuJson(each.group, each.id, usage, rates),
+    memory: memoryJson(each.group, usage),
+    ...ioJson(each.group.pressure, usage),
     ...(disks && each.rootfs ? { rootfs: fsJson(disks.image, each.rootfs, usage.atMs) } : {}),
     ...(disks && each.logs ? { logs: fsJson(disks.node, each.logs, usage.atMs) } : {}),
     swap: swapJson(each.group.memory, usage),
@@ -121,8 +136,9 @@ export function ephemeralUsage(pod: PodUsage): { usedBytes: number; inodesUsed: 
 
 function groupJson(group: GroupUsage, key: string, usage: NodeUsage, rates: Rates): Json {
   return {
-    cpu: cpuJson(group.cpu, key, usage, rates),
-    memory: memoryJson(group.memory, usage),
+    cpu: cpuJson(group, key, usage, rates),
+    memory: memoryJson(group, usage),
+    ...ioJson(group.pressure, usage),
     swap: swapJson(group.memory, usage),
   };
 }
@@ -161,14 +177,16 @@ function nodeJson(nodeName: string, usage: NodeUsage, rates: Rates): Json {
         }
       : {}),
     startTime: formatTime(usage.bootMs),
-    cpu: cpuJson({ totalNs: usage.cpuNs }, "node", usage, rates),
+    cpu: cpuJson({ cpu: { totalNs: usage.cpuNs }, pressure: usage.pressure }, "node", usage, rates),
     memory: {
       time,
       availableBytes: memory.availableBytes,
       usageBytes: memory.usageBytes,
       workingSetBytes: memory.workingSetBytes,
       rssBytes: memory.rssBytes,
+      ...psi(usage.pressure?.memory),
     },
+    ...ioJson(usage.pressure, usage),
     swap: { time, swapAvailableBytes: memory.swapFreeBytes, swapUsageBytes: memory.swapUsedBytes },
     ...(network ? { network } : {}),
     ...(disks
