@@ -1,7 +1,9 @@
 /** From the options of `up` and `server` to a cluster's configuration on this machine. */
-import { goDurationMs, UserError } from "#base";
+import { rm } from "node:fs/promises";
+import { goDurationMs, systemClock, systemRandom, UserError } from "#base";
 import {
   type ClusterConfig,
+  type ClusterPaths,
   checkDatastore,
   checkName,
   configFor,
@@ -19,6 +21,8 @@ import {
   machineName,
   pathsOf,
   readConfig,
+  sharesSlot,
+  unlinkCluster,
   writeConfig,
 } from "#distro";
 
@@ -46,16 +50,35 @@ const realNodesMax = 100;
 
 const anyAddress = "0.0.0.0";
 
+/** Commands that begin clusters at the same moment give way to each other for at most so long, and so often. */
+const giveWayMaxMs = 300;
+const triesMax = 100;
+
 /** The configuration of the cluster named, made and kept if there is none. Throws `UserError`. */
 export async function prepareCluster(request: ClusterRequest): Promise<ClusterConfig> {
   checkName(request.name);
+  const paths = pathsOf(request.name, request.dataDir);
+  const isNew = readConfig(paths) === undefined;
+  for (let i = 0; i < triesMax; i++) {
+    const config = await chooseConfig(request, paths);
+    await writeConfig(paths, config);
+    await linkCluster(config.name, paths);
+    // Whoever looks now sees it, and gives way: what nobody has taken at this moment stays ours.
+    if (!isNew || !sharesSlot(config, listClusters())) return config;
+    await rm(paths.config, { force: true });
+    await unlinkCluster(config.name);
+    await systemClock.sleep(systemRandom.int(giveWayMaxMs));
+  }
+  throw new UserError("too many clusters are begun at this moment", "try again");
+}
+
+async function chooseConfig(request: ClusterRequest, paths: ClusterPaths): Promise<ClusterConfig> {
   if (!request.simulate && (request.nodes ?? 1) > realNodesMax) {
     throw new UserError(
       `${request.nodes} real nodes on one machine are too many`,
       `ask for at most ${realNodesMax}, or use --simulate`,
     );
   }
-  const paths = pathsOf(request.name, request.dataDir);
   const known = readConfig(paths);
   const config = known ? { ...configFor(known), ...known } : freshConfig(request);
   // The machine may have moved since the last start.
@@ -97,8 +120,6 @@ export async function prepareCluster(request: ClusterRequest): Promise<ClusterCo
   }
   if (request.kubeletConfig !== undefined) await keepKubeletConfig(request.kubeletConfig, paths);
   if (request.schedulerConfig !== undefined) await keepSchedulerConfig(request.schedulerConfig, paths);
-  await writeConfig(paths, config);
-  await linkCluster(config.name, paths);
   return config;
 }
 

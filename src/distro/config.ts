@@ -248,6 +248,11 @@ export function listClusters(): ClusterConfig[] {
   return names.sort().flatMap((name) => readConfig(pathsOf(name)) ?? []);
 }
 
+/** Whether another cluster of the machine has its slot: two were begun at the same moment. */
+export function sharesSlot({ name, slot }: ClusterConfig, clusters: readonly ClusterConfig[]): boolean {
+  return clusters.some((other) => other.slot === slot && other.name !== name);
+}
+
 /** The lowest slot that no cluster of this machine has. */
 export function freeSlot(clusters: readonly ClusterConfig[]): number {
   const taken = new Set(clusters.map((c) => c.slot));

@@ -14,6 +14,7 @@ import {
   freeSlot,
   pathsOf,
   readConfig,
+  sharesSlot,
   writeConfig,
 } from "./config.ts";
 import { createCredentials, loadCredentials } from "./credentials.ts";
@@ -48,6 +49,13 @@ test("property: clusters of different slots share no address and no port", () =>
       expect(values(a).filter((value) => values(b).includes(value))).toEqual([]);
     }),
   );
+});
+
+test("a slot is shared with another cluster, never with itself", () => {
+  const other = { ...config, name: "b" };
+  expect(sharesSlot(config, [config])).toBe(false);
+  expect(sharesSlot(config, [config, other])).toBe(true);
+  expect(sharesSlot(config, [{ ...other, slot: config.slot + 1 }])).toBe(false);
 });
 
 test("the lowest free slot is taken", () => {

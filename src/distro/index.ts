@@ -18,6 +18,7 @@ export {
   listClusters,
   pathsOf,
   readConfig,
+  sharesSlot,
   unlinkCluster,
   writeConfig,
 } from "./config.ts";

@@ -157,6 +157,23 @@ test("down and up keep the objects", async () => {
   expect((await steadyPod()).status.phase).toBe("Running");
 });
 
+test("clusters that are begun at the same moment share nothing", async () => {
+  const names = ["a", "b", "c", "d"].map((each) => `${name}-${each}`);
+  const dirOf = (each: string) => join(folder, "..", each);
+  try {
+    await Promise.all(
+      names.map((each) => knarr(["up", "--simulate", "--name", each, "--data-dir", dirOf(each)], { env })),
+    );
+    const slots = names.map(
+      (each) =>
+        (JSON.parse(readFileSync(join(dirOf(each), "cluster.json"), "utf8")) as { slot: number }).slot,
+    );
+    expect(new Set(slots).size).toBe(names.length);
+  } finally {
+    for (const each of names) await tryKnarr(["down", "--purge", "--name", each], { env });
+  }
+});
+
 test("mistakes get one sentence and its mend", async () => {
   const said = async (...args: string[]) => {
     const result = await tryKnarr(args, { env });
