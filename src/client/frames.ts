@@ -9,12 +9,13 @@ export function encodeFrame(value: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
-/** What frames say whose reader is in the same process. */
-const known = new WeakMap<Uint8Array, unknown>();
+/** What frames say whose reader is in the same process, noted at the frame: weak maps are dear. */
+const said = Symbol("said");
+type SayingFrame = Uint8Array & { [said]?: unknown };
 
 /** The frame stands for this: its reader gets the very object, which belongs to everybody and is changed by nobody. */
 export function letStandFor(frame: Uint8Array, event: unknown): void {
-  known.set(frame, event);
+  (frame as SayingFrame)[said] = event;
 }
 
 /** Cuts chunks into lines. `push` answers the lines that are complete, `rest` what is left when the stream ends. */
@@ -57,7 +58,7 @@ export class LineSplitter {
 export async function* decodeFrames(body: AsyncIterable<Uint8Array>): AsyncGenerator<unknown> {
   const splitter = new LineSplitter();
   for await (const chunk of body) {
-    const event = known.get(chunk);
+    const event = (chunk as SayingFrame)[said];
     if (event !== undefined) {
       yield event;
       continue;

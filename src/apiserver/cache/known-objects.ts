@@ -22,6 +22,9 @@ interface Known {
   object: Readonly<KubernetesObject> | undefined;
 }
 
+/** Noted at the buffer itself: a weak map of as many would cost as much as parsing does. */
+type Noted = Buffer & Record<symbol, Known | undefined>;
+
 export interface KnownObjectsOptions {
   /** Called with every object that is kept. */
   guard?: (object: Readonly<KubernetesObject>) => void;
@@ -29,7 +32,8 @@ export interface KnownObjectsOptions {
 
 export class KnownObjects {
   readonly #guard: KnownObjectsOptions["guard"];
-  readonly #known = new WeakMap<Buffer, Known>();
+  /** A server's own: several may share a store, and with it its buffers. */
+  readonly #note = Symbol("known");
   /** Oldest first, from `#first` on. */
   #entries: Known[] = [];
   #first = 0;
@@ -45,16 +49,16 @@ export class KnownObjects {
   }
 
   factsOf(bytes: Buffer): Facts | undefined {
-    return this.#known.get(bytes)?.facts;
+    return this.#knownOf(bytes)?.facts;
   }
 
   /** Undefined where it is not at hand. */
   objectOf(bytes: Buffer): Readonly<KubernetesObject> | undefined {
-    return this.#known.get(bytes)?.object;
+    return this.#knownOf(bytes)?.object;
   }
 
   read(bytes: Buffer, parse: () => KubernetesObject): Readonly<KubernetesObject> {
-    const known = this.#known.get(bytes);
+    const known = this.#knownOf(bytes);
     if (known?.object) return known.object;
     const object = parse();
     this.#keep(bytes, { size: bytes.length, facts: known?.facts, object });
@@ -63,13 +67,17 @@ export class KnownObjects {
 
   /** There is a newer version. */
   superseded(bytes: Buffer): void {
-    const known = this.#known.get(bytes);
+    const known = this.#knownOf(bytes);
     if (known) this.#forget(known);
+  }
+
+  #knownOf(bytes: Buffer): Known | undefined {
+    return (bytes as Noted)[this.#note];
   }
 
   #keep(bytes: Buffer, known: Known): void {
     if (known.object) this.#guard?.(known.object);
-    this.#known.set(bytes, known);
+    (bytes as Noted)[this.#note] = known;
     this.#entries.push(known);
     this.#keptBytes += known.size;
     while (this.#keptBytes > keptMaxBytes || this.#entries.length - this.#first > entriesMax) {

@@ -40,6 +40,9 @@ export function isApply(request: ApiRequest): boolean {
 /** Throws a 422 that names the options of this verb. */
 export function writeOptionsOf(request: ApiRequest, dryRunInBody: readonly string[] = []): WriteOptions {
   const { query, method } = request;
+  const agent = request.headers["user-agent"] ?? "";
+  if (query.size === 0 && dryRunInBody.length === 0 && !isApply(request))
+    return { dryRun: false, manager: managerOfAgent(agent), force: false };
   const fieldManager = query.get("fieldManager") ?? "";
   const dryRun = [...query.getAll("dryRun"), ...dryRunInBody].filter((value) => value !== "");
   const errors = [
@@ -54,7 +57,7 @@ export function writeOptionsOf(request: ApiRequest, dryRunInBody: readonly strin
   }
   return {
     dryRun: dryRun.length > 0,
-    manager: fieldManager || managerOfAgent(request.headers["user-agent"] ?? ""),
+    manager: fieldManager || managerOfAgent(agent),
     force: isTrue(query.get("force")),
   };
 }
@@ -96,8 +99,23 @@ function validationErrors(value: string): FieldError[] {
   return [notSupported("fieldValidation", value, ["", "Ignore", "Strict", "Warn"])];
 }
 
+/** Clients say the same again and again. */
+const managers = new Map<string, string>();
+const managersMax = 100;
+const agentKeptMaxLength = 256;
+
 /** A client that does not say who it is goes by the name before its version: `kubectl/v1.33.0 (linux/amd64)`. */
 function managerOfAgent(userAgent: string): string {
+  const known = managers.get(userAgent);
+  if (known !== undefined) return known;
+  const manager = nameOfAgent(userAgent);
+  if (userAgent.length > agentKeptMaxLength) return manager;
+  if (managers.size >= managersMax) managers.clear();
+  managers.set(userAgent, manager);
+  return manager;
+}
+
+function nameOfAgent(userAgent: string): string {
   const name = userAgent.split("/", 1)[0]!.replace(unprintables, "");
   let manager = "";
   let size = 0;
