@@ -154,11 +154,26 @@ function isGenerated(job: Job): boolean {
   return uid === job.metadata.uid;
 }
 
-/** What may change in the template of a suspended job that has not started. */
-function withoutScheduling(template: batchv1.JobSpec["template"]): unknown {
+/**
+ * Nothing of a suspended job runs: where its pods go and what they ask for may change until it goes on.
+ * https://kubernetes.io/docs/concepts/workloads/controllers/job/#mutable-scheduling-directives
+ */
+function restsSuspended({ spec, status }: Job): boolean {
+  if (!spec.suspend || (status?.active ?? 0) > 0) return false;
+  const isSuspended = status?.conditions?.some((each) => each.type === "Suspended" && each.status === "True");
+  return !status?.startTime || isSuspended === true;
+}
+
+/** The template without what may change while the job rests. */
+function fixedPart(template: batchv1.JobSpec["template"]): unknown {
   const { nodeSelector, tolerations, affinity, schedulingGates, ...spec } =
     template.spec ?? ({} as NonNullable<typeof template.spec>);
-  return { spec, nodeName: spec.nodeName };
+  const withoutResources = ({ resources, ...container }: { resources?: unknown }) => container;
+  return {
+    ...spec,
+    containers: spec.containers?.map(withoutResources),
+    initContainers: spec.initContainers?.map(withoutResources),
+  };
 }
 
 /** Completions of an Indexed job go along with its parallelism. */
@@ -185,9 +200,8 @@ export function validateJobUpdate(job: Job, old: Job): FieldError[] {
     ...validateCompletions(spec, old.spec),
     ...immutable(spec.selector, old.spec.selector, "spec.selector"),
   ];
-  const isUnstarted = old.spec.suspend === true && !old.status?.startTime;
-  const same = isUnstarted
-    ? sameJson(withoutScheduling(spec.template), withoutScheduling(old.spec.template))
+  const same = restsSuspended(old)
+    ? sameJson(fixedPart(spec.template), fixedPart(old.spec.template))
     : sameJson(spec.template, old.spec.template);
   if (!same) errors.push(invalid("spec.template", spec.template, "field is immutable"));
   for (const name of fixedFields) errors.push(...immutable(spec[name], old.spec[name], `spec.${name}`));

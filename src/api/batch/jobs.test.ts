@@ -160,3 +160,28 @@ test("an indexed job grows with its parallelism, and policies stay", () => {
     "spec.successPolicy: Invalid value: null: field is immutable",
   ]);
 });
+
+const templateWith = (spec: object, resources: object = {}) => ({
+  spec: { ...template.spec, ...spec, containers: [{ ...container, resources }] },
+});
+const changed = {
+  suspend: true,
+  template: templateWith({ nodeSelector: { zone: "a" } }, { requests: { cpu: "2" } }),
+};
+const startTime = "2026-01-01T00:00:00Z";
+const suspendedCondition = { type: "Suspended", status: "True" };
+
+test.each<[string, object, boolean]>([
+  ["runs", { suspend: false }, false],
+  ["has never started", { suspend: true }, true],
+  ["was suspended in its course", { suspend: true, startTime, conditions: [suspendedCondition] }, true],
+  ["was started, and is not known to be suspended", { suspend: true, startTime }, false],
+  ["has pods yet", { suspend: true, active: 1 }, false],
+])("where pods go and what they ask for may change of a job that %s: %#", (_, given, mayChange) => {
+  const { suspend, ...status } = given as { suspend: boolean };
+  const old = { ...job({ suspend, template: templateWith({}) }), status };
+  const errors = (spec: object) => errorTexts(jobs.validateUpdate(job(spec), old as never));
+  expect(errors(changed).length === 0).toBe(mayChange);
+  const other = { ...changed, template: templateWith({ hostNetwork: true }) };
+  expect(errors(other).join()).toMatch(/spec\.template: Invalid value: .*field is immutable/);
+});
