@@ -171,7 +171,7 @@ export class TokenIssuer {
       throw invalidObject({ group: "authentication.k8s.io", kind: "TokenRequest" }, "", [error]);
     }
     const { definition, claim } = found;
-    const object = this.#storage.find(definition, namespace, wanted.name ?? "")?.parse();
+    const object = this.#find(definition, namespace, wanted.name ?? "");
     if (!object) throw notFound(definition, wanted.name ?? "");
     if (wanted.uid && wanted.uid !== object.metadata.uid) {
       const why = `the UID in the bound object reference (${wanted.uid}) does not match the UID in record. The object might have been deleted and then recreated`;
@@ -181,19 +181,29 @@ export class TokenIssuer {
       const why = `cannot bind token for serviceaccount ${JSON.stringify(account)} to pod running with different serviceaccount name.`;
       throw badRequest(why);
     }
-    return { [claim]: referenceTo(object) };
+    return { [claim]: referenceTo(object), ...(claim === "pod" ? this.#nodeOf(object as corev1.Pod) : {}) };
+  }
+
+  /** Tokens of pods say where they are. */
+  #nodeOf({ spec }: Readonly<corev1.Pod>): Pick<KubernetesClaims, "node"> {
+    if (!spec.nodeName) return {};
+    const node = this.#find(nodes as ResourceDefinition, "", spec.nodeName);
+    return { node: node ? referenceTo(node) : { name: spec.nodeName, uid: "" } };
+  }
+
+  #find(definition: ResourceDefinition, namespace: string, name: string): KubernetesObject | undefined {
+    return this.#storage.find(definition, definition.namespaced ? namespace : undefined, name)?.parse();
   }
 
   #stillExists(claims: KubernetesClaims): boolean {
-    const isThere = (definition: ResourceDefinition, reference: Reference | undefined) => {
-      if (!reference) return true;
-      const found = this.#storage.find(definition, claims.namespace, reference.name)?.parse();
-      return found?.metadata.uid === reference.uid;
-    };
+    const isThere = (definition: ResourceDefinition, reference: Reference | undefined) =>
+      !reference || this.#find(definition, claims.namespace, reference.name)?.metadata.uid === reference.uid;
     return (
       isThere(serviceAccounts as ResourceDefinition, claims.serviceaccount) &&
       isThere(pods as ResourceDefinition, claims.pod) &&
-      isThere(secrets as ResourceDefinition, claims.secret)
+      isThere(secrets as ResourceDefinition, claims.secret) &&
+      // Of a pod's token it is only where the pod is.
+      (claims.pod !== undefined || isThere(nodes as ResourceDefinition, claims.node))
     );
   }
 
@@ -214,19 +224,25 @@ export class TokenIssuer {
   }
 }
 
-function userOf({ namespace, serviceaccount, pod }: KubernetesClaims, id: string | undefined): User {
+/** What else is known of a token's user. */
+function extraOf(kind: "pod" | "node", reference: Reference | undefined): Record<string, string[]> {
+  if (!reference) return {};
+  const prefix = `authentication.kubernetes.io/${kind}`;
+  return {
+    [`${prefix}-name`]: [reference.name],
+    ...(reference.uid ? { [`${prefix}-uid`]: [reference.uid] } : {}),
+  };
+}
+
+function userOf({ namespace, serviceaccount, pod, node }: KubernetesClaims, id: string | undefined): User {
   return {
     username: usernameOf(namespace, serviceaccount.name),
     uid: serviceaccount.uid,
     groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, authenticatedGroup],
     extra: {
       "authentication.kubernetes.io/credential-id": [`JTI=${id}`],
-      ...(pod
-        ? {
-            "authentication.kubernetes.io/pod-name": [pod.name],
-            "authentication.kubernetes.io/pod-uid": [pod.uid],
-          }
-        : {}),
+      ...extraOf("pod", pod),
+      ...extraOf("node", node),
     },
   };
 }

@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeProtobuf, encodeProtobuf, serviceAccounts } from "#api";
+import { decodeProtobuf, encodeProtobuf, nodes, pods, serviceAccounts } from "#api";
 import { enableFailpoint } from "#base";
 import { readText } from "#client";
 import { startTestServer, type TestServer } from "../testing/start.ts";
@@ -391,6 +391,44 @@ describe("service account tokens", () => {
     await expect(ask({ boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "none" } })).rejects.toThrow(
       /pods "none" not found/,
     );
+  });
+
+  it("of pods say on which node they are, and those of nodes end with them", async () => {
+    const account = { namespace: "default", name: "agent" };
+    await server.client.create(serviceAccounts, { metadata: account });
+    const node = await server.client.create(nodes, { metadata: { name: "n1" } });
+    const spec = { nodeName: "n1", serviceAccountName: "agent", containers: [{ name: "c", image: "i" }] };
+    const pod = await server.client.create(pods, {
+      metadata: { namespace: "default", name: "agent-x" },
+      spec,
+    });
+    const tokenOf = async (kind: string, name: string) => {
+      const request = { spec: { boundObjectRef: { apiVersion: "v1", kind, name } } };
+      const answer = await server.client.post<{ status: { token: string } }>(
+        serviceAccounts,
+        account,
+        "token",
+        request,
+      );
+      return answer.status.token;
+    };
+    const reviewed = async (token: string) => {
+      const review = { spec: { token } };
+      const { body } = await server.send("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review);
+      return body.status;
+    };
+    const at = (kind: string, { metadata }: { metadata: { name: string; uid: string } }) => ({
+      [`authentication.kubernetes.io/${kind}-name`]: [metadata.name],
+      [`authentication.kubernetes.io/${kind}-uid`]: [metadata.uid],
+    });
+    const [ofPod, ofNode] = [await tokenOf("Pod", "agent-x"), await tokenOf("Node", "n1")];
+    expect(await reviewed(ofPod)).toMatchObject({
+      user: { extra: { ...at("pod", pod), ...at("node", node) } },
+    });
+    expect(await reviewed(ofNode)).toMatchObject({ authenticated: true, user: { extra: at("node", node) } });
+    await server.client.delete(nodes, { name: "n1" });
+    expect(await reviewed(ofNode)).not.toHaveProperty("authenticated");
+    expect(await reviewed(ofPod)).toMatchObject({ authenticated: true });
   });
 });
 

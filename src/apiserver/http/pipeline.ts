@@ -106,8 +106,10 @@ export class Pipeline {
   async authenticate(credentials: Credentials, request: Omit<ApiRequest, "user">): Promise<User> {
     const { authenticator, authorizer } = this.#parts;
     const user = await authenticator.authenticate(credentials);
-    if (!user) this.authorize({ ...request, user: anonymous });
-    return impersonated(authorizer, user ?? anonymous, request.headers);
+    const asked = { ...request, user: user ?? anonymous };
+    const info = resourceInfoOf(request.path);
+    if (!user) this.authorize(asked, info);
+    return impersonated(authorizer, () => attributesOf(asked, info), asked.user, request.headers);
   }
 
   /** Throws 403 for what the user may not do. */
