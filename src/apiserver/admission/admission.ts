@@ -46,25 +46,48 @@ export interface AdmissionStep {
   settled?(attributes: Attributes): void;
 }
 
+type Hook = Exclude<keyof AdmissionStep, "name">;
+/** A step that has this hook. */
+type With<H extends Hook> = AdmissionStep & Required<Pick<AdmissionStep, H>>;
+
+function having<H extends Hook>(steps: readonly AdmissionStep[], hook: H): readonly With<H>[] {
+  return steps.filter((step): step is With<H> => step[hook] !== undefined);
+}
+
+/** Every write goes through: each hook knows who has it. */
 export class Admission {
-  readonly #steps: readonly AdmissionStep[];
+  readonly #prepare: readonly With<"prepare">[];
+  readonly #mutate: readonly With<"mutate">[];
+  readonly #admit: readonly With<"admit">[];
+  readonly #reserve: readonly With<"reserve">[];
+  readonly #review: readonly With<"review">[];
+  readonly #charge: readonly With<"charge">[];
+  readonly #validate: readonly With<"validate">[];
+  readonly #settled: readonly With<"settled">[];
 
   constructor(steps: readonly AdmissionStep[]) {
-    this.#steps = steps;
+    this.#prepare = having(steps, "prepare");
+    this.#mutate = having(steps, "mutate");
+    this.#admit = having(steps, "admit");
+    this.#reserve = having(steps, "reserve");
+    this.#review = having(steps, "review");
+    this.#charge = having(steps, "charge");
+    this.#validate = having(steps, "validate");
+    this.#settled = having(steps, "settled");
   }
 
   async prepare(attributes: Attributes): Promise<void> {
-    for (const step of this.#steps) await step.prepare?.(attributes);
+    for (const step of this.#prepare) await step.prepare(attributes);
   }
 
   mutate(attributes: Attributes): void {
-    for (const step of this.#steps) step.mutate?.(attributes);
+    for (const step of this.#mutate) step.mutate(attributes);
   }
 
   /** Undefined where nobody outside is asked: then nothing is awaited. */
   admit(attributes: Attributes): Promise<boolean> | undefined {
-    for (const [i, step] of this.#steps.entries()) {
-      const pending = step.admit?.(attributes);
+    for (const [i, step] of this.#admit.entries()) {
+      const pending = step.admit(attributes);
       if (pending) return this.#admitRest(pending, i + 1, attributes);
     }
     return undefined;
@@ -72,30 +95,40 @@ export class Admission {
 
   async #admitRest(first: Promise<boolean>, from: number, attributes: Attributes): Promise<boolean> {
     let isChanged = await first;
-    for (const step of this.#steps.slice(from)) isChanged = (await step.admit?.(attributes)) || isChanged;
+    for (const step of this.#admit.slice(from)) isChanged = (await step.admit(attributes)) || isChanged;
     return isChanged;
   }
 
   reserve(attributes: Attributes): void {
-    for (const step of this.#steps) step.reserve?.(attributes);
+    for (const step of this.#reserve) step.reserve(attributes);
   }
 
   /** As `admit`, once nothing changes the object any more. */
   review(attributes: Attributes): Promise<unknown> | undefined {
-    const pending = this.#steps.flatMap((step) => step.review?.(attributes) ?? []);
-    return pending.length > 0 ? Promise.all(pending) : undefined;
+    return together(this.#review, (step) => step.review(attributes));
   }
 
   charge(attributes: Attributes): Promise<unknown> | undefined {
-    const pending = this.#steps.flatMap((step) => step.charge?.(attributes) ?? []);
-    return pending.length > 0 ? Promise.all(pending) : undefined;
+    return together(this.#charge, (step) => step.charge(attributes));
   }
 
   validate(attributes: Attributes): void {
-    for (const step of this.#steps) step.validate?.(attributes);
+    for (const step of this.#validate) step.validate(attributes);
   }
 
   settled(attributes: Attributes): void {
-    for (const step of this.#steps) step.settled?.(attributes);
+    for (const step of this.#settled) step.settled(attributes);
   }
+}
+
+function together<S>(
+  steps: readonly S[],
+  ask: (step: S) => Promise<void> | undefined,
+): Promise<unknown> | undefined {
+  const pending: Promise<void>[] = [];
+  for (const step of steps) {
+    const asked = ask(step);
+    if (asked) pending.push(asked);
+  }
+  return pending.length > 0 ? Promise.all(pending) : undefined;
 }

@@ -2,7 +2,7 @@
  * Every pod runs as a service account and, unless it says no, finds its token mounted.
  * https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#serviceaccount-admission-controller
  */
-import { type corev1, forbidden, pods, type ResourceDefinition, serviceAccounts } from "#api";
+import { copyOf, type corev1, forbidden, pods, type ResourceDefinition, serviceAccounts } from "#api";
 import type { Storage } from "../registry/storage.ts";
 import type { AdmissionStep, Attributes } from "./admission.ts";
 
@@ -36,9 +36,9 @@ export function serviceAccount(storage: Storage): AdmissionStep {
         const why = `error looking up service account ${attributes.namespace}/${spec.serviceAccountName}: serviceaccount "${spec.serviceAccountName}" not found`;
         throw forbidden(pods, attributes.name, why);
       }
-      const account = found.parse() as corev1.ServiceAccount;
+      const account = found.read() as corev1.ServiceAccount;
       if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length) {
-        spec.imagePullSecrets = account.imagePullSecrets;
+        spec.imagePullSecrets = copyOf(account.imagePullSecrets);
       }
       const mounts = spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
       if (mounts) mountToken(pod, storage.world.random.suffix(suffixLength));

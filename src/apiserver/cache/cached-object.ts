@@ -5,7 +5,7 @@ import type { Facts, KnownObjects } from "./known-objects.ts";
 
 export function factsOf(definition: ResourceDefinition, object: Readonly<KubernetesObject>): Facts {
   const fields: Record<string, string> = {};
-  for (const [name, read] of Object.entries(definition.selectableFields)) fields[name] = read(object);
+  for (const name in definition.selectableFields) fields[name] = definition.selectableFields[name]!(object);
   return { labels: object.metadata.labels, fields };
 }
 

@@ -16,6 +16,7 @@ import {
   type TypeSchema,
 } from "#api";
 import { define } from "./json-patch.ts";
+import { withoutNulls } from "./merge-patch.ts";
 
 type Json = Record<string, unknown>;
 
@@ -44,11 +45,11 @@ function mergeMap(type: TypeSchema | undefined, original: Json, patch: Json): Js
     throw unprocessable(`unknown patch type: ${JSON.stringify(how)} in map`);
   }
   const result = retained(original, patch);
-  for (const [key, value] of Object.entries(patch)) {
+  for (const key of Object.keys(patch)) {
+    const value = patch[key];
     if (key === directive || key === retainKeys || key.startsWith(orderPrefix)) continue;
     if (key.startsWith(deletePrefix)) deleteFromList(result, key.slice(deletePrefix.length), value);
-    else if (value === null) delete result[key];
-    else {
+    else if (value !== null) {
       const current = Object.hasOwn(result, key) ? result[key] : undefined;
       define(result, key, mergeField(type?.fields.get(key), key, current, value, patch[orderPrefix + key]));
     }
@@ -59,8 +60,9 @@ function mergeMap(type: TypeSchema | undefined, original: Json, patch: Json): Js
 
 /** The directive alone still orders a list. */
 function orderUntouchedLists(type: TypeSchema | undefined, result: Json, patch: Json): void {
-  for (const [key, order] of Object.entries(patch)) {
+  for (const key of Object.keys(patch)) {
     if (!key.startsWith(orderPrefix)) continue;
+    const order = patch[key];
     const field = key.slice(orderPrefix.length);
     const list = result[field];
     if (Object.hasOwn(patch, field) || !Array.isArray(list)) continue;
@@ -72,7 +74,7 @@ function orderUntouchedLists(type: TypeSchema | undefined, result: Json, patch: 
 /** `$retainKeys` names all fields that may stay; the patch may set no others. */
 function retained(original: Json, patch: Json): Json {
   const keep = patch[retainKeys];
-  if (keep === undefined) return { ...original };
+  if (keep === undefined) return withoutNulls(original, patch);
   if (!Array.isArray(keep) || keep.some((k) => typeof k !== "string")) {
     throw badRequest("invalid patch format of retain keys");
   }
@@ -80,7 +82,8 @@ function retained(original: Json, patch: Json): Json {
     if (!key.startsWith("$") && value !== null && !keep.includes(key))
       throw badRequest("invalid patch format of retain keys");
   }
-  return Object.fromEntries(Object.entries(original).filter(([key]) => keep.includes(key)));
+  const kept = Object.fromEntries(Object.entries(original).filter(([key]) => keep.includes(key)));
+  return withoutNulls(kept, patch);
 }
 
 function deleteFromList(result: Json, field: string, values: unknown): void {
@@ -112,11 +115,12 @@ function mergeField(
 
 /** A map whose values are objects. */
 function mergeMapOf(field: FieldSchema, current: unknown, patch: Json): Json {
-  const result: Json = isObject(current) && patch[directive] !== "replace" ? { ...current } : {};
+  const result: Json =
+    isObject(current) && patch[directive] !== "replace" ? withoutNulls(current, patch) : {};
   for (const [key, value] of Object.entries(patch)) {
     if (key === directive) continue;
-    if (value === null) delete result[key];
-    else if (isObject(value) && field.type().special === undefined) {
+    if (value === null) continue;
+    if (isObject(value) && field.type().special === undefined) {
       define(result, key, mergeMap(field.type(), isObject(result[key]) ? result[key] : {}, value));
     } else define(result, key, value);
   }

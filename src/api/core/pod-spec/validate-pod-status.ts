@@ -68,9 +68,9 @@ function revivals(
   name: string,
   ownPolicies: ReadonlySet<string>,
 ): FieldError[] {
-  if (policy === "Always") return [];
+  if (policy === "Always" || !before?.length) return [];
   const now = new Map((statuses ?? []).map((status) => [status.name, status]));
-  return (before ?? []).flatMap((status, i) => {
+  return before.flatMap((status, i) => {
     const ended = status.state?.terminated;
     if (!ended || ownPolicies.has(status.name)) return [];
     if (policy === "OnFailure" && ended.exitCode !== 0) return [];
@@ -81,9 +81,10 @@ function revivals(
 }
 
 function claimErrors(pod: Pod): FieldError[] {
+  if (!pod.status?.resourceClaimStatuses?.length) return [];
   const known = new Set((pod.spec?.resourceClaims ?? []).map((claim) => claim.name));
   const seen = new Set<string>();
-  return (pod.status?.resourceClaimStatuses ?? []).flatMap(({ name = "", resourceClaimName }, i) => {
+  return pod.status.resourceClaimStatuses.flatMap(({ name = "", resourceClaimName }, i) => {
     const field = `status.resourceClaimStatuses[${i}].name`;
     const errors: FieldError[] = [];
     if (!known.has(name))
