@@ -3,7 +3,7 @@ import type { Image } from "#contracts";
 import { defaultConfig } from "./config/settings.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
-import { nodeConditions, nodeImages } from "./node-status.ts";
+import { conditionEvents, nodeConditions, nodeImages } from "./node-status.ts";
 import { isNews } from "./pod-worker.ts";
 import { isSharedMount } from "./shared-mounts.ts";
 import { makePod } from "./testing/pods.ts";
@@ -30,6 +30,14 @@ test("conditions say what is wrong, and keep their times while nothing changes",
     lastHeartbeatTime: "1970-01-01T00:01:00Z",
   });
   expect(second[3]).toMatchObject({ status: "True", reason: "KubeletReady" });
+  expect(conditionEvents([], first)).toEqual([
+    "NodeHasSufficientMemory",
+    "NodeHasNoDiskPressure",
+    "NodeHasSufficientPID",
+    "NodeNotReady",
+  ]);
+  expect(conditionEvents(first, second)).toEqual(["NodeHasInsufficientMemory", "NodeReady"]);
+  expect(conditionEvents(second, second)).toEqual([]);
 });
 
 test("the largest images are told, at most fifty", () => {

@@ -102,6 +102,16 @@ export function nodeConditions(
   ];
 }
 
+/** What `kubectl describe node` tells of conditions that are news. */
+export function conditionEvents(
+  before: readonly Readonly<corev1.NodeCondition>[],
+  now: readonly Readonly<corev1.NodeCondition>[],
+): string[] {
+  return now
+    .filter(({ type, status }) => before.find((each) => each.type === type)?.status !== status)
+    .map(({ reason = "" }) => reason.replace(/^Kubelet/, "Node"));
+}
+
 /** The largest first, five names each; what the scheduler's image locality reads. */
 export function nodeImages(images: readonly Image[]): corev1.ContainerImage[] {
   return [...images]
@@ -256,7 +266,6 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       images: nodeImages(images),
       conditions: nodeConditions(health, old, nowMs),
     };
-    const wasReady = old.find((c) => c.type === "Ready")?.status === "True";
     ready = health.runtimeMessage === undefined;
     if (
       changes(node.status ?? {}, status) ||
@@ -270,12 +279,12 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
         { subresource: "status" },
       );
       writtenMs = world.clock.monotonic();
-      if (ready !== wasReady)
+      for (const reason of conditionEvents(old, status.conditions))
         recorder.record(
           nodeReference(nodeName),
           "Normal",
-          ready ? "NodeReady" : "NodeNotReady",
-          `Node ${nodeName} status is now: ${ready ? "NodeReady" : "NodeNotReady"}`,
+          reason,
+          `Node ${nodeName} status is now: ${reason}`,
         );
     }
     registered.resolve();
