@@ -8,8 +8,15 @@ const { root, isClone, ensureNode, ensurePackages, ensureBuild } = require("./bo
 const node = ensureNode();
 ensurePackages();
 ensureBuild(node);
-// What lives briefly in a node's agent is little: a small nursery is half of its memory.
-const flags = process.argv[2] === "agent" ? ["--max-semi-space-size=4"] : [];
+// A node's agent is to be small: docs/decisions/0015-memory.md.
+const isAgent = process.argv[2] === "agent";
+const flags = isAgent ? ["--max-semi-space-size=1", "--max-opt=2"] : [];
+const env = { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" };
+if (isAgent) {
+  env.MALLOC_ARENA_MAX = "1";
+  // It trusts the authority of its cluster and nobody else.
+  delete env.NODE_EXTRA_CA_CERTS;
+}
 const child = spawn(
   node,
   [
@@ -20,7 +27,7 @@ const child = spawn(
   ],
   {
     stdio: "inherit",
-    env: { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" },
+    env,
   },
 );
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));

@@ -4,7 +4,7 @@ export { formatGoDuration, goDurationMs, parseGoDuration } from "./durations.ts"
 export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./errors.ts";
 export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
-export { releaseStartMemory } from "./memory.ts";
+export { releaseMemoryAfterWork } from "./memory.ts";
 export { type Counter, exponentialBuckets, type Gauge, type Histogram, Metrics } from "./metric.ts";
 export { applyNftRules, deleteNftTable, type NftFamily, nftTableName } from "./nft.ts";
 export { findProgram, type RunOptions, type RunResult, run, runOk } from "./process.ts";

@@ -31,8 +31,9 @@ export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths
   };
 }
 
-/** As the launcher starts an agent: what lives briefly in it is little. */
-const agentFlags = ["--max-semi-space-size=4"];
+/** As the launcher starts an agent, see docs/decisions/0015-memory.md. */
+const agentFlags = ["--max-semi-space-size=1", "--max-opt=2"];
+const agentEnv = { MALLOC_ARENA_MAX: "1", NODE_EXTRA_CA_CERTS: undefined };
 
 async function startOne(
   node: LocalNode,
@@ -58,7 +59,7 @@ async function startOne(
     ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
   ];
   // By the environment: the arguments of a process are for everybody to read.
-  const env = { ...process.env, KNARR_TOKEN: token };
+  const env = { ...process.env, ...agentEnv, KNARR_TOKEN: token };
   const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log], env });
   child.once("error", onEnd);
   child.once("exit", onEnd);

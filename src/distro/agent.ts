@@ -1,5 +1,5 @@
 /** `knarr agent`: this machine as a node of a cluster whose control plane runs elsewhere. */
-import { forComponent, messageOf, releaseStartMemory, UserError, type World } from "#base";
+import { forComponent, messageOf, releaseMemoryAfterWork, UserError, type World } from "#base";
 import { createClient, createInformers, httpsTransport, type Informers } from "#client";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterPaths } from "./config.ts";
@@ -37,7 +37,7 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
     );
   const agent = new Agent(options);
   await agent.start();
-  const memory = releaseStartMemory(options.world.clock);
+  const memory = releaseMemoryAfterWork(options.world.clock);
   return {
     async stop() {
       await memory.stop();

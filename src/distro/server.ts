@@ -1,6 +1,6 @@
 /** `knarr server`: one cluster in one process, from the first byte of its folder to the last handle closed. */
 import { writeFile } from "node:fs/promises";
-import { messageOf, releaseStartMemory, UserError, type World } from "#base";
+import { messageOf, releaseMemoryAfterWork, UserError, type World } from "#base";
 import type { Client } from "#client";
 import { startSimulator } from "#simulator";
 import { openEmbeddedStore, openEtcdStore, parseDatastore, type Store } from "#store";
@@ -82,7 +82,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
     } else {
       started.push(await startSimulatedNodes(world, config, controlPlane));
     }
-    started.push(releaseStartMemory(world.clock));
+    started.push(releaseMemoryAfterWork(world.clock));
     recordInstance(paths.pid, true);
   } catch (error) {
     await stopAll(started);
