@@ -45,6 +45,10 @@ export function podIpsOf(state: ObservedPod): string[] {
 /** Created and exited containers never change again, running ones only by ending: each state is asked for once. */
 export interface StateReader {
   read(uid: string): Promise<ObservedPod>;
+  /** A pod of which there was nothing before this sandbox was made. */
+  readNew(uid: string, sandboxId: string): Promise<ObservedPod>;
+  /** Whether the pod was found like this when it was last read. */
+  isRead(summary: RuntimePodSummary): boolean;
   /** Every pod the runtime knows, by uid. */
   readAll(): Promise<Map<string, ObservedPod>>;
   /** Every pod the runtime knows, in a form that is cheap to compare. */
@@ -62,6 +66,8 @@ export interface RuntimePodSummary {
 export function stateReader(runtime: ContainerRuntime): StateReader {
   const containers = new Map<string, ContainerStatus>();
   const sandboxes = new Map<string, PodSandboxStatus>();
+  /** As the pods were found when they were last read, by uid. */
+  const fingerprints = new Map<string, string>();
 
   async function containerOf(item: Container): Promise<ObservedContainer | undefined> {
     let status = containers.get(item.id);
@@ -87,11 +93,6 @@ export function stateReader(runtime: ContainerRuntime): StateReader {
     return status;
   }
 
-  function forget(known: Map<string, unknown>, present: readonly { id: string }[]): void {
-    const ids = new Set(present.map((p) => p.id));
-    for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
-  }
-
   async function observed(
     uid: string,
     boxes: readonly PodSandbox[],
@@ -115,8 +116,16 @@ export function stateReader(runtime: ContainerRuntime): StateReader {
         runtime.listPodSandboxes(labels),
         runtime.listContainers(labels),
       ]);
+      fingerprints.set(uid, fingerprintOf([...boxes, ...items]));
       return observed(uid, boxes, items);
     },
+    async readNew(uid, sandboxId) {
+      const status = await runtime.podSandboxStatus(sandboxId);
+      sandboxes.set(sandboxId, status);
+      fingerprints.set(uid, fingerprintOf([status]));
+      return { uid, sandboxes: [status], containers: [] };
+    },
+    isRead: ({ uid, fingerprint }) => fingerprints.get(uid) === fingerprint,
     async readAll() {
       const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
       const uidOf = ({ labels }: PodSandbox | Container) => labels[podUidLabel] ?? "";
@@ -129,11 +138,17 @@ export function stateReader(runtime: ContainerRuntime): StateReader {
     },
     async relist() {
       const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
-      forget(containers, items);
-      forget(sandboxes, boxes);
-      return summarize(boxes, items);
+      const found = summarize(boxes, items);
+      keepOnly(containers, new Set(items.map(({ id }) => id)));
+      keepOnly(sandboxes, new Set(boxes.map(({ id }) => id)));
+      keepOnly(fingerprints, found);
+      return found;
     },
   };
+}
+
+function keepOnly(known: Map<string, unknown>, present: { has(key: string): boolean }): void {
+  for (const key of known.keys()) if (!present.has(key)) known.delete(key);
 }
 
 /** Undefined for what disappeared between the list and the question. */
@@ -146,30 +161,37 @@ async function orGone<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
+function fingerprintOf(parts: readonly { id: string; state: string }[]): string {
+  return parts
+    .map(({ id, state }) => `${id}=${state}`)
+    .sort()
+    .join(" ");
+}
+
 function summarize(
   boxes: readonly PodSandbox[],
   items: readonly Container[],
 ): Map<string, RuntimePodSummary> {
-  const parts = new Map<string, { name: string; namespace: string; states: string[] }>();
-  const names = new Map<string, { uid: string }>();
+  const pods = new Map<string, { name: string; namespace: string; parts: { id: string; state: string }[] }>();
+  const uids = new Map<string, string>();
   for (const box of boxes) {
     const uid = box.labels[podUidLabel];
     if (!uid) continue;
-    names.set(box.id, { uid });
-    const part = parts.get(uid) ?? { name: box.metadata.name, namespace: box.metadata.namespace, states: [] };
-    part.states.push(`${box.id}=${box.state}`);
-    parts.set(uid, part);
+    uids.set(box.id, uid);
+    const pod = pods.get(uid) ?? { name: box.metadata.name, namespace: box.metadata.namespace, parts: [] };
+    pod.parts.push(box);
+    pods.set(uid, pod);
   }
   for (const item of items) {
-    const uid = item.labels[podUidLabel] ?? names.get(item.podSandboxId)?.uid;
+    const uid = item.labels[podUidLabel] ?? uids.get(item.podSandboxId);
     if (!uid) continue;
-    const part = parts.get(uid) ?? { name: "", namespace: "", states: [] };
-    part.states.push(`${item.id}=${item.state}`);
-    parts.set(uid, part);
+    const pod = pods.get(uid) ?? { name: "", namespace: "", parts: [] };
+    pod.parts.push(item);
+    pods.set(uid, pod);
   }
   const result = new Map<string, RuntimePodSummary>();
-  for (const [uid, { name, namespace, states }] of parts) {
-    result.set(uid, { uid, name, namespace, fingerprint: states.sort().join(" ") });
+  for (const [uid, { name, namespace, parts }] of pods) {
+    result.set(uid, { uid, name, namespace, fingerprint: fingerprintOf(parts) });
   }
   return result;
 }

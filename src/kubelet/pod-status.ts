@@ -291,3 +291,13 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
     startTime: old.startTime ?? formatTime(nowMs),
   };
 }
+
+/** What was last reported, with the conditions of others that the API has beside it. */
+export function mergedConditions(
+  known: corev1.PodStatus,
+  api: Readonly<corev1.PodStatus> | undefined,
+): corev1.PodCondition[] {
+  const own = known.conditions ?? [];
+  const foreign = (api?.conditions ?? []).filter((c) => !own.some((o) => o.type === c.type));
+  return [...own, ...foreign];
+}

@@ -17,7 +17,7 @@ import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
 import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
-import { isFinal, podStatusOf } from "./pod-status.ts";
+import { isFinal, mergedConditions, podStatusOf } from "./pod-status.ts";
 import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
 import {
   allocate,
@@ -53,10 +53,13 @@ export interface PodMemory {
   volumeImages: Map<string, string>;
   /** The other pods of the node that take part of it. */
   others(): readonly Readonly<corev1.Pod>[];
+  /** The runtime has nothing of it: it need not be asked. */
+  isNew: boolean;
 }
 
-export function newMemory(others: PodMemory["others"] = () => []): PodMemory {
+export function newMemory(others: PodMemory["others"] = () => [], isNew = false): PodMemory {
   return {
+    isNew,
     waiting: new Map(),
     terminationMessages: new Map(),
     failure: undefined,
@@ -76,7 +79,7 @@ const heldBackMs = 10_000;
 
 /** Reads the pod's state, with what its ended containers left behind. */
 export async function observe(context: PodContext, uid: string, memory: PodMemory): Promise<ObservedPod> {
-  const state = await context.reader.read(uid);
+  const state = memory.isNew ? { uid, sandboxes: [], containers: [] } : await context.reader.read(uid);
   const known = new Set(state.containers.map((c) => c.id));
   for (const id of memory.terminationMessages.keys())
     if (!known.has(id)) memory.terminationMessages.delete(id);
@@ -123,15 +126,6 @@ export function report(
   context.statuses.set(pod, status);
   memory.resize.told = tellingOf(memory.resize);
   return status;
-}
-
-function mergedConditions(
-  known: corev1.PodStatus,
-  api: Readonly<corev1.PodStatus> | undefined,
-): corev1.PodCondition[] {
-  const own = known.conditions ?? [];
-  const foreign = (api?.conditions ?? []).filter((c) => !own.some((o) => o.type === c.type));
-  return [...own, ...foreign];
 }
 
 /** https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup */
@@ -367,6 +361,8 @@ async function act(
     tellOfSandbox(context, pod, error),
   );
   if (!plan) return retryMs;
+  const { isNew } = memory;
+  memory.isNew = false;
   const prepare = () =>
     Promise.all([
       actions.createSandbox ? createSandbox(context, pod, plan) : actions.sandboxId,
@@ -377,7 +373,7 @@ async function act(
     : prepare());
   if (!sandboxId || !volumes || signal.aborted) return retryMs;
   if (!(await preparedClaims(context, pod))) return retryMs;
-  return startAll(context, pod, actions, { sandboxId, ...plan, volumes, signal }, memory);
+  return startAll(context, pod, actions, { sandboxId, ...plan, volumes, signal, isNew }, memory);
 }
 
 /** As if the pod had not been admitted. */
@@ -426,10 +422,13 @@ async function startAll(
     handler: string;
     volumes: ReadonlyMap<string, string>;
     signal: AbortSignal;
+    isNew: boolean;
   },
   memory: PodMemory,
 ): Promise<number> {
-  const state = await observe(context, pod.metadata.uid, memory);
+  const state = await (where.isNew
+    ? context.reader.readNew(pod.metadata.uid, where.sandboxId)
+    : observe(context, pod.metadata.uid, memory));
   const podIps = podIpsOf(state);
   await context.admitToNetwork(pod, podIps);
   let againMs = resyncMs;

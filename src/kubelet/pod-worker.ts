@@ -41,6 +41,8 @@ export function isNews(before: Readonly<corev1.Pod>, after: Readonly<corev1.Pod>
 export interface PodStart {
   pod: Readonly<corev1.Pod>;
   inApi: boolean;
+  /** The runtime has nothing of it. */
+  isNew: boolean;
   /** A refused pod only fails. */
   refusal: Refusal | undefined;
   /** Waited for before anything of the pod is begun. */
@@ -66,9 +68,9 @@ export class PodWorker {
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(context: PodContext, start: PodStart) {
-    const { pod, inApi, refusal, room, others, onDone } = start;
+    const { pod, inApi, isNew, refusal, room, others, onDone } = start;
     this.#context = context;
-    this.#memory = newMemory(others);
+    this.#memory = newMemory(others, isNew);
     this.#memory.failure = refusal && rejected(refusal);
     this.#current = pod;
     this.#inApi = inApi;

@@ -132,7 +132,8 @@ export function startPodWorkers(
 ): PodWorkers {
   const workers = new Map<string, PodWorker>();
   const ending = new AbortController();
-  let seen = new Map<string, RuntimePodSummary>();
+  /** Once the runtime has been listed. */
+  let seen: Map<string, RuntimePodSummary> | undefined;
   let relistedMs = world.clock.monotonic();
   let isTold = false;
   const sinceRelistMs = () => world.clock.monotonic() - relistedMs;
@@ -146,7 +147,9 @@ export function startPodWorkers(
     const { refusal, preempts = [] } = inApi ? admit(context, pod, others, node()) : {};
     const room = preempts.length > 0 ? preempt(context, preempts, workers) : undefined;
     const onDone = () => workers.delete(uid);
-    const worker = new PodWorker(context, { pod, inApi, refusal, room, others, onDone });
+    // Nobody else makes anything of pods.
+    const isNew = seen !== undefined && !seen.has(uid);
+    const worker = new PodWorker(context, { pod, inApi, isNew, refusal, room, others, onDone });
     workers.set(uid, worker);
   }
 
@@ -161,13 +164,14 @@ export function startPodWorkers(
     const next = await context.reader.relist();
     relistedMs = world.clock.monotonic();
     for (const [uid, summary] of next) {
-      if (seen.get(uid)?.fingerprint === summary.fingerprint) continue;
+      if (seen?.get(uid)?.fingerprint === summary.fingerprint) continue;
       const worker = workers.get(uid);
+      if (worker && context.reader.isRead(summary)) continue;
       if (worker) worker.wake();
       // Only once the API has been heard: before, every pod would look like an orphan.
       else if (informer.hasSynced) begin(orphanPod(summary), false);
     }
-    for (const uid of seen.keys()) if (!next.has(uid)) workers.get(uid)?.wake();
+    for (const uid of seen?.keys() ?? []) if (!next.has(uid)) workers.get(uid)?.wake();
     if (informer.hasSynced) seen = next;
   }
 

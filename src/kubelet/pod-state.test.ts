@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import type { Container, ContainerRuntime, ContainerStatus, PodSandbox, PodSandboxStatus } from "#contracts";
+import { containerNameLabel, podUidLabel } from "./labels.ts";
+import { stateReader } from "./pod-state.ts";
+
+/** A runtime with pods of one container each; counts what it is asked. */
+function fixture() {
+  const boxes = new Map<string, PodSandbox>();
+  const containers = new Map<string, Container>();
+  const asked: string[] = [];
+  const of = <T extends { labels: Record<string, string> }>(all: Iterable<T>, labels = {}) =>
+    [...all].filter((each) => Object.entries(labels).every(([name, value]) => each.labels[name] === value));
+  const runtime = {
+    listPodSandboxes: async (labels?: Record<string, string>) => of(boxes.values(), labels),
+    listContainers: async (labels?: Record<string, string>) => of(containers.values(), labels),
+    podSandboxStatus: async (id: string) => {
+      asked.push(id);
+      return { ...boxes.get(id)! } as unknown as PodSandboxStatus;
+    },
+    containerStatus: async (id: string) =>
+      ({ ...containers.get(id)!, annotations: {} }) as unknown as ContainerStatus,
+  } as unknown as ContainerRuntime;
+  const addSandbox = (uid: string) =>
+    boxes.set(`${uid}-box`, {
+      id: `${uid}-box`,
+      metadata: { name: uid, uid, namespace: "default", attempt: 0 },
+      state: "SANDBOX_READY",
+      createdAt: 1,
+      labels: { [podUidLabel]: uid },
+      annotations: {},
+    } as unknown as PodSandbox);
+  const addContainer = (uid: string, state: Container["state"]) =>
+    containers.set(`${uid}-c`, {
+      id: `${uid}-c`,
+      podSandboxId: `${uid}-box`,
+      metadata: { name: "c", attempt: 0 },
+      state,
+      createdAt: 2,
+      labels: { [podUidLabel]: uid, [containerNameLabel]: "c" },
+      annotations: {},
+    } as unknown as Container);
+  return { reader: stateReader(runtime), boxes, asked, addSandbox, addContainer };
+}
+
+test("a pod that was read as it is listed is no news, and every change of it is", async () => {
+  const { reader, addSandbox, addContainer } = fixture();
+  const listed = async () => (await reader.relist()).get("u")!;
+  addSandbox("u");
+  expect(reader.isRead(await listed())).toBe(false);
+  await reader.read("u");
+  expect(reader.isRead(await listed())).toBe(true);
+  for (const state of ["CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"] as const) {
+    addContainer("u", state);
+    expect(reader.isRead(await listed())).toBe(false);
+    await reader.read("u");
+    expect(reader.isRead(await listed())).toBe(true);
+  }
+});
+
+test("the first sandbox of a pod is asked for once, and nothing is listed for it", async () => {
+  const { reader, asked, addSandbox } = fixture();
+  addSandbox("u");
+  const state = await reader.readNew("u", "u-box");
+  expect(state).toMatchObject({ uid: "u", sandboxes: [{ id: "u-box" }], containers: [] });
+  expect(reader.isRead((await reader.relist()).get("u")!)).toBe(true);
+  expect((await reader.read("u")).sandboxes).toEqual(state.sandboxes);
+  expect(asked).toEqual(["u-box"]);
+});
+
+test("a pod of which nothing is left is forgotten", async () => {
+  const { reader, boxes, addSandbox } = fixture();
+  addSandbox("u");
+  await reader.read("u");
+  const before = (await reader.relist()).get("u")!;
+  boxes.clear();
+  await reader.relist();
+  expect(reader.isRead(before)).toBe(false);
+});
