@@ -82,6 +82,7 @@ function withServerOptions(command: Command): Command {
       "--datastore <where>",
       "keep the state in etcd: etcd=https://HOST:PORT[,…][?ca=FILE&cert=FILE&key=FILE]",
     )
+    .option("--backend <which>", "wireguard: what pods of different nodes send each other is encrypted")
     .option(
       "--cluster-signing-duration <duration>",
       "the longest life of certificates that are signed for nodes and others (default 8760h)",

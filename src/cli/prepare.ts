@@ -25,6 +25,7 @@ import {
   unlinkCluster,
   writeConfig,
 } from "#distro";
+import { checkWireguard } from "#network";
 
 export interface ClusterRequest {
   name: string;
@@ -40,6 +41,8 @@ export interface ClusterRequest {
   /** Both families of addresses. */
   ipv6?: boolean;
   cni?: string;
+  /** How packets of pods come to other nodes. */
+  backend?: string;
   clusterSigningDuration?: string;
   kubeletConfig?: string;
   schedulerConfig?: string;
@@ -93,6 +96,7 @@ async function chooseConfig(request: ClusterRequest, paths: ClusterPaths): Promi
     );
   }
   chooseNetwork(config, known, request.cni);
+  await chooseBackend(config, known, request.backend);
   chooseFamilies(config, known, request);
   if (request.datastore !== undefined) {
     checkDatastore(request.datastore);
@@ -155,6 +159,28 @@ function chooseNetwork(
       "several nodes on one machine share its CNI folders, where another plugin keeps what is each node's own",
       "leave out --cni none, or use --nodes 1 and knarr agent on other machines",
     );
+}
+
+/** For good too: nodes that speak differently do not reach each other. */
+async function chooseBackend(
+  config: ClusterConfig,
+  known: ClusterConfig | undefined,
+  backend: string | undefined,
+): Promise<void> {
+  if (backend !== undefined && backend !== "wireguard")
+    throw new UserError(`--backend ${backend} is no choice`, "use wireguard, or leave it out");
+  if (backend && known && known.backend !== backend)
+    throw new UserError(
+      `the cluster "${known.name}" was made without --backend ${backend}`,
+      "use another --name, or remove it: knarr down --purge",
+    );
+  if (backend && (config.cni === "none" || config.simulatedNodes > 0))
+    throw new UserError(
+      "the pods' network is not Knarr's with --cni none, and simulated nodes have none",
+      "leave out --backend",
+    );
+  if (backend) config.backend = backend;
+  if (config.backend) await checkWireguard();
 }
 
 /** For good too. The machine's own second address may come and go. */

@@ -170,5 +170,5 @@ async function startParts(
   const { nodeName, dnsPort } = config;
   started.push(await startNode(node));
   await announceDns(client, nodeName, dnsPort);
-  started.push(await startNodeRoutes(world, config, paths, informers));
+  started.push(await startNodeRoutes(node));
 }

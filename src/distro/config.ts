@@ -48,6 +48,8 @@ export interface ClusterConfig {
   ipv6?: SecondFamily;
   /** Somebody else brings the pods' network. */
   cni?: "none";
+  /** How packets of pods come to other nodes; absent: routes, and VXLAN where a router stands between. */
+  backend?: "wireguard";
   /** Of an agent: where the server's cluster DNS answers. */
   dnsUpstream?: string;
   /** Where the state is, as `--datastore` says it; absent: in the cluster's own folder. */

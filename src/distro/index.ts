@@ -40,7 +40,13 @@ export {
   stopLocalNodes,
 } from "./local-nodes.ts";
 export { freePort, hasIpv6, isPortFree, machineAddress, machineAddress6, machineName } from "./machine.ts";
-export { type Finding, installPackages, missingExtras, preflight } from "./preflight.ts";
+export {
+  type Finding,
+  installPackages,
+  missingExtras,
+  missingForWireguard,
+  preflight,
+} from "./preflight.ts";
 export { keepSchedulerConfig } from "./scheduler-settings.ts";
 export { startServer } from "./server.ts";
 export { purge, stopNode } from "./teardown.ts";

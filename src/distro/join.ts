@@ -41,6 +41,7 @@ export interface JoinAnswer {
   /** Of the second family; the node knows its own address. */
   ipv6?: SecondFamily;
   cni?: "none";
+  backend?: "wireguard";
   /** Where the server's own cluster DNS answers: `ADDRESS#PORT`. */
   dnsUpstream?: string;
 }
@@ -114,6 +115,7 @@ async function admit(
     dnsAddress: config.dnsAddress,
     ...(config.ipv6 ? { ipv6: joinedFamily(config.ipv6, podCidr) } : {}),
     ...(config.cni ? { cni: config.cni } : {}),
+    ...(config.backend ? { backend: config.backend } : {}),
     dnsUpstream: `${config.nodeAddress}#${config.dnsPort}`,
   };
 }

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNftRules, deleteNftTable, nftTableName, run, runOk, type World } from "#base";
+import { wireguardDeviceOf } from "#network";
 import { type ClusterConfig, type ClusterPaths, pathsOf, readConfig } from "./config.ts";
 import { stopAgent } from "./teardown.ts";
 
@@ -148,6 +149,9 @@ export async function stopLocalNodes(
     nodes.map(async (node) => {
       const known = readConfig(node.paths);
       if (known) await stopAgent(world, known, node.paths);
+      // Where it is a program's and not the kernel's, it holds the namespace.
+      if (known?.backend === "wireguard")
+        await run("ip", ["-n", node.namespace, "link", "del", wireguardDeviceOf(known.podCidr)]);
       // Links, routes and rules go with the namespace.
       await run("ip", ["link", "del", node.link]);
       await run("ip", ["netns", "del", node.namespace]);

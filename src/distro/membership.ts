@@ -88,6 +88,7 @@ async function keep(options: MembershipOptions, answer: JoinAnswer): Promise<Mem
     ...(answer.ipv6 ? { ipv6: answer.ipv6 } : {}),
     dnsAddress: answer.dnsAddress,
     ...(answer.cni ? { cni: answer.cni } : {}),
+    ...(answer.backend ? { backend: answer.backend } : {}),
     ...(answer.dnsUpstream ? { dnsUpstream: answer.dnsUpstream } : {}),
   };
   const own = withSecondAddress(config, options);

@@ -1,4 +1,6 @@
 /** This machine as a node: a private containerd, the pod network, the kubelet, the service proxy and cluster DNS. */
+import { join } from "node:path";
+import { nodes } from "#api";
 import type { World } from "#base";
 import type { Client, Informers } from "#client";
 import { type DnsServer, startDns } from "#dns";
@@ -6,6 +8,7 @@ import { startKubelet } from "#kubelet";
 import {
   foreignCni,
   keepPodNetwork,
+  loadWireguardKey,
   openCniBin,
   openForeignCni,
   type Policies,
@@ -13,6 +16,7 @@ import {
   startPodNetwork,
   startPolicies,
   startRoutes,
+  wireguardKeyAnnotation,
   writeCniConfig,
 } from "#network";
 import { startProxy } from "#proxy";
@@ -65,17 +69,16 @@ function podNetworkOf(config: ClusterConfig): { clusterCidrs: string[]; podCidrs
 }
 
 /** The ways to the other nodes' pods. */
-export function startNodeRoutes(
-  world: World,
-  config: ClusterConfig,
-  paths: ClusterPaths,
-  informers: Informers,
+export async function startNodeRoutes(
+  options: Pick<NodeOptions, "world" | "config" | "paths" | "client" | "informers">,
 ): Promise<Running> {
-  const { nodeName, nodeAddress, cni } = config;
+  const { world, config, paths, informers } = options;
+  const { nodeName, nodeAddress, cni, backend } = config;
   const { clusterCidrs, podCidrs } = podNetworkOf(config);
-  if (cni === "none") return Promise.resolve({ stop: async () => {} });
+  if (cni === "none") return { stop: async () => {} };
   let mtu = 0;
   return startRoutes({
+    ...(backend === "wireguard" ? { wireguard: await wireguardOf(options) } : {}),
     world,
     informers,
     nodeName,
@@ -88,6 +91,23 @@ export function startNodeRoutes(
       await writeCniConfig({ podCidrs, confDir: paths.cniConf, stateDir: paths.cniState }, mtu);
     },
   });
+}
+
+async function wireguardOf({
+  world,
+  config,
+  paths,
+  client,
+}: Pick<NodeOptions, "world" | "config" | "paths" | "client">) {
+  const keyFile = join(paths.tls, "wireguard.key");
+  return {
+    keyFile,
+    publicKey: await loadWireguardKey(world.random, keyFile),
+    async publish(publicKey: string) {
+      const metadata = { annotations: { [wireguardKeyAnnotation]: publicKey } };
+      await client.patch(nodes, { name: config.nodeName }, "merge", { metadata });
+    },
+  };
 }
 
 export interface NodeOptions {

@@ -63,6 +63,11 @@ export function missingExtras(): string[] {
   return findProgram("haproxy") ? [] : ["haproxy"];
 }
 
+/** What `--backend wireguard` needs beside. */
+export function missingForWireguard(): string[] {
+  return findProgram("wg") ? [] : ["wireguard-tools"];
+}
+
 function kernelFindings(): Finding[] {
   const findings: Finding[] = [];
   if (!existsSync("/sys/fs/cgroup/cgroup.controllers") && !existsSync("/sys/fs/cgroup/memory")) {

@@ -70,7 +70,7 @@ export async function startServer(options: ServerOptions): Promise<Running> {
         if (config.datastore === undefined) started.push(guardDns(world, paths));
       };
       started.push(await startNode({ ...node, labels: controlPlaneLabels, takeOverDns }));
-      started.push(await startNodeRoutes(world, config, paths, informers));
+      started.push(await startNodeRoutes(node));
       const admin = controlPlane.clientOf("system:knarr", ["system:masters"]);
       started.push(await followNodeDns(world, admin, informers, () => installDns(admin, config)));
       started.push(await startNodeIngress(world, config, paths, controlPlane));

@@ -30,7 +30,7 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await stopHaproxy(paths.ingress, world);
   await endDnsStandby(paths, world.clock);
   await removeProxy(config.name);
-  await removeRoutes(bothOf(config, "clusterCidr"));
+  await removeRoutes(bothOf(config, "clusterCidr"), config.podCidr);
   if (config.cni === "none") await closeForeignCni(cniBinDirs);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);

@@ -9,3 +9,9 @@ export {
 } from "./pod-network.ts";
 export { type Policies, startPolicies } from "./policy/start-policies.ts";
 export { removeRoutes, startRoutes } from "./routes.ts";
+export {
+  checkWireguard,
+  loadWireguardKey,
+  wireguardDeviceOf,
+  wireguardKeyAnnotation,
+} from "./wireguard.ts";

@@ -19,7 +19,13 @@ test("every other node with an address and pods gets a route", () => {
     node("without-address", undefined, "10.244.3.0/24"),
   ];
   expect(routesOf(all, "a")).toEqual([
-    { cidr: "10.244.1.0/24", via: "192.0.2.2", underlay: "192.0.2.2", home: "10.244.1.0/24" },
+    {
+      cidr: "10.244.1.0/24",
+      via: "192.0.2.2",
+      underlay: "192.0.2.2",
+      home: "10.244.1.0/24",
+      cidrs: ["10.244.1.0/24"],
+    },
   ]);
   expect(routesOf(all, "b").map(({ cidr }) => cidr)).toEqual(["10.244.0.0/24"]);
 });

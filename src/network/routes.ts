@@ -7,6 +7,14 @@ import { forComponent, messageOf, run, runOk, type World } from "#base";
 import type { Informers } from "#client";
 import { familyOf } from "./masquerade.ts";
 import { closeOverlay, type OverlayOptions, openOverlay, reachThrough, wayOf } from "./vxlan.ts";
+import {
+  closeWireguard,
+  keepPeers,
+  openWireguard,
+  reachPeer,
+  wireguardKeyAnnotation,
+  wireguardKeyOf,
+} from "./wireguard.ts";
 
 export interface Route {
   cidr: string;
@@ -16,6 +24,9 @@ export interface Route {
   underlay: string;
   /** The node's first pod addresses: what its place in the overlay follows from. */
   home: string;
+  /** What the node shows to those who speak WireGuard, and all pods behind it. */
+  key?: string;
+  cidrs: readonly string[];
 }
 
 /** The routes of one node: pure. */
@@ -28,9 +39,10 @@ export function routesOf(all: readonly Readonly<corev1.Node>[], ownName: string)
     if (metadata.name === ownName || !underlay) return [];
     const cidrs = spec.podCIDRs ?? (spec.podCIDR ? [spec.podCIDR] : []);
     const [home] = cidrs;
+    const key = wireguardKeyOf(metadata.annotations?.[wireguardKeyAnnotation]);
     return cidrs.map((cidr) => {
       const via = addressIn(familyOf(cidr));
-      return { cidr, underlay, home: home ?? cidr, ...(via ? { via } : {}) };
+      return { cidr, underlay, home: home ?? cidr, cidrs, ...(via ? { via } : {}), ...(key ? { key } : {}) };
     });
   });
 }
@@ -45,7 +57,7 @@ function ipOf(addressOrCidr: string): readonly string[] {
   return familyOf(addressOrCidr) === "ip6" ? ["-6"] : ["-4"];
 }
 
-const keyOf = ({ via = "", underlay }: Route) => `${via} ${underlay}`;
+const keyOf = ({ via = "", underlay, key = "" }: Route) => `${via} ${underlay} ${key}`;
 
 /** Marks our routes, so that no other program's are ever touched (see ip-route(8), `proto`). */
 const routeProtocol = "196";
@@ -58,6 +70,8 @@ export interface RouteOptions {
   /** One of each family, IPv4 first. */
   clusterCidrs: readonly string[];
   podCidrs: readonly string[];
+  /** Everything goes through WireGuard: where this node's key is, and how others learn its public half. */
+  wireguard?: { keyFile: string; publicKey: string; publish(publicKey: string): Promise<void> };
   /** What pods may send at once where the overlay is used. */
   onOverlay(mtu: number): Promise<void>;
 }
@@ -79,7 +93,7 @@ class Routes {
   async sync(wanted: readonly Route[]): Promise<void> {
     const troubles: string[] = [];
     if (wanted.length > 0 && this.#overlayMtu === undefined)
-      this.#overlayMtu = await openOverlay(this.#overlay()).catch((error: unknown) => {
+      this.#overlayMtu = await this.#open().catch((error: unknown) => {
         troubles.push(messageOf(error));
         return undefined;
       });
@@ -99,6 +113,8 @@ class Routes {
       this.#applied.delete(cidr);
       this.#overlaid.delete(cidr);
     }
+    if (this.#options.wireguard && this.#overlayMtu !== undefined)
+      await keepPeers(this.#overlay().podCidr, new Set(wanted.flatMap(({ key }) => key ?? [])));
     // One node that is out of reach keeps nobody from the others.
     if (troubles.length > 0) throw new Error(troubles.join("; "));
   }
@@ -113,7 +129,7 @@ class Routes {
       for (const cidr of standingRoutes(stdout)) there.add(cidr);
     }
     const lost = [...this.#applied.keys()].filter((cidr) => !there.has(cidr));
-    if (lost.length > 0) this.#overlayMtu = await openOverlay(this.#overlay()).catch(() => undefined);
+    if (lost.length > 0) this.#overlayMtu = await this.#open().catch(() => undefined);
     for (const cidr of lost) this.#applied.delete(cidr);
     // Whoever was cut off may have looked far away meanwhile.
     for (const [cidr, { via }] of this.#overlaid)
@@ -126,7 +142,22 @@ class Routes {
     return { nodeAddress, clusterCidr: clusterCidrs[0] ?? "", podCidr: podCidrs[0] ?? "" };
   }
 
+  #open(): Promise<number> {
+    const { wireguard, nodeAddress, podCidrs } = this.#options;
+    if (!wireguard) return openOverlay(this.#overlay());
+    return openWireguard({ podCidrs, nodeAddress, keyFile: wireguard.keyFile });
+  }
+
+  /** Never in the clear: a node that has told no key yet is out of reach. */
+  async #reachSecretly({ cidr, cidrs, underlay, key }: Route): Promise<void> {
+    if (key === undefined) throw new Error(`the node ${underlay} has shown no key for WireGuard yet`);
+    if (this.#overlayMtu === undefined) throw new Error(`only WireGuard may lead to ${cidr}`);
+    await reachPeer(this.#overlay().podCidr, { key, underlay, cidrs }, cidr, routeProtocol);
+    await this.#options.onOverlay(this.#overlayMtu);
+  }
+
   async #reach(route: Route): Promise<void> {
+    if (this.#options.wireguard) return this.#reachSecretly(route);
     const { cidr, via, underlay } = route;
     const aim = via ?? underlay;
     const way = wayOf(await runOk("ip", [...ipOf(aim), "-o", "route", "get", aim]));
@@ -143,6 +174,15 @@ class Routes {
   }
 }
 
+async function publishKey(
+  { wireguard }: RouteOptions,
+  own: Readonly<corev1.Node> | undefined,
+): Promise<void> {
+  if (!wireguard || !own) return;
+  const { publicKey, publish } = wireguard;
+  if (own.metadata.annotations?.[wireguardKeyAnnotation] !== publicKey) await publish(publicKey);
+}
+
 /** Keeps the kernel's routes equal to the Node objects. They stay when the agent stops. */
 export async function startRoutes(options: RouteOptions): Promise<{ stop(): Promise<void> }> {
   const { log } = forComponent(options.world, "routes");
@@ -152,6 +192,7 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
   let said = "";
   const touch = () => {
     work = work
+      .then(() => publishKey(options, cache.get(undefined, options.nodeName)))
       .then(() => routes.sync(routesOf(cache.list(), options.nodeName)))
       .catch((error: unknown) => {
         // Every heartbeat of every node comes by here: the same trouble is told once.
@@ -172,9 +213,10 @@ export async function startRoutes(options: RouteOptions): Promise<{ stop(): Prom
   };
 }
 
-/** Removes the routes to pods of these blocks. */
-export async function removeRoutes(clusterCidrs: readonly string[]): Promise<void> {
+/** Removes the routes to pods of these blocks, of the node that has that one itself. */
+export async function removeRoutes(clusterCidrs: readonly string[], podCidr: string): Promise<void> {
   for (const cidr of clusterCidrs)
     await run("ip", [...ipOf(cidr), "route", "flush", "root", cidr, "proto", routeProtocol]);
   await closeOverlay(clusterCidrs[0] ?? "");
+  await closeWireguard(podCidr);
 }

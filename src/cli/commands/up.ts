@@ -17,6 +17,7 @@ import {
   installPackages,
   localNodesOf,
   missingExtras,
+  missingForWireguard,
   pathsOf,
   preflight,
   readConfig,
@@ -52,6 +53,7 @@ export async function up(options: UpOptions): Promise<void> {
   }
   const startMs = clock.monotonic();
   if (!options.simulate) await prepareMachine(paths, options.install);
+  if (options.backend === "wireguard" && options.install) await installForWireguard();
   const config = await prepareCluster(options);
   const server = await step(clock, "starting the control plane", "control plane", () =>
     startServerProcess(config, paths),
@@ -169,6 +171,12 @@ async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise
     `this machine is not ready:\n${lines.join("\n")}`,
     "mend these, then run knarr up again",
   );
+}
+
+async function installForWireguard(): Promise<void> {
+  const packages = missingForWireguard();
+  const list = packages.join(", ");
+  if (list) await step(clock, `installing ${list}`, `installed ${list}`, () => installPackages(packages));
 }
 
 /** Ingresses need them; a machine that cannot have them has a cluster without Ingresses. */
