@@ -183,11 +183,28 @@ describe("JSON text", () => {
     expect(parseJson(text).duplicates).toEqual([]);
   });
 
+  test("keys that stand twice are found behind any text", () => {
+    const texts = fc.string({ unit: fc.constantFrom("\\", '"', "{", "[", ",", "a"), maxLength: 12 });
+    fc.assert(
+      fc.property(texts, texts, (key, value) => {
+        const [name, said] = [JSON.stringify(key), JSON.stringify(value)];
+        const once = `{${name}:${said},"b":[${said}]}`;
+        expect(parseJson(once, { duplicates: true }).duplicates).toEqual([]);
+        const { duplicates } = parseJson(`{"x":${said},${name}:1,"y":${said},${name}:2}`, {
+          duplicates: true,
+        });
+        expect(duplicates).toEqual([key]);
+      }),
+    );
+  });
+
   test("what is no JSON, and what is too deep, is refused", () => {
     expect(() => parseJson("{")).toThrow(DecodeError);
     expect(() => parseJson("")).toThrow("unexpected end of JSON input");
     expect(() => parseJson("{nope}")).toThrow("invalid character");
     expect(() => parseJson(`${"[".repeat(5000)}${"]".repeat(5000)}`)).toThrow("exceeded max depth");
+    const hidden = `{"a":${"[".repeat(5000)}${"]".repeat(5000)},"a":1}`;
+    expect(() => parseJson(hidden, { duplicates: true })).toThrow("exceeded max depth");
   });
 
   test("tells what strict decoding minds in the order of the text", () => {

@@ -21,13 +21,47 @@ export function parseJson(
   } catch (error) {
     throw new DecodeError(goWording(text, error));
   }
+  const members = membersOf(value, 0);
+  // A key that stands twice is one less in the value.
+  const repeats = options.duplicates === true && membersIn(text) !== members;
+  return { value, duplicates: repeats ? duplicatesIn(text) : [] };
+}
+
+/** How many members all objects of a value have. Throws for what is too deep. */
+function membersOf(value: unknown, depth: number): number {
+  if (typeof value !== "object" || value === null) return 0;
+  if (depth === jsonDepthMax) throw new DecodeError("exceeded max depth");
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) count += membersOf(item, depth + 1);
+    return count;
+  }
+  for (const key in value) count += 1 + membersOf((value as Record<string, unknown>)[key], depth + 1);
+  return count;
+}
+
+/** How many keys valid JSON has: texts before a colon. */
+function membersIn(text: string): number {
+  let count = 0;
+  for (let start = text.indexOf('"'); start >= 0; ) {
+    let next = stringEnd(text, start) + 1;
+    while (isSpace(text.charCodeAt(next))) next++;
+    if (text.charCodeAt(next) === colon) count++;
+    start = text.indexOf('"', next);
+  }
+  return count;
+}
+
+function isSpace(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9;
+}
+
+function duplicatesIn(text: string): string[] {
   const duplicates = new Set<string>();
-  const note: SeesKey = (levels, isRepeated) => {
+  scan(text, (levels, isRepeated) => {
     if (isRepeated && duplicates.size < duplicatesMax) duplicates.add(pathText(levels.map((l) => l.part)));
-  };
-  const depth = scan(text, options.duplicates ? note : undefined);
-  if (depth > jsonDepthMax) throw new DecodeError("exceeded max depth");
-  return { value, duplicates: [...duplicates] };
+  });
+  return [...duplicates];
 }
 
 function goWording(text: string, error: unknown): string {
@@ -42,6 +76,7 @@ function goWording(text: string, error: unknown): string {
 
 const quote = 34;
 const backslash = 92;
+const colon = 58;
 
 interface Level {
   keys: Set<string> | undefined;
@@ -73,18 +108,16 @@ export function strictProblems(
 
 type SeesKey = (levels: readonly Level[], isRepeated: boolean) => void;
 
-/** One pass over valid JSON: how deep it is, and every key with whether it stood in its object before. */
-function scan(text: string, seesKey: SeesKey | undefined): number {
+/** One pass over valid JSON: every key, with whether it stood in its object before. */
+function scan(text: string, seesKey: SeesKey): void {
   const levels: Level[] = [];
-  let depth = 0;
   let expectKey = false;
   for (let i = 0; i < text.length; i++) {
     const level = levels.at(-1);
     switch (text.charCodeAt(i)) {
       case quote: {
         const end = stringEnd(text, i);
-        if (expectKey && seesKey && level?.keys)
-          seesKey(levels, standsTwice(text.slice(i, end + 1), level, level.keys));
+        if (expectKey && level?.keys) seesKey(levels, standsTwice(text.slice(i, end + 1), level, level.keys));
         expectKey = false;
         i = end;
         break;
@@ -107,18 +140,19 @@ function scan(text: string, seesKey: SeesKey | undefined): number {
         break;
       default:
     }
-    if (levels.length > depth) depth = levels.length;
-    if (depth > jsonDepthMax) break;
+    // What a later key takes the place of is not in the value.
+    if (levels.length > jsonDepthMax) throw new DecodeError("exceeded max depth");
   }
-  return depth;
 }
 
+/** Long texts are most of a body: the next quote is found, not walked to. */
 function stringEnd(text: string, start: number): number {
-  for (let i = start + 1; ; i++) {
-    const code = text.charCodeAt(i);
-    if (code === backslash) i++;
-    else if (code === quote || Number.isNaN(code)) return i;
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let slashes = 0;
+    while (text.charCodeAt(end - 1 - slashes) === backslash) slashes++;
+    if (slashes % 2 === 0) return end;
   }
+  return text.length;
 }
 
 function standsTwice(quoted: string, level: Level, keys: Set<string>): boolean {
