@@ -217,7 +217,7 @@ export const resourceClaimController = defineController<PodState | ClaimState, P
     rule("", ["pods/status"], ["patch"]),
     rule(group, ["resourceclaimtemplates"], readVerbs),
     rule(group, ["resourceclaims"], [...readVerbs, "create", "delete", "patch", "update"]),
-    rule(group, ["resourceclaims/status"], ["update"]),
+    rule(group, ["resourceclaims/binding", "resourceclaims/status"], ["update"]),
     ...eventRules,
   ],
   prepare({ informers }) {

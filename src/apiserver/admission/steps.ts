@@ -18,6 +18,7 @@ import { mutatingWebhooks } from "../webhooks/mutating.ts";
 import { validatingWebhooks } from "../webhooks/validating.ts";
 import type { WebhookClient } from "../webhooks/webhook-client.ts";
 import type { AdmissionStep } from "./admission.ts";
+import { claimStatus } from "./claim-status.ts";
 import { defaultIngressClass, defaultStorageClass } from "./default-class.ts";
 import { deviceClaims } from "./device-claims.ts";
 import { limitRanger } from "./limit-ranger.ts";
@@ -62,6 +63,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     serviceAllocation(storage, services),
     celRules,
     deviceClaims(storage),
+    claimStatus(authorizer),
     nodeRestriction(storage),
     podSecurity(storage),
     checkExpressions,

@@ -34,7 +34,7 @@ const scheduler: DefaultRole = {
     rule("storage.k8s.io", ["csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"], read),
     rule("resource.k8s.io", ["deviceclasses", "resourceclaims", "resourceslices", "devicetaintrules"], read),
     rule("resource.k8s.io", ["resourceclaims"], ["create", "delete", "patch", "update"]),
-    rule("resource.k8s.io", ["resourceclaims/status"], ["patch", "update"]),
+    rule("resource.k8s.io", ["resourceclaims/binding", "resourceclaims/status"], ["patch", "update"]),
     rule("", ["namespaces"], read),
     rule("scheduling.k8s.io", ["podgroups", "workloads"], read),
     rule("scheduling.k8s.io", ["podgroups/status"], ["patch", "update"]),
