@@ -4,6 +4,7 @@
  * defaults), messages excepted. Times are nanoseconds since the epoch.
  * https://kubernetes.io/docs/concepts/architecture/cri/
  */
+import { messageOf } from "#base";
 
 export interface PodSandboxMetadata {
   name: string;
@@ -339,6 +340,18 @@ export class RuntimeError extends Error {
     super(message);
     this.code = code;
   }
+}
+
+/** `NOT_FOUND` as Go's clients write it, who write Canceled with one l. */
+function codeName(code: string): string {
+  const words = code.replace("CANCELLED", "CANCELED").toLowerCase().split("_");
+  return words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join("");
+}
+
+/** An error of the runtime in the words that other kubelets pass on, and that people look for. */
+export function rpcWords(error: unknown): string {
+  if (!(error instanceof RuntimeError)) return messageOf(error);
+  return `rpc error: code = ${codeName(error.code)} desc = ${error.message}`;
 }
 
 export function isRuntimeNotFound(error: unknown): boolean {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import { VirtualClock } from "#base";
-import type { ContainerRuntime, Image } from "#contracts";
+import { type ContainerRuntime, type Image, RuntimeError, rpcWords } from "#contracts";
 import { loginsFor } from "./image-credentials.ts";
 import { crashLoopMessage, ImagePuller } from "./image-puller.ts";
 import { makeContainer, makePod } from "./testing/pods.ts";
@@ -158,6 +158,42 @@ test("every login is tried, and all that they were told is said", async () => {
   await pull(logins("wrong", "right"));
   expect(tried).toEqual(["wrong", "right"]);
   await expect(pull(logins("a", "b"))).rejects.toThrow("[a is not known, b is not known]");
+});
+
+test("a refused pull is told in the runtime's words, with a code that says something", async () => {
+  const told = async (code: string) => {
+    const runtime = {
+      imageStatus: async () => undefined,
+      pullImage: async () => {
+        throw new RuntimeError(code, 'failed to resolve reference "docker.io/library/web:2"');
+      },
+    } as unknown as ContainerRuntime;
+    const clock = new VirtualClock();
+    const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+    const said: string[] = [];
+    const pull = () =>
+      puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, message) =>
+        said.push(message),
+      );
+    const waiting = [];
+    for (let i = 0; i < 2; i++) waiting.push(await pull().catch((error: Error) => error.message));
+    return { waiting, event: said[1] };
+  };
+  const words = 'failed to resolve reference "docker.io/library/web:2"';
+  const coded = `rpc error: code = NotFound desc = ${words}`;
+  expect(await told("NOT_FOUND")).toEqual({
+    waiting: [coded, `Back-off pulling image "web:2": ErrImagePull: ${coded}`],
+    event: `Failed to pull image "web:2": ${coded}`,
+  });
+  expect((await told("UNKNOWN")).waiting[0]).toBe(words);
+});
+
+test.each([
+  ["UNKNOWN", "Unknown"],
+  ["CANCELLED", "Canceled"],
+  ["FAILED_PRECONDITION", "FailedPrecondition"],
+])("the code %s is written %s", (code, name) => {
+  expect(rpcWords(new RuntimeError(code, "no"))).toBe(`rpc error: code = ${name} desc = no`);
 });
 
 test("the message of a crash loop names everything", () => {

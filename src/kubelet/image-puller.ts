@@ -3,8 +3,15 @@
  * https://kubernetes.io/docs/concepts/containers/images/
  */
 import { type corev1, imagePullPolicyOf } from "#api";
-import { type Clock, messageOf } from "#base";
-import { type AuthConfig, type ContainerRuntime, type Image, isReference } from "#contracts";
+import type { Clock } from "#base";
+import {
+  type AuthConfig,
+  type ContainerRuntime,
+  type Image,
+  isReference,
+  RuntimeError,
+  rpcWords,
+} from "#contracts";
 import { goDuration, KeyedBackoff } from "./backoff.ts";
 import { type Login, loginsFor } from "./image-credentials.ts";
 import type { ImageRecords } from "./image-records.ts";
@@ -123,7 +130,7 @@ export class ImagePuller {
 
   #inspect(image: string): Promise<Image | undefined> {
     return this.#runtime.imageStatus(image).catch((error: unknown) => {
-      throw new ImageError("ImageInspectError", `Failed to inspect image "${image}": ${messageOf(error)}`);
+      throw new ImageError("ImageInspectError", `Failed to inspect image "${image}": ${rpcWords(error)}`);
     });
   }
 
@@ -140,7 +147,7 @@ export class ImagePuller {
         problems.push(error);
       }
     }
-    throw problems.length === 1 ? problems[0] : new Error(`[${problems.map(messageOf).join(", ")}]`);
+    throw problems.length === 1 ? problems[0] : new Error(`[${problems.map(pullWords).join(", ")}]`);
   }
 
   async #pull(key: string, image: string, logins: readonly Login[], say: Say): Promise<Image> {
@@ -165,13 +172,19 @@ export class ImagePuller {
     } catch (error) {
       const nowMs = this.#clock.now();
       this.#backoff.next(key, nowMs, nowMs);
-      this.#failures.set(key, { atMs: nowMs, message: messageOf(error) });
-      say("Warning", "Failed", `Failed to pull image "${image}": ${messageOf(error)}`);
-      throw new ImageError("ErrImagePull", `failed to pull image "${image}": ${messageOf(error)}`);
+      const message = pullWords(error);
+      this.#failures.set(key, { atMs: nowMs, message });
+      say("Warning", "Failed", `Failed to pull image "${image}": ${message}`);
+      throw new ImageError("ErrImagePull", message);
     } finally {
       await this.#records.end(image, got?.id, got?.login);
     }
   }
+}
+
+/** As upstream's client of the runtime, which leaves out a code that says nothing. */
+function pullWords(error: unknown): string {
+  return error instanceof RuntimeError && error.code === "UNKNOWN" ? error.message : rpcWords(error);
 }
 
 /** `back-off 10s restarting failed container=web pod=web-1_default(uid)`. */

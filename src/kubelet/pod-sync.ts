@@ -1,7 +1,8 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
 import { type corev1, parseTime } from "#api";
 import { failpoint, messageOf } from "#base";
-import { type PodSandboxConfig, type UserNamespace, VolumeError, VolumePendingError } from "#contracts";
+import type { PodSandboxConfig, UserNamespace } from "#contracts";
+import { rpcWords, VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { rejected } from "./admission.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
@@ -253,7 +254,7 @@ async function usersOf(
 }
 
 function tellOfSandbox(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): undefined {
-  const message = `Failed to create pod sandbox: ${messageOf(error)}`;
+  const message = `Failed to create pod sandbox: ${rpcWords(error)}`;
   context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
 }
 
