@@ -8,28 +8,28 @@ const { root, isClone, ensureNode, ensurePackages, ensureBuild } = require("./bo
 const node = ensureNode();
 ensurePackages();
 ensureBuild(node);
-// A node's agent is to be small: docs/decisions/0015-memory.md.
-const isAgent = process.argv[2] === "agent";
-const flags = isAgent ? ["--max-semi-space-size=1", "--max-opt=2"] : [];
+// What stays running is to be small: docs/decisions/0015-memory.md.
+const command = process.argv[2];
+const flags = command === "agent" ? ["--max-semi-space-size=1", "--max-opt=2"] : [];
 const env = { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" };
-if (isAgent) {
+if (command === "server") env.MALLOC_ARENA_MAX = "2";
+if (command === "agent") {
   env.MALLOC_ARENA_MAX = "1";
   // It trusts the authority of its cluster and nobody else.
   delete env.NODE_EXTRA_CA_CERTS;
 }
-const child = spawn(
-  node,
-  [
-    "--disable-warning=ExperimentalWarning",
-    ...flags,
-    path.join(root, "dist", "knarr.js"),
-    ...process.argv.slice(2),
-  ],
-  {
-    stdio: "inherit",
-    env,
-  },
-);
+const args = [
+  "--disable-warning=ExperimentalWarning",
+  ...flags,
+  path.join(root, "dist", "knarr.js"),
+  ...process.argv.slice(2),
+];
+if (process.execve) {
+  // This process becomes the command: a launcher that waits beside a server keeps 40 MB.
+  process.removeAllListeners("warning");
+  process.execve(node, [node, ...args], env);
+}
+const child = spawn(node, args, { stdio: "inherit", env });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) =>
   process.exit(signal ? 128 + require("node:os").constants.signals[signal] : code),

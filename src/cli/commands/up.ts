@@ -214,7 +214,9 @@ async function startServerProcess(config: ClusterConfig, paths: ClusterPaths): P
     "--data-dir",
     paths.dir,
   ];
-  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log] });
+  // As the launcher starts a server, see docs/decisions/0015-memory.md.
+  const env = { ...process.env, MALLOC_ARENA_MAX: "2" };
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log], env });
   child.unref();
   let ended = false;
   child.once("exit", () => {
