@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { join } from "node:path";
 import { build } from "esbuild";
 import { directImports } from "./direct-imports.ts";
+import { lazyHttp } from "./lazy-http.ts";
 
 const out = "dist";
 /** A server that was started from an earlier bundle may still load parts of it. */
@@ -18,7 +19,7 @@ const { metafile } = await build({
   outdir: out,
   bundle: true,
   splitting: true,
-  plugins: [directImports(join(import.meta.dirname, "..", "src"))],
+  plugins: [directImports(join(import.meta.dirname, "..", "src")), lazyHttp],
   format: "esm",
   platform: "node",
   target: "node24",
