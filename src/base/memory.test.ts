@@ -22,7 +22,7 @@ function told() {
   return { self, clock, work };
 }
 
-test("memory is released when the start is over, and after work, once each time", async () => {
+test("memory is released when the start is over, after work, and now and then while idle", async () => {
   const { self, clock } = told();
   self.share = 0.9;
   await clock.advance(30_000);
@@ -30,14 +30,16 @@ test("memory is released when the start is over, and after work, once each time"
   self.share = 0.01;
   await clock.advance(20_000);
   expect(self.released).toBe(1);
-  await clock.advance(3_600_000);
+  await clock.advance(250_000);
   expect(self.released).toBe(1);
-  self.share = 0.5;
   await clock.advance(60_000);
-  expect(self.released).toBe(1);
+  expect(self.released).toBe(2);
+  self.share = 0.5;
+  await clock.advance(600_000);
+  expect(self.released).toBe(2);
   self.share = 0.01;
   await clock.advance(20_000);
-  expect(self.released).toBe(2);
+  expect(self.released).toBe(3);
 });
 
 test("work that comes and goes does not make a release each time", async () => {

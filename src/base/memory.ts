@@ -12,8 +12,10 @@ const lookMs = 10_000;
 const busyShare = 0.1;
 /** Work that comes and goes all the time does not make a collection each time. */
 const restMs = 30_000;
+/** What little happens in an idle process leaves some megabytes behind in that time. */
+const idleMs = 300_000;
 /** A larger heap is collected by V8 alone: collecting it at once would take as long as a client notices. */
-const heapMaxBytes = 128 * 1024 * 1024;
+const heapMaxBytes = 64 * 1024 * 1024;
 
 /** What is asked about the process, and done to it. */
 interface Process {
@@ -35,7 +37,7 @@ const thisProcess: Process = {
   },
 };
 
-/** Each time work has ended, the start being the first. Answers how to call it off. */
+/** Each time work has ended, the start being the first, and now and then while idle. Answers how to call it off. */
 export function releaseMemoryAfterWork(clock: Clock, self: Process = thisProcess): { stop(): Promise<void> } {
   let cpuMs = self.cpuMs();
   let atMs = clock.monotonic();
@@ -46,7 +48,7 @@ export function releaseMemoryAfterWork(clock: Clock, self: Process = thisProcess
     const isBusy = cpuNowMs - cpuMs > (nowMs - atMs) * busyShare;
     [cpuMs, atMs] = [cpuNowMs, nowMs];
     hadWork ||= isBusy;
-    if (isBusy || !hadWork || nowMs - releasedMs < restMs) return;
+    if (isBusy || nowMs - releasedMs < (hadWork ? restMs : idleMs)) return;
     hadWork = false;
     releasedMs = nowMs;
     if (self.heapBytes() <= heapMaxBytes) void Promise.resolve(self.release()).catch(() => {});
