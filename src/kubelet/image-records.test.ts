@@ -53,6 +53,21 @@ test("a pull that a kubelet did not see the end of does not make an image everyb
   expect(await records("broken").mayUse("quay.io/a:1", "sha256:1", [])).toBe(false);
 });
 
+test("a pull that failed leaves the image, should it come otherwise, to everybody", async () => {
+  const store = records("failed");
+  await store.begin("quay.io/a:1");
+  // Another pod asks meanwhile.
+  expect(await store.mayUse("quay.io/a:1", "sha256:1", [])).toBe(false);
+  await store.end("quay.io/a:1");
+  expect(await store.mayUse("quay.io/a:1", "sha256:1", [])).toBe(true);
+  await records("failed").begin("quay.io/a:1");
+  const later = records("failed");
+  expect(await later.mayUse("quay.io/a:1", "sha256:1", [])).toBe(false);
+  await later.begin("quay.io/a:1");
+  await later.end("quay.io/a:1");
+  expect(await later.mayUse("quay.io/a:1", "sha256:1", [])).toBe(true);
+});
+
 test("records go with their images", async () => {
   const store = records("pruned");
   await store.begin("quay.io/a:1");

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { messageOf, type World } from "#base";
 import { normalizeReference } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
@@ -83,7 +83,7 @@ export function withLogin(access: Access | undefined, login: Login | undefined):
 export function createImageRecords(dir: string, policy: Policy, { log }: World): ImageRecords {
   const [pulledDir, pullingDir] = [join(dir, "pulled"), join(dir, "pulling")];
   const pulling = new Map<string, number>();
-  let interrupted: Set<string> | undefined;
+  let interrupted: Promise<Set<string>> | undefined;
   let made = false;
 
   async function makeFolders(): Promise<void> {
@@ -107,21 +107,28 @@ export function createImageRecords(dir: string, policy: Policy, { log }: World):
     await rename(`${file}.new`, file);
   }
 
-  /** A pull that an earlier kubelet did not see the end of. */
-  async function wasInterrupted(image: string): Promise<boolean> {
-    interrupted ??= new Set(await readdir(pullingDir).catch(() => []));
-    return interrupted.has(fileOf("", image).replace(/^\//, ""));
+  const keyOf = (image: string) => basename(fileOf("", image));
+
+  /** The pulls that an earlier kubelet did not see the end of: what is there before any of this one's. */
+  async function interruptedPulls(): Promise<Set<string>> {
+    interrupted ??= readdir(pullingDir).then(
+      (names) => new Set(names),
+      () => new Set<string>(),
+    );
+    return interrupted;
   }
 
   return {
     async mayUse(image, imageId, logins) {
       const record = await read(imageId);
-      const wasPulled = record !== undefined || pulling.has(image) || (await wasInterrupted(image));
+      const wasInterrupted = (await interruptedPulls()).has(keyOf(image));
+      const wasPulled = record !== undefined || pulling.has(image) || wasInterrupted;
       if (isExempt(policy, image, wasPulled)) return true;
       return isOpenTo(record?.credentialMapping[repositoryOf(image)], logins);
     },
     async begin(image) {
       pulling.set(image, (pulling.get(image) ?? 0) + 1);
+      await interruptedPulls();
       await write(fileOf(pullingDir, image), { image });
     },
     async end(image, imageId, login) {
@@ -136,7 +143,9 @@ export function createImageRecords(dir: string, policy: Policy, { log }: World):
           const credentialMapping = { ...known?.credentialMapping, [name]: access };
           await write(fileOf(pulledDir, imageId), { imageRef: imageId, credentialMapping });
         }
-        if (left <= 0) await rm(fileOf(pullingDir, image), { force: true });
+        if (left > 0) return;
+        await rm(fileOf(pullingDir, image), { force: true });
+        (await interruptedPulls()).delete(keyOf(image));
       } catch (error) {
         log.warn({ image, error: messageOf(error) }, "who may use an image could not be written down");
       }
