@@ -293,11 +293,20 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
 }
 
 /** What was last reported, with the conditions of others that the API has beside it. */
-export function mergedConditions(
+function mergedConditions(
   known: corev1.PodStatus,
   api: Readonly<corev1.PodStatus> | undefined,
 ): corev1.PodCondition[] {
   const own = known.conditions ?? [];
   const foreign = (api?.conditions ?? []).filter((c) => !own.some((o) => o.type === c.type));
   return [...own, ...foreign];
+}
+
+/** What was last told of the pod, as others have changed it since: their conditions, and that it has ended. */
+export function lastTold(
+  told: Readonly<corev1.PodStatus>,
+  api: Readonly<corev1.PodStatus> | undefined,
+): corev1.PodStatus {
+  const ended = isFinal(api?.phase) && !isFinal(told.phase);
+  return { ...told, ...(ended ? { phase: api!.phase! } : {}), conditions: mergedConditions(told, api) };
 }

@@ -18,7 +18,7 @@ import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
 import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
 import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
-import { isFinal, mergedConditions, podStatusOf } from "./pod-status.ts";
+import { isFinal, lastTold, podStatusOf } from "./pod-status.ts";
 import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
 import {
   allocate,
@@ -120,8 +120,7 @@ export function report(
       ...context.devices.healthOf(pod.metadata.uid, container.name),
       ...context.claims.healthOf(pod, container),
     ],
-    // Conditions of others come from the API; everything of ours from what was last reported.
-    old: known ? { ...known, conditions: mergedConditions(known, pod.status) } : (pod.status ?? {}),
+    old: known ? lastTold(known, pod.status) : (pod.status ?? {}),
     ending,
   });
   context.statuses.set(pod, status);

@@ -112,7 +112,8 @@ export class PodWorker {
     this.#current = pod;
     this.#inApi = true;
     this.#context.statuses.reconcile(pod);
-    if (!isNews(before, pod)) return;
+    const ended = isFinal(pod.status?.phase) && !isFinal(this.#context.statuses.get(this.uid)?.phase);
+    if (!ended && !isNews(before, pod)) return;
     const { deletionTimestamp, deletionGracePeriodSeconds: grace = 0 } = pod.metadata;
     const deleted = !before.metadata.deletionTimestamp && deletionTimestamp;
     const hurried = grace < (before.metadata.deletionGracePeriodSeconds ?? 0);

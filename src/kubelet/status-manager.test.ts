@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { type corev1, pods } from "#api";
 import { createWorld, silentLogger, VirtualClock } from "#base";
 import { createClient, FakeApi } from "#client";
+import { lastTold } from "./pod-status.ts";
 import { canonical, createStatusManager, statusPatch } from "./status-manager.ts";
 
 const running: corev1.PodStatus = {
@@ -79,6 +80,23 @@ test("a status is written once, again when it changes, and again after a failure
   await client.delete(pods, { namespace: "default", name: "web" }, { gracePeriodSeconds: 0 });
   manager.set(pod, { ...running, phase: "Succeeded" });
   await manager.written(pod.metadata.uid);
+  await manager.stop();
+});
+
+test("who says that a pod has ended is believed", async () => {
+  const client = createClient(new FakeApi(new VirtualClock()));
+  const ref = { namespace: "default", name: "web" };
+  const pod = await client.create(pods, { metadata: ref, spec: { containers: [] } });
+  const manager = createStatusManager(client, createWorld({ log: silentLogger }));
+  manager.set(pod, { ...running });
+  await manager.written(pod.metadata.uid);
+  const status = { phase: "Failed", reason: "Lost" };
+  const ended = await client.patch(pods, ref, "merge", { status }, { subresource: "status" });
+  manager.reconcile(ended);
+  await manager.written(pod.metadata.uid);
+  expect((await client.get(pods, ref)).status?.phase).toBe("Failed");
+  expect(lastTold(running, ended.status)).toMatchObject({ phase: "Failed" });
+  expect(lastTold({ phase: "Succeeded" }, ended.status)).toMatchObject({ phase: "Succeeded" });
   await manager.stop();
 });
 

@@ -5,7 +5,7 @@
 import { type corev1, isStatus, pods, StatusError } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "#client";
-import { disruptedByKubelet, isOwnCondition } from "./pod-status.ts";
+import { disruptedByKubelet, isFinal, isOwnCondition } from "./pod-status.ts";
 
 export interface StatusManager {
   /** Remembers what the pod's status is now and writes it when that is news. */
@@ -179,6 +179,8 @@ export function createStatusManager(
       if (!entry || entry.running || !(Number(pod.metadata.resourceVersion) > entry.revision)) return;
       entry.base = pod.status ?? {};
       entry.revision = Number(pod.metadata.resourceVersion);
+      // Who says that a pod has ended is believed: the next look ends it.
+      if (isFinal(pod.status?.phase) && !isFinal(entry.status.phase)) return;
       if (!statusPatch(entry.base, entry.status)) return;
       entry.version++;
       kick(entry);
