@@ -39,7 +39,9 @@ export default class CiReport implements Reporter {
       `${tests.filter((test) => test.result().state === "passed").length} ${failed.length + broken.length}`,
       ...failed.map((test) => `failed: ${nameOf(test)}: ${reasonOf(test.result().errors)}`),
       ...broken,
-      ...flaky.map((test) => `passed at its second attempt: ${nameOf(test)}: ${reasonOf(test.result().errors)}`),
+      ...flaky.map(
+        (test) => `passed at its second attempt: ${nameOf(test)}: ${reasonOf(test.result().errors)}`,
+      ),
     ];
     writeFileSync(file, `${lines.join("\n")}\n`);
   }
