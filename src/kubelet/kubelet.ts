@@ -29,6 +29,7 @@ import { createImageRecords } from "./image-records.ts";
 import { allocatableOf, type Machine, nodeShareOf, readMachine } from "./node-info.ts";
 import { type NodeReporter, nodeReference, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
+import { type OomLog, openOomLog } from "./oom-log.ts";
 import { startPluginWatcher } from "./plugins/watcher.ts";
 import {
   containerReference,
@@ -122,6 +123,7 @@ interface Parts {
   machine: Machine;
   version: RuntimeVersion;
   volumes: NodeVolumes;
+  oomLog: OomLog;
   /** Set once the parts exist: probes and volumes wake workers and reporter, eviction knows what the node is short of. */
   wake: Late;
 }
@@ -196,12 +198,13 @@ async function assemble(
     podDir: paths.podDir,
     wake: (uid) => wake.pod(uid),
   });
+  const oomLog = openOomLog();
   const context: PodContext = {
     client,
     world,
     runtime,
     runtimeName: version.runtimeName,
-    reader: stateReader(runtime),
+    reader: stateReader(runtime, oomLog.has),
     turns: new RuntimeTurns(world.clock, machine.cpus),
     images: imagePuller(options, config, world, paths),
     volumes: volumes.manager,
@@ -227,7 +230,7 @@ async function assemble(
     cgroupRoot: config.cgroupRoot,
     podPidsLimit: Math.max(0, config.podPidsLimit),
   };
-  return { context, machine, version, volumes, wake };
+  return { context, machine, version, volumes, oomLog, wake };
 }
 
 function reportNode(
@@ -401,6 +404,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     await statics.stop();
     await workers.stop();
     parts.volumes.stop();
+    parts.oomLog.close();
     throw error;
   }
   const port = server?.port ?? 0;
@@ -433,6 +437,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       await statics.stop();
       await workers.stop();
       parts.volumes.stop();
+      parts.oomLog.close();
       await Promise.all([reporter.stop(), house, context.statuses.stop()]);
       context.probes.stop();
       await context.recorder.stop();

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Container, ContainerRuntime, ContainerStatus, PodSandbox, PodSandboxStatus } from "#contracts";
 import { containerNameLabel, podUidLabel } from "./labels.ts";
+import { killedContainerOf } from "./oom-log.ts";
 import { stateReader } from "./pod-state.ts";
 
 /** A runtime with pods of one container each; counts what it is asked. */
@@ -29,7 +30,8 @@ function fixture() {
       labels: { [podUidLabel]: uid },
       annotations: {},
     } as unknown as PodSandbox);
-  const addContainer = (uid: string, state: Container["state"]) =>
+  const killed = new Set<string>();
+  const addContainer = (uid: string, state: Container["state"], more: Partial<ContainerStatus> = {}) =>
     containers.set(`${uid}-c`, {
       id: `${uid}-c`,
       podSandboxId: `${uid}-box`,
@@ -38,8 +40,16 @@ function fixture() {
       createdAt: 2,
       labels: { [podUidLabel]: uid, [containerNameLabel]: "c" },
       annotations: {},
+      ...more,
     } as unknown as Container);
-  return { reader: stateReader(runtime), boxes, asked, addSandbox, addContainer };
+  return {
+    reader: stateReader(runtime, (id) => killed.has(id)),
+    killed,
+    boxes,
+    asked,
+    addSandbox,
+    addContainer,
+  };
 }
 
 test("a pod that was read as it is listed is no news, and every change of it is", async () => {
@@ -75,4 +85,28 @@ test("a pod of which nothing is left is forgotten", async () => {
   boxes.clear();
   await reader.relist();
   expect(reader.isRead(before)).toBe(false);
+});
+
+test("whom the kernel has killed for want of memory is known from its log, whatever the runtime has heard", async () => {
+  const { reader, killed, addSandbox, addContainer } = fixture();
+  const ended = async (uid: string, exitCode: number) => {
+    addSandbox(uid);
+    addContainer(uid, "CONTAINER_EXITED", { exitCode, reason: "Error" });
+    return (await reader.read(uid)).containers.map(({ reason }) => reason);
+  };
+  killed.add("a-c").add("b-c");
+  expect(await ended("a", 137)).toEqual(["OOMKilled"]);
+  // A child of it was killed, and it ended as it liked.
+  expect(await ended("b", 1)).toEqual(["Error"]);
+  expect(await ended("c", 137)).toEqual(["Error"]);
+});
+
+test("a record of the kernel's log names the container, under cgroups of any driver", () => {
+  const id = "b12f4b0e72e01abf754cbb63bf52f55ecbb0727e95d26e44b1cbe91cd4af40f3";
+  const record = (group: string) =>
+    `6,2101,55782340370,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,oom_memcg=/k/pod1,task_memcg=${group},task=dd,pid=1,uid=0\n`;
+  expect(killedContainerOf(record(`/k/burstable/pod1/${id}`))).toBe(id);
+  expect(killedContainerOf(record(`/k.slice/k-pod1.slice/cri-containerd-${id}.scope`))).toBe(id);
+  expect(killedContainerOf(record("/k/pod1"))).toBeUndefined();
+  expect(killedContainerOf(`4,1,1,-;dd invoked oom-killer: task_memcg=/k/${id},`)).toBeUndefined();
 });

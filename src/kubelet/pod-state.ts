@@ -63,17 +63,27 @@ export interface RuntimePodSummary {
   fingerprint: string;
 }
 
-export function stateReader(runtime: ContainerRuntime): StateReader {
+/** What a container ends with that is killed. */
+const killedCode = 137;
+
+/** Why it ended, where the runtime has not heard of it. */
+function explained(status: ContainerStatus, ranOut: (id: string) => boolean): ContainerStatus {
+  return status.exitCode === killedCode && ranOut(status.id) ? { ...status, reason: "OOMKilled" } : status;
+}
+
+/** `ranOut`: whether the kernel has killed a container for want of memory. */
+export function stateReader(runtime: ContainerRuntime, ranOut: (id: string) => boolean): StateReader {
   const containers = new Map<string, ContainerStatus>();
   const sandboxes = new Map<string, PodSandboxStatus>();
-  /** As the pods were found when they were last read, by uid. */
+  /** As pods were last read. */
   const fingerprints = new Map<string, string>();
 
   async function containerOf(item: Container): Promise<ObservedContainer | undefined> {
     let status = containers.get(item.id);
     if (status?.state !== item.state) {
-      status = await orGone(runtime.containerStatus(item.id));
-      if (!status) return undefined;
+      const told = await orGone(runtime.containerStatus(item.id));
+      if (!told) return undefined;
+      status = explained(told, ranOut);
       containers.set(item.id, status);
     }
     return {

@@ -1,0 +1,65 @@
+/**
+ * Which containers the kernel has killed for want of memory, by its own log. The runtime hears of it apart from a container's
+ * end, and on cgroups v1 not at all where the cgroup is gone before it looks.
+ * https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg
+ */
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { codeOf } from "#base";
+
+export interface OomLog {
+  /** By the container's id. */
+  has(containerId: string): boolean;
+  close(): void;
+}
+
+const path = "/dev/kmsg";
+const recordMaxBytes = 8192;
+/** Of one look; a log that is written faster than it is read ends it too. */
+const recordsMax = 100_000;
+const knownMax = 1000;
+
+/** The container of a record such as `…;oom-kill:constraint=…,task_memcg=/kubepods/podUID/ID,task=dd,…`. */
+export function killedContainerOf(record: string): string | undefined {
+  const group = /;oom-kill:.*,task_memcg=([^,]*),/.exec(record)?.[1];
+  // Where systemd keeps the cgroups: `cri-containerd-ID.scope`.
+  return group && /([0-9a-f]{64})(?:\.scope)?$/.exec(group)?.[1];
+}
+
+/** Where the log may not be read nobody is known: the runtime's word counts. */
+export function openOomLog(): OomLog {
+  const killed = new Set<string>();
+  const buffer = Buffer.alloc(recordMaxBytes);
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    fd = undefined;
+  }
+
+  function readOn(): void {
+    for (let i = 0; fd !== undefined && i < recordsMax; i++) {
+      try {
+        const id = killedContainerOf(buffer.toString("latin1", 0, readSync(fd, buffer)));
+        if (id) killed.add(id);
+      } catch (error) {
+        // EPIPE: records were overwritten before they were read; the next one is there.
+        if (codeOf(error) !== "EPIPE") break;
+      }
+    }
+    for (const id of killed) {
+      if (killed.size <= knownMax) break;
+      killed.delete(id);
+    }
+  }
+
+  return {
+    has(containerId) {
+      readOn();
+      return killed.has(containerId);
+    },
+    close() {
+      if (fd !== undefined) closeSync(fd);
+      fd = undefined;
+    },
+  };
+}
