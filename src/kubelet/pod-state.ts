@@ -67,8 +67,11 @@ export interface RuntimePodSummary {
 const killedCode = 137;
 
 /** Why it ended, where the runtime has not heard of it. */
-function explained(status: ContainerStatus, ranOut: (id: string) => boolean): ContainerStatus {
-  return status.exitCode === killedCode && ranOut(status.id) ? { ...status, reason: "OOMKilled" } : status;
+function explained(
+  status: ContainerStatus | undefined,
+  ranOut: (id: string) => boolean,
+): ContainerStatus | undefined {
+  return status?.exitCode === killedCode && ranOut(status.id) ? { ...status, reason: "OOMKilled" } : status;
 }
 
 /** `ranOut`: whether the kernel has killed a container for want of memory. */
@@ -81,9 +84,8 @@ export function stateReader(runtime: ContainerRuntime, ranOut: (id: string) => b
   async function containerOf(item: Container): Promise<ObservedContainer | undefined> {
     let status = containers.get(item.id);
     if (status?.state !== item.state) {
-      const told = await orGone(runtime.containerStatus(item.id));
-      if (!told) return undefined;
-      status = explained(told, ranOut);
+      status = explained(await orGone(runtime.containerStatus(item.id)), ranOut);
+      if (!status) return undefined;
       containers.set(item.id, status);
     }
     return {
