@@ -22,3 +22,24 @@ export function userInfoOf({ username, uid, groups, extra }: User): authenticati
     ...(extra ? { extra: Object.fromEntries(Object.entries(extra).map(([k, v]) => [k, [...v]])) } : {}),
   };
 }
+
+const accountPrefix = "system:serviceaccount:";
+const nodeNameKey = "authentication.kubernetes.io/node-name";
+
+/** What a service account is called as a user. */
+export function accountUsername(namespace: string, name: string): string {
+  return `${accountPrefix}${namespace}:${name}`;
+}
+
+/** The service account behind a username; undefined for all others. */
+export function serviceAccountOf(username: string): { namespace: string; name: string } | undefined {
+  if (!username.startsWith(accountPrefix)) return undefined;
+  const [namespace, name, ...rest] = username.slice(accountPrefix.length).split(":");
+  return namespace && name && rest.length === 0 ? { namespace, name } : undefined;
+}
+
+/** The node that the pod of a service account is on, as its token says. */
+export function nodeOfAccount({ username, extra }: User): string | undefined {
+  const [node, ...others] = extra?.[nodeNameKey] ?? [];
+  return serviceAccountOf(username) && others.length === 0 ? node : undefined;
+}

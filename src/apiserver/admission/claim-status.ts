@@ -15,14 +15,11 @@ import {
 } from "#api";
 import { forbiddenTo } from "../authorization/attributes.ts";
 import type { Authorizer } from "../authorization/authorizer.ts";
-import type { User } from "../user.ts";
+import { nodeOfAccount, type User } from "../user.ts";
 import type { AdmissionStep, Attributes } from "./admission.ts";
 
 type Status = Readonly<resourcev1.ResourceClaimStatus>;
 type Device = Readonly<resourcev1.AllocatedDeviceStatus>;
-
-const nodeNameKey = "authentication.kubernetes.io/node-name";
-const accountPrefix = "system:serviceaccount:";
 
 export function claimStatus(authorizer: Authorizer): AdmissionStep {
   return {
@@ -112,9 +109,9 @@ export function changedDrivers(now: Status, before: Status): string[] {
 }
 
 /** The user is an account whose pod is on the one node that the claim's devices are on. */
-function isOnNodeOf({ username, extra }: User, { allocation }: Status): boolean {
-  const [node, ...others] = extra?.[nodeNameKey] ?? [];
-  if (!username.startsWith(accountPrefix) || node === undefined || others.length > 0) return false;
+function isOnNodeOf(user: User, { allocation }: Status): boolean {
+  const node = nodeOfAccount(user);
+  if (node === undefined) return false;
   const [term, ...terms] = allocation?.nodeSelector?.nodeSelectorTerms ?? [];
   const [field, ...fields] = term?.matchFields ?? [];
   if (terms.length > 0 || fields.length > 0 || (term?.matchExpressions ?? []).length > 0) return false;

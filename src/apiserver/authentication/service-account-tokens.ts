@@ -21,7 +21,7 @@ import {
 } from "#api";
 import type { Registry, Target } from "../registry/context.ts";
 import type { Storage } from "../registry/storage.ts";
-import { authenticatedGroup, type User } from "../user.ts";
+import { accountUsername, authenticatedGroup, type User } from "../user.ts";
 import { KeptTokens } from "./kept-tokens.ts";
 
 export interface SigningKey {
@@ -92,7 +92,7 @@ export class TokenIssuer {
     const token = await new SignJWT({ "kubernetes.io": claims })
       .setProtectedHeader({ alg: algorithm })
       .setIssuer(this.issuer)
-      .setSubject(usernameOf(namespace, target.name))
+      .setSubject(accountUsername(namespace, target.name))
       .setAudience(audiences)
       .setIssuedAt(now)
       .setNotBefore(now)
@@ -236,7 +236,7 @@ function extraOf(kind: "pod" | "node", reference: Reference | undefined): Record
 
 function userOf({ namespace, serviceaccount, pod, node }: KubernetesClaims, id: string | undefined): User {
   return {
-    username: usernameOf(namespace, serviceaccount.name),
+    username: accountUsername(namespace, serviceaccount.name),
     uid: serviceaccount.uid,
     groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, authenticatedGroup],
     extra: {
@@ -249,10 +249,6 @@ function userOf({ namespace, serviceaccount, pod, node }: KubernetesClaims, id: 
 
 function isForEver({ iat = 0, exp = 0 }: { iat?: number; exp?: number }): boolean {
   return exp - iat >= maxSeconds;
-}
-
-function usernameOf(namespace: string, name: string): string {
-  return `system:serviceaccount:${namespace}:${name}`;
 }
 
 function referenceTo(object: KubernetesObject): Reference {

@@ -4,7 +4,7 @@
  * allows everything at once. https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/#constrained-impersonation
  */
 import { dnsSubdomainErrors } from "#api";
-import { anonymous, authenticatedGroup, type User } from "../user.ts";
+import { anonymous, authenticatedGroup, nodeOfAccount, serviceAccountOf, type User } from "../user.ts";
 import { type Attributes, forbiddenTo, type ResourceAttributes } from "./attributes.ts";
 import type { Authorizer } from "./authorizer.ts";
 
@@ -22,8 +22,6 @@ export type Mode = (authorizer: Authorizer, wanted: Wanted, attributes: Attribut
 const identity = { group: "authentication.k8s.io", version: "v1" };
 const core = { group: "", version: "v1" };
 const nodePrefix = "system:node:";
-const serviceAccountPrefix = "system:serviceaccount:";
-const nodeNameKey = "authentication.kubernetes.io/node-name";
 const nodeKeysKey = "authentication.kubernetes.io/associated-node-keys";
 const privilegedGroup = "system:masters";
 const [unauthenticatedGroup = ""] = anonymous.groups;
@@ -41,12 +39,6 @@ function asked(resource: string, name: string, more: Partial<ResourceAttributes>
 function nodeOf(username: string): string | undefined {
   const name = username.startsWith(nodePrefix) ? username.slice(nodePrefix.length) : "";
   return name && dnsSubdomainErrors(name).length === 0 ? name : undefined;
-}
-
-function serviceAccountOf(username: string): { namespace: string; name: string } | undefined {
-  if (!username.startsWith(serviceAccountPrefix)) return undefined;
-  const [namespace, name, ...rest] = username.slice(serviceAccountPrefix.length).split(":");
-  return namespace && name && rest.length === 0 ? { namespace, name } : undefined;
 }
 
 const accountGroups = (namespace: string) => [
@@ -85,10 +77,7 @@ function checkAction(authorizer: Authorizer, mode: string, attributes: Attribute
 const associatedNode: Mode = (authorizer, wanted, attributes) => {
   const { user } = attributes;
   const node = nodeOf(wanted.username);
-  const [own, ...more] = user.extra?.[nodeNameKey] ?? [];
-  const isAssociated =
-    serviceAccountOf(user.username) && node !== undefined && own === node && more.length === 0;
-  if (!isNameAlone(wanted) || !isAssociated) return undefined;
+  if (!isNameAlone(wanted) || node === undefined || nodeOfAccount(user) !== node) return undefined;
   const requester = { ...user, extra: { [nodeKeysKey]: Object.keys(user.extra ?? {}).sort() } };
   checkAction(authorizer, "associated-node", { ...attributes, user: requester });
   const resource = asked("nodes", "*", identity);

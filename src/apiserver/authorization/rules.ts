@@ -3,7 +3,7 @@
  * https://kubernetes.io/docs/reference/access-authn-authz/rbac/
  */
 import type { rbacv1 } from "#api";
-import type { User } from "../user.ts";
+import { accountUsername, type User } from "../user.ts";
 import type { Attributes } from "./attributes.ts";
 
 export type Rule = Readonly<rbacv1.PolicyRule>;
@@ -43,7 +43,7 @@ export function isSubject(subject: Readonly<rbacv1.Subject>, user: User, binding
       return user.groups.includes(subject.name);
     case "ServiceAccount": {
       const namespace = subject.namespace || bindingNamespace;
-      return namespace !== "" && user.username === `system:serviceaccount:${namespace}:${subject.name}`;
+      return namespace !== "" && user.username === accountUsername(namespace, subject.name);
     }
     default:
       return false;

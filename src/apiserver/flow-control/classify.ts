@@ -4,13 +4,11 @@
  */
 import type { flowcontrolv1 } from "#api";
 import type { Attributes, ResourceAttributes } from "../authorization/attributes.ts";
-import type { User } from "../user.ts";
+import { accountUsername, type User } from "../user.ts";
 
 type FlowSchema = Readonly<flowcontrolv1.FlowSchema>;
 type Rules = Readonly<flowcontrolv1.PolicyRulesWithSubjects>;
 type Subject = Readonly<flowcontrolv1.Subject>;
-
-const accountPrefix = "system:serviceaccount:";
 
 /** As they are asked, one after the other. */
 export function inOrder(schemas: readonly FlowSchema[]): FlowSchema[] {
@@ -48,9 +46,9 @@ function isSubject({ kind, user, group, serviceAccount }: Subject, who: User): b
   if (kind === "User") return user?.name === "*" || user?.name === who.username;
   if (kind === "Group") return group?.name === "*" || who.groups.includes(group?.name ?? "");
   if (!serviceAccount) return false;
-  const prefix = `${accountPrefix}${serviceAccount.namespace}:`;
-  if (serviceAccount.name === "*") return who.username.startsWith(prefix);
-  return who.username === prefix + serviceAccount.name;
+  const { namespace, name } = serviceAccount;
+  if (name === "*") return who.username.startsWith(accountUsername(namespace, ""));
+  return who.username === accountUsername(namespace, name);
 }
 
 function isResource(

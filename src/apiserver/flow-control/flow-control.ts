@@ -18,7 +18,7 @@ import type { Attributes } from "../authorization/attributes.ts";
 import { keyPrefix } from "../cache/keys.ts";
 import type { Storage } from "../registry/storage.ts";
 import { flowOf, inOrder, matches } from "./classify.ts";
-import { FlowMetrics, type Reason } from "./metrics.ts";
+import { flowMetrics, type Reason } from "./metrics.ts";
 import { type QueueSettings, Queues, type Waiting } from "./queues.ts";
 import { mayTake, Seats, shareOf } from "./seats.ts";
 
@@ -91,7 +91,7 @@ export class FlowControl {
   readonly #storage: Storage;
   readonly #world: World;
   readonly #limits: FlowLimits;
-  readonly #metrics: FlowMetrics;
+  readonly #metrics: ReturnType<typeof flowMetrics>;
   readonly #levels = new Map<string, Level>();
   #schemas: readonly Schema[] = [];
   #isCurrent = false;
@@ -105,7 +105,7 @@ export class FlowControl {
     this.#storage = storage;
     this.#world = world;
     this.#limits = { ...limitsByDefault, ...limits };
-    this.#metrics = new FlowMetrics(world.metrics);
+    this.#metrics = flowMetrics(world.metrics);
     const changed = () => {
       this.#isCurrent = false;
     };

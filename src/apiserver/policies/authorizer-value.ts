@@ -6,7 +6,7 @@ import type { CelEnvironment } from "#cel";
 import type { Attributes as AdmissionAttributes } from "../admission/admission.ts";
 import type { Attributes, ResourceAttributes } from "../authorization/attributes.ts";
 import type { Authorizer } from "../authorization/authorizer.ts";
-import type { User } from "../user.ts";
+import { accountUsername, type User } from "../user.ts";
 
 /** `authorizer` itself. */
 export class AuthorizerValue {
@@ -62,7 +62,7 @@ function decide({ of, resource, path }: CheckValue, verb: string): DecisionValue
 }
 
 function serviceAccount(namespace: string, name: string): User {
-  const username = `system:serviceaccount:${namespace}:${name}`;
+  const username = accountUsername(namespace, name);
   return {
     username,
     groups: ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"],
