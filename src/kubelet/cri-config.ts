@@ -39,10 +39,22 @@ export interface SandboxInput {
   users?: UserNamespace | undefined;
 }
 
+/** What fits into the kernel's name of a node. */
+const kernelHostnameMax = 64;
+
+/** https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-sethostnameasfqdn-field */
+function kernelHostname(pod: Readonly<corev1.Pod>, domainName: string): string {
+  if (!pod.spec.setHostnameAsFQDN || !domainName) return hostnameOf(pod);
+  if (domainName.length <= kernelHostnameMax) return domainName;
+  const why = `FQDN ${domainName} is too long (${kernelHostnameMax} characters is the max, ${domainName.length} characters requested)`;
+  throw new Error(`failed to construct FQDN from pod hostname and cluster domain, ${why}`);
+}
+
+/** Throws an `Error` for a name that no kernel takes. */
 export function sandboxConfig(input: SandboxInput): PodSandboxConfig {
   const { pod } = input;
   const ports = pod.spec.containers.flatMap((c) => c.ports ?? []);
-  const hostname = pod.spec.setHostnameAsFQDN && input.domainName ? input.domainName : hostnameOf(pod);
+  const hostname = kernelHostname(pod, input.domainName);
   return {
     metadata: {
       name: pod.metadata.name,

@@ -27,7 +27,7 @@ export interface EnvironmentInput {
  * `$(NAME)` becomes the value where it is known and stays where not; `$$` is a dollar.
  * https://github.com/kubernetes/kubernetes/blob/master/third_party/forked/golang/expansion/expand.go
  */
-export function expand(text: string, values: ReadonlyMap<string, string>): string {
+export function expand(text: string, values: Pick<ReadonlyMap<string, string>, "get">): string {
   let result = "";
   for (let i = 0; i < text.length; i++) {
     const character = text[i]!;

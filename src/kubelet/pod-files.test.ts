@@ -46,6 +46,27 @@ test("volumes that are written from the API cannot be written by containers", as
   expect(readonly).toEqual(["/configMap", "/secret", "/downwardAPI", "/projected", "/asked"]);
 });
 
+test("a part of a volume that lacks a variable is refused, not the whole given", async () => {
+  const dir = await folder();
+  const container = makeContainer("main", {
+    volumeMounts: [{ name: "v", mountPath: "/v", subPathExpr: "$(NONE)/$(EMPTY)/$$(X)/$(THERE)" }],
+  });
+  const context = { handlers: { supports: () => false } } as unknown as PodContext;
+  const mounts = containerMounts(context, {
+    pod: makePod({ containers: [container] }),
+    container,
+    volumes: new Map([["v", dir]]),
+    environment: new Map([
+      ["EMPTY", ""],
+      ["THERE", "x"],
+    ]),
+    podIps: [],
+    clusterDomain: "cluster.local",
+    handler: "",
+  });
+  await expect(mounts).rejects.toThrow("missing value for EMPTY, NONE");
+});
+
 test("recursively read-only is what is read-only, where the runtime can", () => {
   const mount = (recursiveReadOnly: string, readOnly = true) => ({
     name: "v",

@@ -91,6 +91,22 @@ export function containerDevices(
   });
 }
 
+/** A variable that is not there, or empty, names no part of a volume: the whole of it is not given instead. */
+function subPathOf(mount: Readonly<corev1.VolumeMount>, environment: ReadonlyMap<string, string>): string {
+  if (!mount.subPathExpr) return mount.subPath ?? "";
+  const lacking = new Set<string>();
+  const values = {
+    get(name: string) {
+      const value = environment.get(name);
+      if (!value) lacking.add(name);
+      return value;
+    },
+  };
+  const subPath = expand(mount.subPathExpr, values);
+  if (lacking.size > 0) throw new VolumeError(`missing value for ${[...lacking].sort().join(", ")}`);
+  return subPath;
+}
+
 async function volumeMounts(context: PodContext, input: MountInput): Promise<Mount[]> {
   const mounts: Mount[] = [];
   const canRecurse = context.handlers.supports(input.handler, "recursiveReadOnlyMounts");
@@ -98,7 +114,7 @@ async function volumeMounts(context: PodContext, input: MountInput): Promise<Mou
     const volumePath = input.volumes.get(mount.name);
     if (!volumePath) throw missing(mount.name, input.container);
     const recursive = isRecursive(mount, canRecurse);
-    const subPath = mount.subPathExpr ? expand(mount.subPathExpr, input.environment) : (mount.subPath ?? "");
+    const subPath = subPathOf(mount, input.environment);
     const hostPath = subPath ? await partOf(context, input, index, volumePath, subPath) : volumePath;
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,

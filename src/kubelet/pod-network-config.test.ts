@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { dnsConfigOf, domainNameOf, hostnameOf, hostsFile, parseResolvConf } from "./pod-network-config.ts";
+import {
+  dnsConfigOf,
+  dnsOmissions,
+  domainNameOf,
+  hostnameOf,
+  hostsFile,
+  parseResolvConf,
+} from "./pod-network-config.ts";
 import { makePod } from "./testing/pods.ts";
 
 const settings = {
@@ -72,4 +79,18 @@ test("the hosts file names the pod, and takes aliases", () => {
   expect(hostsFile(makePod({ hostNetwork: true }), [], "cluster.local", "1.1.1.1 node\n")).toContain(
     "1.1.1.1 node\n",
   );
+});
+
+test("what a resolver does not take is left out, and told in upstream's words", () => {
+  const searches = Array.from({ length: 40 }, (_, i) => `${"x".repeat(90)}${i}.example`);
+  const pod = makePod({ dnsConfig: { nameservers: ["1.1.1.1", "1.1.1.2", "1.1.1.3"], searches } });
+  const config = dnsConfigOf(pod, settings);
+  expect(config.servers).toEqual(["10.96.0.10", "1.1.1.1", "1.1.1.2"]);
+  expect(config.searches.join(" ").length).toBeLessThanOrEqual(2048);
+  expect(config.searches.length).toBeGreaterThan(15);
+  expect(dnsOmissions(pod, settings)).toEqual([
+    `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${config.searches.join(" ")}`,
+    "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 10.96.0.10 1.1.1.1 1.1.1.2",
+  ]);
+  expect(dnsOmissions(makePod(), settings)).toEqual([]);
 });

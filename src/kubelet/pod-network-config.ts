@@ -62,6 +62,7 @@ export function parseResolvConf(text: string): DNSConfig {
 /** What the resolvers of libc take. */
 const serversMax = 3;
 const searchesMax = 32;
+const searchLineMax = 2048;
 
 export interface DnsSettings {
   clusterDns: readonly string[];
@@ -95,13 +96,46 @@ function baseConfig(pod: Readonly<corev1.Pod>, settings: DnsSettings): DNSConfig
   };
 }
 
-/** https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy */
-export function dnsConfigOf(pod: Readonly<corev1.Pod>, settings: DnsSettings): DNSConfig {
+/** All that the pod asks for, more than resolvers may take. */
+function wholeDnsConfig(pod: Readonly<corev1.Pod>, settings: DnsSettings): DNSConfig {
   const base = baseConfig(pod, settings);
   const extra = pod.spec.dnsConfig ?? {};
   return {
-    servers: unique([...base.servers, ...(extra.nameservers ?? [])]).slice(0, serversMax),
-    searches: unique([...base.searches, ...(extra.searches ?? [])]).slice(0, searchesMax),
+    servers: unique([...base.servers, ...(extra.nameservers ?? [])]),
+    searches: unique([...base.searches, ...(extra.searches ?? [])]),
     options: mergeOptions(base.options, extra.options ?? []),
   };
+}
+
+/** https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy */
+export function dnsConfigOf(pod: Readonly<corev1.Pod>, settings: DnsSettings): DNSConfig {
+  const { servers, searches, options } = wholeDnsConfig(pod, settings);
+  return { servers: servers.slice(0, serversMax), searches: fittingSearches(searches), options };
+}
+
+function fittingSearches(searches: readonly string[]): string[] {
+  const fitting: string[] = [];
+  let length = 0;
+  for (const each of searches.slice(0, searchesMax)) {
+    length += each.length + (fitting.length > 0 ? 1 : 0);
+    if (length > searchLineMax) break;
+    fitting.push(each);
+  }
+  return fitting;
+}
+
+/** What is said of a pod whose resolver gets less than was asked for. */
+export function dnsOmissions(pod: Readonly<corev1.Pod>, settings: DnsSettings): string[] {
+  const whole = wholeDnsConfig(pod, settings);
+  const { servers, searches } = dnsConfigOf(pod, settings);
+  const words: string[] = [];
+  if (searches.length < whole.searches.length)
+    words.push(
+      `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${searches.join(" ")}`,
+    );
+  if (servers.length < whole.servers.length)
+    words.push(
+      `Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${servers.join(" ")}`,
+    );
+  return words;
 }

@@ -1,22 +1,20 @@
 /** One step towards what a pod shall be: observe, decide, act, report. Called again until nothing is left to do. */
 import { type corev1, parseTime } from "#api";
-import { failpoint, messageOf } from "#base";
-import type { PodSandboxConfig, UserNamespace } from "#contracts";
-import { rpcWords, VolumeError, VolumePendingError } from "#contracts";
+import { messageOf } from "#base";
+import type { PodSandboxConfig } from "#contracts";
+import { VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { rejected } from "./admission.ts";
 import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
-import { sandboxConfig } from "./cri-config.ts";
 import { AllocationError } from "./devices/allocation.ts";
 import { logOwnerOf, unlinkLog } from "./logs/links.ts";
 import { removeLogs } from "./logs/rotation.ts";
 import { containerNamed } from "./pod-containers.ts";
 import type { PodContext } from "./pod-context.ts";
-import { ensurePodFolders, terminationMessage } from "./pod-files.ts";
-import { dnsConfigOf, domainNameOf } from "./pod-network-config.ts";
-import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
+import { terminationMessage } from "./pod-files.ts";
+import { cgroupPathOf } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod, podIpsOf } from "./pod-state.ts";
 import { isFinal, lastTold, podStatusOf } from "./pod-status.ts";
 import { graceSecondsOf, stopContainer, stopPod } from "./pod-stop.ts";
@@ -29,7 +27,7 @@ import {
   restartsForResize,
   tellingOf,
 } from "./resize.ts";
-import { unsupportedUsers, wantsOwnUsers } from "./user-namespaces.ts";
+import { createSandbox, planSandbox, tellOfSandbox } from "./sandbox.ts";
 
 /** Why the kubelet ends a pod that may still run. */
 export interface Eviction {
@@ -232,70 +230,6 @@ function tellOfVolumes(context: PodContext, pod: Readonly<corev1.Pod>, error: un
   const isBlock = error instanceof VolumeError && error.step?.startsWith("MapVolume");
   const reason = isBlock ? "FailedMapVolume" : "FailedMount";
   context.recorder.record(pod as corev1.Pod, "Warning", reason, messageOf(error));
-}
-
-/** How the runtime is asked for a sandbox. */
-interface SandboxPlan {
-  sandbox: PodSandboxConfig;
-  handler: string;
-}
-
-/** Throws an `Error` for what this node's runtime cannot do. */
-async function usersOf(
-  context: PodContext,
-  pod: Readonly<corev1.Pod>,
-  handler: string,
-): Promise<UserNamespace | undefined> {
-  if (!wantsOwnUsers(pod)) return undefined;
-  if (!context.handlers.supports(handler, "userNamespaces")) throw new Error(unsupportedUsers(handler));
-  await ensurePodFolders(context, pod);
-  return context.userNamespaces.rangeFor(pod.metadata.uid);
-}
-
-function tellOfSandbox(context: PodContext, pod: Readonly<corev1.Pod>, error: unknown): undefined {
-  const message = `Failed to create pod sandbox: ${rpcWords(error)}`;
-  context.recorder.record(pod as corev1.Pod, "Warning", "FailedCreatePodSandBox", message);
-}
-
-async function planSandbox(
-  context: PodContext,
-  pod: Readonly<corev1.Pod>,
-  attempt: number,
-): Promise<SandboxPlan> {
-  const handler = await context.handlers.of(pod);
-  const users = await usersOf(context, pod, handler);
-  const dns = await context.dns();
-  const sandbox = sandboxConfig({
-    users,
-    pod,
-    attempt,
-    logDirectory: context.paths.logDir(pod),
-    cgroupParent: cgroupPathOf(context.cgroupRoot, pod),
-    dns: dnsConfigOf(pod, dns),
-    domainName: domainNameOf(pod, dns.clusterDomain),
-    security: context.security,
-  });
-  return { sandbox, handler };
-}
-
-/** Answers the sandbox's id, or undefined when it could not be made; that is told as an event. */
-async function createSandbox(
-  context: PodContext,
-  pod: Readonly<corev1.Pod>,
-  { sandbox, handler }: SandboxPlan,
-): Promise<string | undefined> {
-  try {
-    const figures = podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes);
-    await Promise.all([
-      ensurePodFolders(context, pod),
-      context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), figures),
-    ]);
-    const id = await context.runtime.runPodSandbox(sandbox, handler);
-    failpoint("kubelet/sandbox-made");
-    return id;
-  } catch (error) {
-    return tellOfSandbox(context, pod, error);
-  }
 }
 
 /** False where the devices that the pod claims are not ready; that is told as an event. */

@@ -86,6 +86,12 @@ test("the sandbox of a pod in the host's network has no name of its own and maps
     "io.kubernetes.pod.uid": "uid-1",
     "io.kubernetes.pod.namespace": "default",
   });
+  const asFqdn = (domainName: string) =>
+    sandboxConfig({ ...input, domainName, pod: makePod({ setHostnameAsFQDN: true }) });
+  expect(asFqdn("x".repeat(64)).hostname).toBe("x".repeat(64));
+  expect(() => asFqdn("x".repeat(65))).toThrow(
+    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${"x".repeat(65)} is too long (64 characters is the max, 65 characters requested)`,
+  );
   const host = sandboxConfig({ ...input, pod: makePod({ hostNetwork: true, containers: [container] }) });
   expect(host).toMatchObject({
     hostname: "",

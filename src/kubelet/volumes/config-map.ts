@@ -17,7 +17,7 @@ export const configMapVolume = defineVolumePlugin({
     return {
       kind: "files",
       medium: "disk",
-      files: selectKeys(configMapData(map), items, defaultMode, optional),
+      files: selectKeys(configMapData(map), items, defaultMode, optional, "configmap"),
     };
   },
 });

@@ -27,12 +27,19 @@ export function checkPath(path: string): string {
   return path;
 }
 
+/** In upstream's words, which differ. */
+const noSuchKey = {
+  configmap: "configmap references non-existent config key",
+  secret: "references non-existent secret key",
+} as const;
+
 /** All keys, or the items asked for. */
 export function selectKeys(
   data: ReadonlyMap<string, Uint8Array>,
   items: readonly corev1.KeyToPath[] | undefined,
   mode: number,
   optional: boolean,
+  kind: "configmap" | "secret",
 ): VolumeFile[] {
   if (!items || items.length === 0) {
     return [...data].map(([key, content]) => ({ path: checkPath(key), content, mode }));
@@ -41,7 +48,7 @@ export function selectKeys(
   for (const item of items) {
     const content = data.get(item.key);
     if (content) files.push({ path: checkPath(item.path), content, mode: item.mode ?? mode });
-    else if (!optional) throw new VolumeError(`references non-existent config key: ${item.key}`);
+    else if (!optional) throw new VolumeError(`${noSuchKey[kind]}: ${item.key}`);
   }
   return files;
 }
@@ -108,8 +115,9 @@ export const filesVolume: Pick<VolumePlugin, "inspect" | "mount" | "unmount" | "
   },
   async mount({ plan, dir, fsGroup }: MountRequest, host: VolumeHost) {
     if (plan.kind !== "files") throw new VolumeError("not a volume of files");
-    await host.ensureDirectory(dir, 0o755);
-    if (plan.medium === "memory") await host.mountTmpfs(dir, undefined, 0o755);
+    // Open to everybody, as upstream's: the mount in the container is what nobody can write to.
+    await host.ensureDirectory(dir, plan.medium === "memory" ? 0o1777 : 0o777);
+    if (plan.medium === "memory") await host.mountTmpfs(dir, undefined, 0o1777);
     await host.writeFiles(dir, plan.files, fsGroup);
     return dir;
   },

@@ -42,9 +42,17 @@ async function mounts(): Promise<{ source: string; point: string }[]> {
 
 const mountPoints = async () => (await mounts()).map(({ point }) => point);
 
-/** The group of the volume reads what the owner reads. */
+/** Owner and group of a volume that is the pod's group's read all of it; as upstream's, that nobody writes to. */
 const modeOf = (file: VolumeFile, group: number | undefined) =>
-  (group === undefined ? file.mode : file.mode | ((file.mode & 0o400) >> 3)) & 0o777;
+  (group === undefined ? file.mode : file.mode | 0o440) & 0o777;
+
+/** What is made in the group's folders is the group's. */
+const groupFolder = 0o2550;
+
+async function giveFolder(path: string, group: number): Promise<void> {
+  await chown(path, -1, group);
+  await chmod(path, ((await stat(path)).mode & 0o7777) | groupFolder);
+}
 
 /** The folder that readers see, if it is one of those made here: the link may be anybody's who could write to the volume. */
 async function currentFolder(dir: string): Promise<string | undefined> {
@@ -83,6 +91,13 @@ async function listFiles(root: string, prefix: string): Promise<string[]> {
   return nested.flat();
 }
 
+/** With those above it that are not there. */
+async function makeFolder(path: string, group: number | undefined): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o755 });
+  if (first === undefined || group === undefined) return;
+  for (let each = path; each.length >= first.length; each = dirname(each)) await giveFolder(each, group);
+}
+
 /**
  * As upstream's atomic writer: files lie in a fresh folder, `..data` points to it and is swapped by one rename, and
  * each visible name is a link through `..data`.
@@ -94,13 +109,14 @@ async function writeAtomically(
   group: number | undefined,
   random: Random,
 ): Promise<boolean> {
+  if (group !== undefined) await giveFolder(dir, group);
   if (await sameFiles(dir, files, group)) return false;
   const old = await currentFolder(dir);
   const fresh = `..${random.suffix(12)}`;
-  await mkdir(join(dir, fresh), { mode: 0o755 });
+  await makeFolder(join(dir, fresh), group);
   for (const file of files) {
     const path = join(dir, fresh, file.path);
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await makeFolder(dirname(path), group);
     await writeFile(path, file.content);
     await chmod(path, modeOf(file, group));
     if (group !== undefined || file.owner !== undefined) await chown(path, file.owner ?? 0, group ?? 0);

@@ -84,12 +84,12 @@ export const projectedVolume = defineVolumePlugin({
       if (configMap) {
         const { name = "", optional = false, items } = configMap;
         const map = expectObject(sources.configMaps.get(name), "configmap", name, optional);
-        files.push(...selectKeys(configMapData(map), items, mode, optional));
+        files.push(...selectKeys(configMapData(map), items, mode, optional, "configmap"));
       }
       if (secret) {
         const { name = "", optional = false, items } = secret;
         const object = expectObject(sources.secrets.get(name), "secret", name, optional);
-        files.push(...selectKeys(secretData(object), items, mode, optional));
+        files.push(...selectKeys(secretData(object), items, mode, optional, "secret"));
       }
       if (downwardAPI) files.push(...downwardFiles(downwardAPI.items ?? [], mode, context));
       if (serviceAccountToken) {

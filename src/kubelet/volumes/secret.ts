@@ -17,7 +17,7 @@ export const secretVolume = defineVolumePlugin({
     return {
       kind: "files",
       medium: "memory",
-      files: selectKeys(secretData(secret), items, defaultMode, optional),
+      files: selectKeys(secretData(secret), items, defaultMode, optional, "secret"),
     };
   },
 });

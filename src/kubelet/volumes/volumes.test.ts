@@ -132,7 +132,7 @@ test.each([
   [{ name: "v", secret: { secretName: "none" } }, 'secret "none" not found'],
   [
     { name: "v", configMap: { name: "facts", items: [{ key: "none", path: "x" }] } },
-    "references non-existent config key: none",
+    "configmap references non-existent config key: none",
   ],
   [{ name: "v", configMap: { name: "facts", items: [{ key: "colour", path: "../x" }] } }, "invalid path"],
   [{ name: "v", hostPath: { path: "../etc" } }, "invalid host path"],
@@ -310,6 +310,23 @@ test("files are replaced together, keep their modes, and old ones go", async () 
   expect(await host.writeFiles(dir, [file("a", "group", 0o400)], gid)).toBe(true);
   expect(statSync(join(dir, "a")).mode & 0o777).toBe(0o440);
   expect(await host.writeFiles(dir, [file("a", "group", 0o400)], gid)).toBe(false);
+});
+
+test("folders of files are the group's too, and open to everybody without one", async () => {
+  const host = machineVolumeHost(seededRandom(2));
+  const dir = join(root, "folders");
+  mkdirSync(dir);
+  chmodSync(dir, 0o777);
+  const { gid = 0 } = userInfo();
+  await host.writeFiles(dir, [{ path: "a/b/c", content: Buffer.from("1"), mode: 0o644 }], gid);
+  const modes = [".", "..data/", "..data/a", "..data/a/b"].map(
+    (path) => statSync(join(dir, path)).mode & 0o7777,
+  );
+  expect(modes).toEqual([0o2777, 0o2755, 0o2755, 0o2755]);
+  const plugin = pluginFor(volumePlugins, { name: "v", configMap: { name: "facts" } })!;
+  const open = join(root, "open-to-all");
+  await plugin.mount({ plan: { kind: "files", medium: "disk", files: [] }, dir: open }, host);
+  expect(statSync(open).mode & 0o7777).toBe(0o777);
 });
 
 test("a sub-path is made, and never leads out of its volume", async () => {
