@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isReference, normalizeReference, registryOf } from "./image-reference.ts";
+import { isReference, normalizeReference, referenceProblem, registryOf } from "./image-reference.ts";
 
 test.each([
   ["web", "docker.io/library/web:latest"],
@@ -41,4 +41,17 @@ test("an image that names no registry comes from Docker's", () => {
   expect(["web", "team/web", "index.docker.io/web", "quay.io/a", "localhost:5000/a"].map(registryOf)).toEqual(
     ["docker.io", "docker.io", "docker.io", "quay.io", "localhost:5000"],
   );
+});
+
+test.each([
+  ["", "invalid reference format"],
+  ["a b", "invalid reference format"],
+  ["Web", "invalid reference format: repository name (library/Web) must be lowercase"],
+  ["quay.io/Team/web:1", "invalid reference format: repository name (Team/web) must be lowercase"],
+  ["Team/web", undefined],
+  ["web:Stable", undefined],
+  ["0".repeat(64), `invalid repository name (${"0".repeat(64)}), cannot specify 64-byte hexadecimal strings`],
+  ["x".repeat(300), "repository name must not be more than 255 characters"],
+])("%s: %s", (name, problem) => {
+  expect(referenceProblem(name)).toBe(problem);
 });

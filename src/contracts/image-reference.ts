@@ -7,7 +7,7 @@
 function split(name: string): { registry: string; path: string } {
   const slash = name.indexOf("/");
   const first = slash < 0 ? "" : name.slice(0, slash);
-  const hasDomain = first.includes(".") || first.includes(":") || first === "localhost";
+  const hasDomain = /[.:A-Z]/.test(first) || first === "localhost";
   if (!hasDomain) return { registry: "docker.io", path: name };
   return { registry: first === "index.docker.io" ? "docker.io" : first, path: name.slice(slash + 1) };
 }
@@ -32,7 +32,22 @@ const grammar = new RegExp(
   `^(?:${domain}/)?${pathPart}(?:/${pathPart})*(?::[\\w][\\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?$`,
 );
 
-/** False for what no registry would take: the kubelet answers `InvalidImageName`. */
-export function isReference(name: string): boolean {
-  return name.length <= 512 && grammar.test(name);
+const pathMaxLength = 255;
+
+/** Why no registry would take the name, in upstream's words; undefined for one that is good. */
+export function referenceProblem(name: string): string | undefined {
+  if (/^[a-f0-9]{64}$/.test(name))
+    return `invalid repository name (${name}), cannot specify 64-byte hexadecimal strings`;
+  const { registry, path } = split(name);
+  const whole = registry === "docker.io" && !path.includes("/") ? `library/${path}` : path;
+  const repository = whole.split(":", 1)[0]!;
+  if (repository !== repository.toLowerCase())
+    return `invalid reference format: repository name (${repository}) must be lowercase`;
+  if (name.length > 1024 || !grammar.test(name)) return "invalid reference format";
+  if (repository.split("@", 1)[0]!.length > pathMaxLength)
+    return `repository name must not be more than ${pathMaxLength} characters`;
+  return undefined;
 }
+
+/** False for what no registry would take: the kubelet answers `InvalidImageName`. */
+export const isReference = (name: string): boolean => referenceProblem(name) === undefined;

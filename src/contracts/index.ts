@@ -1,3 +1,3 @@
 export * from "./cri.ts";
-export { isReference, normalizeReference, registryOf } from "./image-reference.ts";
+export { isReference, normalizeReference, referenceProblem, registryOf } from "./image-reference.ts";
 export * from "./volume.ts";

@@ -1,140 +1,238 @@
 /**
- * Logins of registries from programs of the node: what cloud registries need, whose passwords last for hours.
+ * Logins of registries from programs of the node: what cloud registries need, whose passwords last for hours. A program
+ * may be shown a token of the pod's service account: then its login is for that account's pods.
  * https://kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider/
+ * https://kep.k8s.io/4412
  */
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { parse } from "yaml";
-import { codeOf, messageOf, parseGoDuration, run, type World } from "#base";
-import { type AuthConfig, normalizeReference, registryOf } from "#contracts";
-
-interface Provider {
-  name: string;
-  matchImages: string[];
-  defaultCacheDuration: string;
-  apiVersion: string;
-  args?: string[];
-  env?: { name: string; value: string }[];
-}
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { type corev1, serviceAccounts } from "#api";
+import { messageOf, parseGoDuration, run, type World } from "#base";
+import type { Client } from "#client";
+import { type AuthConfig, registryOf } from "#contracts";
+import { type Provider, type ProviderConfig, readProviderConfig } from "./credential-config.ts";
+import type { AccountReference, Login } from "./image-credentials.ts";
+import { matchesImage, repositoryOf } from "./image-patterns.ts";
+import type { TokenSource } from "./volumes/tokens.ts";
 
 interface Response {
   kind?: string;
+  apiVersion?: string;
   cacheKeyType?: string;
   cacheDuration?: string;
   auth?: Record<string, { username?: string; password?: string }>;
 }
 
 export interface CredentialProviders {
-  /** Undefined where no program has a login for the image. */
-  loginFor(image: string): Promise<AuthConfig | undefined>;
+  /** Of every program that has one for the image; those for the longest part of its name first. */
+  loginsFor(image: string, pod: Readonly<corev1.Pod>): Promise<Login[]>;
 }
 
-const apiVersion = "credentialprovider.kubelet.k8s.io/v1";
-const timeoutMs = 60_000;
-const providersMax = 100;
-const cachedMax = 1000;
+interface Options {
+  /** The configuration, and the programs that it names. Without it there are none. */
+  dir: string;
+  world: World;
+  client: Client;
+  tokens: TokenSource;
+}
 
-/** Whether `image` lies where the pattern says: host parts may have stars, the port is the same, the path begins so. */
-export function matchesImage(pattern: string, image: string): boolean {
-  const [host = "", ...path] = pattern.replace(/^https?:\/\//, "").split("/");
-  const [name = "", port = ""] = host.split(":");
-  const [registry = "", registryPort = ""] = registryOf(image).split(":");
-  const [wanted, actual] = [name.split("."), registry.split(".")];
-  const fits = (part: string, other: string) =>
-    new RegExp(`^${part.split("*").map(escaped).join("[^.]*")}$`).test(other);
-  return (
-    port === registryPort &&
-    wanted.length === actual.length &&
-    wanted.every((part, i) => fits(part, actual[i]!)) &&
-    normalizeReference(image)
-      .slice(registryOf(image).length + 1)
-      .startsWith(path.join("/"))
+/** What a program is told of the pod's account; empty for one that asks for none, and for pods without. */
+interface Shown {
+  account?: AccountReference;
+  token?: string;
+  annotations?: Record<string, string>;
+  /** What else tells answers apart. */
+  key: string;
+}
+
+const timeoutMs = 60_000;
+const cachedMax = 1000;
+/** The server's own default. */
+const tokenSeconds = 3600;
+const nobody: Shown = { key: "" };
+
+/** The logins for an image, by the most special pattern: the longest first. Pure. */
+export function authsOf({ auth = {} }: Response, image: string): { length: number; auth: AuthConfig }[] {
+  return Object.entries(auth)
+    .filter(([pattern, { username, password }]) => (username || password) && matchesImage(pattern, image))
+    .map(([pattern, { username = "", password = "" }]) => ({
+      length: pattern.length,
+      auth: { username, password },
+    }))
+    .toSorted((a, b) => b.length - a.length);
+}
+
+/** What an answer holds for. Pure. */
+function scopeOf({ cacheKeyType }: Response, image: string): string {
+  if (cacheKeyType === "Image") return image;
+  if (cacheKeyType === "Registry") return registryOf(image);
+  if (cacheKeyType === "Global") return "global";
+  throw new Error(
+    `credential provider plugin did not return a valid cacheKeyType: ${JSON.stringify(cacheKeyType ?? "")}`,
   );
 }
 
-const escaped = (text: string) => text.replaceAll(/[^\w-]/g, (c) => `\\${c}`);
+/** The annotations that a program wants; undefined where one that it needs is missing. Pure. */
+export function annotationsFor(
+  { tokenAttributes }: Provider,
+  annotations: Readonly<Record<string, string>> = {},
+): Record<string, string> | undefined {
+  const needed = tokenAttributes?.requiredServiceAccountAnnotationKeys ?? [];
+  if (needed.some((key) => annotations[key] === undefined)) return undefined;
+  const keys = [...needed, ...(tokenAttributes?.optionalServiceAccountAnnotationKeys ?? [])];
+  return Object.fromEntries(
+    keys.flatMap((key) => (annotations[key] === undefined ? [] : [[key, annotations[key]]])),
+  );
+}
 
-/** Throws an `Error` for what is no configuration of providers. */
-export function readProviders(content: string): Provider[] {
-  const value = parse(content, { maxAliasCount: 100, logLevel: "error" }) as {
-    kind?: string;
-    providers?: Provider[];
+function metricsOf({ metrics }: World) {
+  return {
+    seconds: metrics.latency(
+      "kubelet_credential_provider_plugin_duration",
+      "[ALPHA] Duration of execution in seconds for credential provider plugin",
+      ["plugin_name"],
+    ),
+    errors: metrics.counter(
+      "kubelet_credential_provider_plugin_errors",
+      "[ALPHA] Number of errors from credential provider plugin",
+      ["plugin_name"],
+    ),
+    config: metrics.gauge(
+      "kubelet_credential_provider_config_info",
+      "[ALPHA] Information about the last applied credential provider configuration with hash as label",
+      ["hash"],
+    ),
   };
-  if (value?.kind !== "CredentialProviderConfig") throw new Error("it is no CredentialProviderConfig");
-  const providers = (value.providers ?? []).slice(0, providersMax);
-  for (const { name, matchImages, defaultCacheDuration } of providers) {
-    if (typeof name !== "string" || !name || basename(name) !== name)
-      throw new Error(`a provider has the name ${JSON.stringify(name)}`);
-    if (!Array.isArray(matchImages) || matchImages.length === 0) throw new Error(`${name} needs matchImages`);
-    parseGoDuration(defaultCacheDuration ?? "");
+}
+
+async function call(
+  { dir, world: { clock } }: Options,
+  metrics: ReturnType<typeof metricsOf>,
+  provider: Provider,
+  image: string,
+  { token, annotations }: Shown,
+): Promise<Response> {
+  const request = {
+    kind: "CredentialProviderRequest",
+    apiVersion: provider.apiVersion,
+    image,
+    ...(token ? { serviceAccountToken: token } : {}),
+    ...(annotations && Object.keys(annotations).length > 0 ? { serviceAccountAnnotations: annotations } : {}),
+  };
+  const env = Object.fromEntries((provider.env ?? []).map(({ name, value }) => [name, value]));
+  const options = { input: JSON.stringify(request), timeoutMs, env };
+  const startedMs = clock.monotonic();
+  const result = await run(join(dir, provider.name), provider.args ?? [], options);
+  metrics.seconds.observe({ plugin_name: provider.name }, (clock.monotonic() - startedMs) / 1000);
+  if (result.code !== 0) {
+    metrics.errors.inc({ plugin_name: provider.name });
+    throw new Error(result.stderr.trim().slice(0, 500) || `exit code ${result.code}`);
   }
-  return providers;
+  return responseOf(result.stdout, provider.apiVersion);
 }
 
-/** By the most special pattern, as upstream: the longest first. Pure. */
-export function authOf(response: Response, image: string): AuthConfig | undefined {
-  const patterns = Object.keys(response.auth ?? {}).toSorted((a, b) => b.length - a.length);
-  const found = patterns.find((pattern) => matchesImage(pattern, image));
-  const { username = "", password = "" } = found === undefined ? {} : (response.auth?.[found] ?? {});
-  return username || password ? { username, password } : undefined;
+/** Undefined where the program is not to be asked for this pod. */
+async function shownTo(
+  { client, tokens }: Options,
+  provider: Provider,
+  pod: Readonly<corev1.Pod>,
+): Promise<Shown | undefined> {
+  const { tokenAttributes } = provider;
+  if (!tokenAttributes) return nobody;
+  const { namespace = "" } = pod.metadata;
+  const name = pod.spec.serviceAccountName ?? "";
+  if (!name) return tokenAttributes.requireServiceAccount ? undefined : nobody;
+  const account = await client.get(serviceAccounts, { namespace, name });
+  const annotations = annotationsFor(provider, account.metadata.annotations);
+  if (!annotations) return undefined;
+  const token = await tokens.tokenFor(pod, tokenAttributes.serviceAccountTokenAudience, tokenSeconds);
+  const { uid } = account.metadata;
+  const tokenHash = createHash("sha256").update(token).digest("hex");
+  const sorted = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1));
+  const key = [namespace, name, uid, sorted, tokenAttributes.cacheType === "Token" ? tokenHash : ""];
+  return { account: { uid, namespace, name }, token, annotations, key: JSON.stringify(key) };
 }
 
-function cacheKey({ cacheKeyType }: Response, image: string): string {
-  if (cacheKeyType === "Image") return image;
-  return cacheKeyType === "Global" ? "" : registryOf(image);
-}
-
-/** `dir`: `config.yaml`, and the programs that it names. Without it there are none. */
-export function createCredentialProviders(dir: string, { clock, log }: World): CredentialProviders {
+export function createCredentialProviders(options: Options): CredentialProviders {
+  const { dir, world } = options;
+  const { clock, log } = world;
   const cached = new Map<string, { response: Response; untilMs: number }>();
+  /** Containers that start together ask once. */
+  const asked = new Map<string, Promise<Response>>();
+  const metrics = metricsOf(world);
 
-  async function ask(provider: Provider, image: string): Promise<Response> {
-    const keys = [image, registryOf(image), ""].map((key) => `${provider.name} ${key}`);
+  async function answerOf(provider: Provider, image: string, shown: Shown): Promise<Response> {
+    const keyOf = (scope: string) => JSON.stringify([provider.name, scope, shown.key]);
+    const keys = [image, registryOf(image), "global"].map(keyOf);
     const known = keys.map((key) => cached.get(key)).find((each) => each && each.untilMs > clock.monotonic());
     if (known) return known.response;
-    const input = JSON.stringify({
-      kind: "CredentialProviderRequest",
-      apiVersion: provider.apiVersion ?? apiVersion,
-      image,
-    });
-    const env = Object.fromEntries((provider.env ?? []).map(({ name, value }) => [name, value]));
-    const program = join(dir, provider.name);
-    const result = await run(program, provider.args ?? [], { input, timeoutMs, env });
-    if (result.code !== 0) throw new Error(result.stderr.trim().slice(0, 500) || `exit code ${result.code}`);
-    const response = JSON.parse(result.stdout) as Response;
-    if (response.kind !== "CredentialProviderResponse") throw new Error(`it answered ${response.kind}`);
-    const goodMs = parseGoDuration(response.cacheDuration ?? provider.defaultCacheDuration);
+    const flight = JSON.stringify([keys[0], shown.token]);
+    const running = asked.get(flight);
+    if (running) return running;
+    const answer = call(options, metrics, provider, image, shown).finally(() => asked.delete(flight));
+    asked.set(flight, answer);
+    const response = await answer;
+    const key = keyOf(scopeOf(response, image));
+    const goodMs = parseGoDuration(response.cacheDuration ?? String(provider.defaultCacheDuration));
     if (cached.size >= cachedMax) cached.clear();
-    cached.set(`${provider.name} ${cacheKey(response, image)}`, {
-      response,
-      untilMs: clock.monotonic() + goodMs,
-    });
+    if (goodMs > 0) cached.set(key, { response, untilMs: clock.monotonic() + goodMs });
     return response;
   }
 
-  async function providers(): Promise<Provider[]> {
-    const file = join(dir, "config.yaml");
+  async function config(): Promise<ProviderConfig> {
     try {
-      return readProviders(await readFile(file, "utf8"));
+      const found = await readProviderConfig(dir);
+      metrics.config.reset();
+      if (found.hash) metrics.config.set({ hash: found.hash }, 1);
+      return found;
     } catch (error) {
-      if (codeOf(error) !== "ENOENT")
-        log.warn({ file, error: messageOf(error) }, "logins cannot be asked for");
+      log.warn({ dir, error: messageOf(error) }, "logins cannot be asked for");
+      return { providers: [], hash: undefined };
+    }
+  }
+
+  async function loginsOf(provider: Provider, image: string, pod: Readonly<corev1.Pod>) {
+    if (!provider.matchImages.some((pattern) => matchesImage(pattern, image))) return [];
+    try {
+      const shown = await shownTo(options, provider, pod);
+      if (!shown) return [];
+      const found = authsOf(await answerOf(provider, image, shown), image);
+      const { account } = shown;
+      return found.map(({ length, auth }) => ({ length, login: { auth, ...(account ? { account } : {}) } }));
+    } catch (error) {
+      log.warn({ provider: provider.name, error: messageOf(error) }, "a program has given no login");
       return [];
     }
   }
 
   return {
-    async loginFor(image) {
-      for (const provider of await providers()) {
-        if (!provider.matchImages.some((pattern) => matchesImage(pattern, image))) continue;
-        try {
-          const auth = authOf(await ask(provider, image), image);
-          if (auth) return auth;
-        } catch (error) {
-          log.warn({ provider: provider.name, error: messageOf(error) }, "a program has given no login");
-        }
-      }
-      return undefined;
+    async loginsFor(wanted, pod) {
+      const image = repositoryOf(wanted);
+      const { providers } = await config();
+      const found = await Promise.all(providers.map((provider) => loginsOf(provider, image, pod)));
+      return found
+        .flat()
+        .toSorted((a, b) => b.length - a.length)
+        .map(({ login }) => login);
     },
   };
+}
+
+function responseOf(output: string, apiVersion: string): Response {
+  let response: Response;
+  try {
+    response = JSON.parse(output) as Response;
+  } catch {
+    // Its words are kept back: they may be a password.
+    throw new Error("error decoding credential provider plugin response from stdout");
+  }
+  if (response.apiVersion !== apiVersion)
+    throw new Error(
+      `apiVersion from credential plugin response did not match expected apiVersion:${apiVersion}, actual apiVersion:${response.apiVersion ?? ""}`,
+    );
+  if (response.kind !== "CredentialProviderResponse")
+    throw new Error(
+      `failed to decode CredentialProviderResponse, unexpected Kind: ${JSON.stringify(response.kind ?? "")}`,
+    );
+  return response;
 }

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { corev1 } from "#api";
 import { type AuthConfig, registryOf } from "#contracts";
-import { matchesImage } from "./credential-providers.ts";
+import { matchesImage } from "./image-patterns.ts";
 
 interface DockerConfig {
   auths?: Record<string, { username?: string; password?: string; auth?: string; identitytoken?: string }>;
@@ -20,10 +20,18 @@ export interface SecretReference {
   credentialHash: string;
 }
 
+/** A service account that a program of the node has given a login to. */
+export interface AccountReference {
+  uid: string;
+  namespace: string;
+  name: string;
+}
+
+/** Neither of a secret nor of an account: one that the whole node has. */
 export interface Login {
   auth: AuthConfig;
-  /** Undefined for one that the whole node has. */
-  secret: SecretReference | undefined;
+  secret?: SecretReference;
+  account?: AccountReference;
 }
 
 function authOf(entry: NonNullable<DockerConfig["auths"]>[string]): AuthConfig {

@@ -158,6 +158,8 @@ test("every login is tried, and all that they were told is said", async () => {
   await pull(logins("wrong", "right"));
   expect(tried).toEqual(["wrong", "right"]);
   await expect(pull(logins("a", "b"))).rejects.toThrow("[a is not known, b is not known]");
+  puller.forget(makePod().metadata.uid);
+  await expect(pull(logins("a", "a"))).rejects.toThrow(/^a is not known$/);
 });
 
 test("a refused pull is told in the runtime's words, with a code that says something", async () => {
@@ -186,6 +188,103 @@ test("a refused pull is told in the runtime's words, with a code that says somet
     event: `Failed to pull image "web:2": ${coded}`,
   });
   expect((await told("UNKNOWN")).waiting[0]).toBe(words);
+});
+
+test.each([
+  [
+    "RegistryUnavailable",
+    "RegistryUnavailable",
+    "image pull failed for web:2 because the registry is unavailable",
+  ],
+  [
+    "RegistryUnavailable: no route",
+    "RegistryUnavailable",
+    "image pull failed for web:2 because the registry is unavailable: no route",
+  ],
+  [
+    "SignatureValidationFailed: Source image rejected",
+    "SignatureValidationFailed",
+    "image pull failed for web:2 because the signature validation failed: Source image rejected",
+  ],
+])("the runtime says %s", async (words, reason, message) => {
+  const runtime = {
+    imageStatus: async () => undefined,
+    pullImage: async () => {
+      throw new RuntimeError("UNKNOWN", words);
+    },
+  } as unknown as ContainerRuntime;
+  const clock = new VirtualClock();
+  const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+  const said: string[] = [];
+  const pull = () =>
+    puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, told) =>
+      said.push(told),
+    );
+  await expect(pull()).rejects.toMatchObject({ reason, message });
+  expect(said).toEqual(['Pulling image "web:2"', `Failed to pull image "web:2": ${words}`]);
+  const held = `Back-off pulling image "web:2": ${reason}: ${message}`;
+  await expect(pull()).rejects.toMatchObject({ reason: "ImagePullBackOff", message: held });
+});
+
+test("an image that the runtime cannot tell of is not pulled", async () => {
+  const runtime = {
+    imageStatus: async () => {
+      throw new RuntimeError("UNAVAILABLE", "no");
+    },
+  } as unknown as ContainerRuntime;
+  const puller = new ImagePuller({
+    runtime,
+    clock: new VirtualClock(),
+    parallelMax: 1,
+    records: openRecords,
+  });
+  await expect(
+    puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], () => {}),
+  ).rejects.toMatchObject({
+    reason: "ImageInspectError",
+    message: 'Failed to inspect image "web:2": rpc error: code = Unavailable desc = no',
+  });
+});
+
+test("programs of the node are asked after the pod's secrets, and of what is there only where those do not open it", async () => {
+  const tried: (string | undefined)[] = [];
+  const runtime = {
+    imageStatus: async () => image,
+    pullImage: async (_name: string, auth?: { username?: string }) => {
+      tried.push(auth?.username);
+      if (auth?.username !== "program") throw new Error("denied");
+    },
+  } as unknown as ContainerRuntime;
+  const account = { uid: "u", namespace: "default", name: "robot" };
+  const login = { auth: { username: "program" }, account };
+  let asked = 0;
+  const opened: unknown[] = [];
+  const records = {
+    ...openRecords,
+    mayUse: async (_image: string, _id: string, logins: readonly unknown[]) => logins.includes(login),
+    end: async (_image: string, _id?: string, used?: unknown) => {
+      opened.push(used);
+    },
+  };
+  const puller = new ImagePuller({
+    runtime,
+    clock: new VirtualClock(),
+    parallelMax: 1,
+    records,
+    loginsFor: async () => {
+      asked++;
+      return [login];
+    },
+  });
+  const auths = { "docker.io": { username: "secret", password: "p" } };
+  const secrets = [secretOf({ ".dockerconfigjson": JSON.stringify({ auths }) })];
+  const ensure = (imagePullPolicy: "Always" | "IfNotPresent") =>
+    puller.ensure(makePod(), makeContainer("main", { imagePullPolicy }), secrets, () => {});
+  await ensure("Always");
+  expect(tried).toEqual(["secret", "program"]);
+  expect(opened).toEqual([login]);
+  await ensure("IfNotPresent");
+  expect([asked, tried.length]).toEqual([2, 2]);
 });
 
 test.each([

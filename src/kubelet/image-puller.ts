@@ -4,21 +4,14 @@
  */
 import { type corev1, imagePullPolicyOf } from "#api";
 import type { Clock } from "#base";
-import {
-  type AuthConfig,
-  type ContainerRuntime,
-  type Image,
-  isReference,
-  RuntimeError,
-  rpcWords,
-} from "#contracts";
+import { type ContainerRuntime, type Image, RuntimeError, referenceProblem, rpcWords } from "#contracts";
 import { goDuration, KeyedBackoff } from "./backoff.ts";
 import { type Login, loginsFor } from "./image-credentials.ts";
 import type { ImageRecords } from "./image-records.ts";
 
 export class ImageError extends Error {
   override name = "ImageError";
-  /** `ErrImagePull`, `ImagePullBackOff`, `ErrImageNeverPull`, `InvalidImageName`, `ImageInspectError`. */
+  /** `ErrImagePull`, `ImagePullBackOff`, `ErrImageNeverPull`, `InvalidImageName`, `ImageInspectError`, or the runtime's own. */
   readonly reason: string;
   constructor(reason: string, message: string) {
     super(message);
@@ -34,24 +27,24 @@ export interface ImagePullerOptions {
   /** So many pulls at once. */
   parallelMax: number;
   records: ImageRecords;
-  /** For images that no secret of their pod has a login for. */
-  loginFor?(image: string): Promise<AuthConfig | undefined>;
+  /** Of programs of the node, for the pod. */
+  loginsFor?(image: string, pod: Readonly<corev1.Pod>): Promise<Login[]>;
 }
 
 export class ImagePuller {
   readonly #runtime: ContainerRuntime;
   readonly #clock: Clock;
   readonly #parallelMax: number;
-  readonly #loginFor: (image: string) => Promise<AuthConfig | undefined>;
+  readonly #loginsFor: NonNullable<ImagePullerOptions["loginsFor"]>;
   readonly #records: ImageRecords;
   readonly #backoff = new KeyedBackoff();
   /** Keys are `<pod uid>_<image>`. */
-  readonly #failures = new Map<string, { atMs: number; message: string }>();
+  readonly #failures = new Map<string, { atMs: number; reason: string; message: string }>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
   constructor(options: ImagePullerOptions) {
-    this.#loginFor = options.loginFor ?? (async () => undefined);
+    this.#loginsFor = options.loginsFor ?? (async () => []);
     this.#records = options.records;
     this.#runtime = options.runtime;
     this.#clock = options.clock;
@@ -66,15 +59,18 @@ export class ImagePuller {
     say: Say,
   ): Promise<Image> {
     const image = container.image ?? "";
-    if (!isReference(image)) {
-      const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
+    const problem = referenceProblem(image);
+    if (problem) {
+      const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": ${problem}`;
       say("Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message);
     }
     const policy = container.imagePullPolicy ?? imagePullPolicyOf(image);
-    const logins = loginsFor(image, pullSecrets);
+    const ofSecrets = loginsFor(image, pullSecrets);
+    /** Asked for late: programs may take their time, and mostly nobody needs them. */
+    const allLogins = async () => [...ofSecrets, ...(await this.#loginsFor(image, pod))];
     const present = policy === "Always" ? undefined : await this.#inspect(image);
-    if (present && (await this.#records.mayUse(image, present.id, logins))) {
+    if (present && (await this.#mayUse(image, present.id, ofSecrets, allLogins))) {
       say(
         "Normal",
         "Pulled",
@@ -93,10 +89,10 @@ export class ImagePuller {
       say("Normal", "BackOff", `Back-off pulling image "${image}"`);
       throw new ImageError(
         "ImagePullBackOff",
-        `Back-off pulling image "${image}": ErrImagePull: ${failed.message}`,
+        `Back-off pulling image "${image}": ${failed.reason}: ${failed.message}`,
       );
     }
-    return this.#pull(key, image, logins, say);
+    return this.#pull(key, image, allLogins, say);
   }
 
   /** When a pod whose pull is held back should be looked at again. */
@@ -134,12 +130,21 @@ export class ImagePuller {
     });
   }
 
-  /** One login after the other, then those of the node; without any, as anybody. Answers what it came with. */
+  async #mayUse(
+    image: string,
+    id: string,
+    ofSecrets: readonly Login[],
+    all: () => Promise<readonly Login[]>,
+  ): Promise<boolean> {
+    if (await this.#records.mayUse(image, id, ofSecrets)) return true;
+    const logins = await all();
+    return logins.length > ofSecrets.length && this.#records.mayUse(image, id, logins);
+  }
+
+  /** One login after the other; without any, as anybody. Answers what it came with. */
   async #pullWithAny(image: string, logins: readonly Login[]): Promise<Login | undefined> {
-    const own = logins.length > 0 ? undefined : await this.#loginFor(image);
-    const all = own ? [{ auth: own, secret: undefined }] : logins.length > 0 ? logins : [undefined];
     const problems: unknown[] = [];
-    for (const login of all) {
+    for (const login of logins.length > 0 ? logins : [undefined]) {
       try {
         await this.#inTurn(() => this.#runtime.pullImage(image, login?.auth));
         return login;
@@ -147,16 +152,17 @@ export class ImagePuller {
         problems.push(error);
       }
     }
-    throw problems.length === 1 ? problems[0] : new Error(`[${problems.map(pullWords).join(", ")}]`);
+    const words = [...new Set(problems.map(pullWords))];
+    throw words.length === 1 ? problems[0] : new Error(`[${words.join(", ")}]`);
   }
 
-  async #pull(key: string, image: string, logins: readonly Login[], say: Say): Promise<Image> {
+  async #pull(key: string, image: string, logins: () => Promise<readonly Login[]>, say: Say): Promise<Image> {
     const startedMs = this.#clock.monotonic();
     say("Normal", "Pulling", `Pulling image "${image}"`);
     await this.#records.begin(image);
     let got: { id: string; login: Login | undefined } | undefined;
     try {
-      const login = await this.#pullWithAny(image, logins);
+      const login = await this.#pullWithAny(image, await logins());
       const pulled = await this.#inspect(image);
       if (!pulled) throw new Error("the image is not there after it was pulled");
       got = { id: pulled.id, login };
@@ -172,10 +178,11 @@ export class ImagePuller {
     } catch (error) {
       const nowMs = this.#clock.now();
       this.#backoff.next(key, nowMs, nowMs);
-      const message = pullWords(error);
-      this.#failures.set(key, { atMs: nowMs, message });
-      say("Warning", "Failed", `Failed to pull image "${image}": ${message}`);
-      throw new ImageError("ErrImagePull", message);
+      const words = pullWords(error);
+      say("Warning", "Failed", `Failed to pull image "${image}": ${words}`);
+      const { reason, message } = pullProblem(image, words);
+      this.#failures.set(key, { atMs: nowMs, reason, message });
+      throw new ImageError(reason, message);
     } finally {
       await this.#records.end(image, got?.id, got?.login);
     }
@@ -185,6 +192,20 @@ export class ImagePuller {
 /** As upstream's client of the runtime, which leaves out a code that says nothing. */
 function pullWords(error: unknown): string {
   return error instanceof RuntimeError && error.code === "UNKNOWN" ? error.message : rpcWords(error);
+}
+
+/** What a runtime may begin its words with, to tell what kind of failure it is. */
+const knownProblems = {
+  RegistryUnavailable: "the registry is unavailable",
+  SignatureValidationFailed: "the signature validation failed",
+};
+
+function pullProblem(image: string, words: string): { reason: string; message: string } {
+  for (const [reason, why] of Object.entries(knownProblems)) {
+    if (!words.startsWith(reason)) continue;
+    return { reason, message: `image pull failed for ${image} because ${why}${words.slice(reason.length)}` };
+  }
+  return { reason: "ErrImagePull", message: words };
 }
 
 /** `back-off 10s restarting failed container=web pod=web-1_default(uid)`. */

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { createWorld, silentLogger } from "#base";
 import type { Login } from "./image-credentials.ts";
-import { createImageRecords, isExempt, pruneImageRecords, repositoryOf } from "./image-records.ts";
+import { repositoryOf } from "./image-patterns.ts";
+import { createImageRecords, isExempt, pruneImageRecords } from "./image-records.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-images-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -36,7 +37,22 @@ test("what was there before is everybody's; what came by a secret is for those w
   expect(await again.mayUse("quay.io/a:1", "sha256:1", [login("wrong")])).toBe(false);
   expect(await again.mayUse("quay.io/a:2", "sha256:1", [login("right")])).toBe(true);
   expect(await again.mayUse("quay.io/a:1", "sha256:1", [login("elsewhere", "right")])).toBe(true);
+  expect(await again.mayUse("quay.io/a:1", "sha256:1", [login("right", "renewed")])).toBe(true);
   expect(await again.mayUse("quay.io/other:1", "sha256:1", [login("right")])).toBe(false);
+});
+
+test("what came by a login of an account is for its pods, and no longer for one of the same name", async () => {
+  const store = records("accounts");
+  const of = (uid: string): Login => ({ auth: {}, account: { uid, namespace: "default", name: "robot" } });
+  await store.begin("quay.io/a:1");
+  await store.end("quay.io/a:1", "sha256:1", of("1"));
+  await store.begin("quay.io/a:1");
+  await store.end("quay.io/a:1", "sha256:1", login("right"));
+  const again = records("accounts");
+  expect(await again.mayUse("quay.io/a:1", "sha256:1", [of("1")])).toBe(true);
+  expect(await again.mayUse("quay.io/a:1", "sha256:1", [login("right")])).toBe(true);
+  expect(await again.mayUse("quay.io/a:1", "sha256:1", [of("2")])).toBe(false);
+  expect(await again.mayUse("quay.io/a:1", "sha256:1", [])).toBe(false);
 });
 
 test("what came without a login is everybody's from then on", async () => {

@@ -6,14 +6,15 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { messageOf, type World } from "#base";
-import { normalizeReference } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
-import type { Login, SecretReference } from "./image-credentials.ts";
+import type { AccountReference, Login, SecretReference } from "./image-credentials.ts";
+import { repositoryOf } from "./image-patterns.ts";
 
 interface Access {
   /** It came without a login, or with one of the node's own. */
   nodePodsAccessible?: boolean;
   kubernetesSecrets?: SecretReference[];
+  kubernetesServiceAccounts?: AccountReference[];
 }
 
 interface PulledRecord {
@@ -33,14 +34,7 @@ export interface ImageRecords {
   end(image: string, imageId?: string, login?: Login): Promise<void>;
 }
 
-const secretsMax = 100;
-
-/** `quay.io/org/app`: what logins are given for. */
-export function repositoryOf(image: string): string {
-  const name = normalizeReference(image).split("@")[0]!;
-  const colon = name.lastIndexOf(":");
-  return colon > name.lastIndexOf("/") ? name.slice(0, colon) : name;
-}
+const loginsMax = 100;
 
 const fileOf = (dir: string, key: string) =>
   join(dir, `sha256-${createHash("sha256").update(key).digest("hex")}`);
@@ -60,24 +54,37 @@ export function isExempt(
   );
 }
 
-/** Whether one of the logins is known to open it. Pure. */
+const isSame = (a: AccountReference, b: AccountReference) =>
+  a.uid === b.uid && a.name === b.name && a.namespace === b.namespace;
+
+/** Whether one of the logins is known to open it: the same one, another of the same secret, or its account's. Pure. */
 export function isOpenTo(access: Access | undefined, logins: readonly Login[]): boolean {
   if (access?.nodePodsAccessible) return true;
-  return logins.some(({ secret }) =>
-    (access?.kubernetesSecrets ?? []).some((known) => known.credentialHash === secret?.credentialHash),
+  const { kubernetesSecrets = [], kubernetesServiceAccounts = [] } = access ?? {};
+  return logins.some(
+    ({ secret, account }) =>
+      (secret &&
+        kubernetesSecrets.some(
+          (known) => known.credentialHash === secret.credentialHash || isSame(known, secret),
+        )) ||
+      (account && kubernetesServiceAccounts.some((known) => isSame(known, account))),
   );
 }
 
 /** The record with one more login; the same secret counts once, with what it holds now. Pure. */
 export function withLogin(access: Access | undefined, login: Login | undefined): Access {
-  const secret = login?.secret;
-  if (!secret) return { nodePodsAccessible: true };
+  const { secret, account } = login ?? {};
+  if (!secret && !account) return { nodePodsAccessible: true };
   if (access?.nodePodsAccessible) return access;
-  const others = (access?.kubernetesSecrets ?? []).filter(
-    (known) => known.uid !== secret.uid || known.name !== secret.name || known.namespace !== secret.namespace,
-  );
-  return { kubernetesSecrets: [...others, secret].slice(-secretsMax) };
+  return {
+    ...access,
+    ...(secret ? { kubernetesSecrets: withOne(access?.kubernetesSecrets, secret) } : {}),
+    ...(account ? { kubernetesServiceAccounts: withOne(access?.kubernetesServiceAccounts, account) } : {}),
+  };
 }
+
+const withOne = <R extends AccountReference>(known: readonly R[] = [], one: R): R[] =>
+  [...known.filter((each) => !isSame(each, one)), one].slice(-loginsMax);
 
 /** `dir`: `image_manager`. */
 export function createImageRecords(dir: string, policy: Policy, { log }: World): ImageRecords {

@@ -56,7 +56,7 @@ import { RuntimeTurns } from "./turns.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
-import { createTokenSource } from "./volumes/tokens.ts";
+import { createTokenSource, type TokenSource } from "./volumes/tokens.ts";
 
 export interface KubeletOptions {
   client: Client;
@@ -129,18 +129,19 @@ interface Parts {
 }
 
 function imagePuller(
-  { runtime, dataDir, credentialProvidersDir }: KubeletOptions,
+  { runtime, client, dataDir, credentialProvidersDir }: KubeletOptions,
   config: KubeletConfig,
   world: World,
   paths: KubeletPaths,
+  tokens: TokenSource,
 ): ImagePuller {
-  const programs = credentialProvidersDir ?? join(dataDir, "credential-providers");
+  const dir = credentialProvidersDir ?? join(dataDir, "credential-providers");
   return new ImagePuller({
     runtime,
     clock: world.clock,
     parallelMax: config.maxParallelImagePulls,
     records: createImageRecords(paths.imageRecords, config, world),
-    loginFor: createCredentialProviders(programs, world).loginFor,
+    loginsFor: createCredentialProviders({ dir, world, client, tokens }).loginsFor,
   });
 }
 
@@ -182,6 +183,7 @@ async function assemble(
     say: (pod, container, kind, reason, message) =>
       recorder.record(containerReference(pod, container), kind, reason, message),
   });
+  const tokens = createTokenSource(client, world.clock);
   const volumes = await createNodeVolumes({
     more: [imageVolume(runtime), ...(options.volumePlugins ?? [])],
     recorder,
@@ -191,7 +193,7 @@ async function assemble(
     inUseChanged: () => wake.node(),
     client,
     objects,
-    tokens: createTokenSource(client, world.clock),
+    tokens,
     world,
     nodeName,
     allocatable,
@@ -206,7 +208,7 @@ async function assemble(
     runtimeName: version.runtimeName,
     reader: stateReader(runtime, oomLog.has),
     turns: new RuntimeTurns(world.clock, machine.cpus),
-    images: imagePuller(options, config, world, paths),
+    images: imagePuller(options, config, world, paths, tokens),
     volumes: volumes.manager,
     objects,
     probes,

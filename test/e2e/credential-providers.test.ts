@@ -1,5 +1,5 @@
 /** A private registry whose login a program of the node knows: no secret is needed. */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { canRunContainers, startTestNode, type TestNode } from "./kubelet-node.ts";
@@ -17,6 +17,22 @@ describe.skipIf(!canRunContainers())("credential providers", () => {
     await node?.stop();
     await closed?.stop();
   });
+
+  const apiVersion = "credentialprovider.kubelet.k8s.io/v1";
+  const home = () => join(node.dir, "kubelet", "credential-providers");
+
+  /** A program that keeps what it is asked, and has the registry's login for everybody. */
+  function provide(more: object): void {
+    mkdirSync(home(), { recursive: true });
+    const auth = { [closed.host]: login };
+    const answer = { kind: "CredentialProviderResponse", apiVersion, cacheKeyType: "Registry", auth };
+    const seen = join(home(), "seen");
+    writeFileSync(join(home(), "fleet"), `#!/bin/sh\ncat > ${seen}\necho '${JSON.stringify(answer)}'\n`);
+    chmodSync(join(home(), "fleet"), 0o755);
+    const known = { name: "fleet", apiVersion, matchImages: [closed.host], defaultCacheDuration: "1m" };
+    const config = { kind: "CredentialProviderConfig", providers: [{ ...known, ...more }] };
+    writeFileSync(join(home(), "config.yaml"), JSON.stringify(config));
+  }
 
   const create = (name: string) =>
     node.createPod(name, {
@@ -39,17 +55,25 @@ describe.skipIf(!canRunContainers())("credential providers", () => {
       ),
     );
     expect(refused?.status?.containerStatuses?.[0]?.state?.waiting?.message).toContain("fleet/secret");
-    const dir = join(node.dir, "kubelet", "credential-providers");
-    mkdirSync(dir, { recursive: true });
-    const apiVersion = "credentialprovider.kubelet.k8s.io/v1";
-    const auth = { [closed.host]: login };
-    const answer = { kind: "CredentialProviderResponse", apiVersion, cacheKeyType: "Registry", auth };
-    writeFileSync(join(dir, "fleet"), `#!/bin/sh\ncat > /dev/null\necho '${JSON.stringify(answer)}'\n`);
-    chmodSync(join(dir, "fleet"), 0o755);
-    const provider = { name: "fleet", apiVersion, matchImages: [closed.host], defaultCacheDuration: "1m" };
-    const kind = "CredentialProviderConfig";
-    writeFileSync(join(dir, "config.yaml"), JSON.stringify({ kind, providers: [provider] }));
+    provide({});
     await create("pulled");
     await node.until("pulled", (pod) => pod?.status?.phase === "Succeeded");
+  });
+
+  test("a program is shown a token of the pod's account, for itself alone", async () => {
+    const serviceAccountTokenAudience = "registry.example.com";
+    provide({
+      tokenAttributes: { serviceAccountTokenAudience, cacheType: "Token", requireServiceAccount: true },
+    });
+    await create("by-token");
+    await node.until("by-token", (pod) => pod?.status?.phase === "Succeeded");
+    const asked = JSON.parse(readFileSync(join(home(), "seen"), "utf8"));
+    expect(asked).toMatchObject({ kind: "CredentialProviderRequest", image: `${closed.host}/fleet/secret` });
+    const payload = Buffer.from(asked.serviceAccountToken.split(".")[1], "base64url").toString("utf8");
+    expect(JSON.parse(payload)).toMatchObject({
+      aud: [serviceAccountTokenAudience],
+      sub: "system:serviceaccount:default:default",
+      "kubernetes.io": { pod: { name: "by-token" } },
+    });
   });
 });

@@ -14,15 +14,17 @@ import {
   type ResourceDefinition,
   serviceAccounts,
 } from "#api";
+import type { Authorizer } from "../authorization/authorizer.ts";
 import { nodeNameOf } from "../authorization/node.ts";
 import type { Storage } from "../registry/storage.ts";
 import type { AdmissionStep, Attributes } from "./admission.ts";
+import { tokenRefusal } from "./node-tokens.ts";
 
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 const restrictedPrefix = "node-restriction.kubernetes.io/";
 const leaseNamespace = "kube-node-lease";
 
-export function nodeRestriction(storage: Storage): AdmissionStep {
+export function nodeRestriction(storage: Storage, authorizer: Authorizer): AdmissionStep {
   return {
     name: "NodeRestriction",
     validate(attributes) {
@@ -30,8 +32,9 @@ export function nodeRestriction(storage: Storage): AdmissionStep {
       if (!node) return;
       const why = refusal(storage, node, attributes);
       if (why) throw forbidden(attributes.definition, attributes.name, `node ${JSON.stringify(node)} ${why}`);
-      const certificate = certificateRefusal(storage, node, attributes);
-      if (certificate) throw forbidden(attributes.definition, attributes.name, certificate);
+      const inOwnWords =
+        certificateRefusal(storage, node, attributes) ?? tokenRefusal(storage, authorizer, node, attributes);
+      if (inOwnWords) throw forbidden(attributes.definition, attributes.name, inOwnWords);
     },
   };
 }

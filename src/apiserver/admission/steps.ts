@@ -64,7 +64,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     celRules,
     deviceClaims(storage),
     claimStatus(authorizer),
-    nodeRestriction(storage),
+    nodeRestriction(storage, authorizer),
     podSecurity(storage),
     checkExpressions,
     privilegeEscalation(rbac, authorizer),

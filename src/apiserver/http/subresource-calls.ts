@@ -18,6 +18,7 @@ import type { TokenIssuer } from "../authentication/service-account-tokens.ts";
 import { customOf } from "../customresources/custom-definition.ts";
 import type { Outcome } from "../registry/context.ts";
 import { evict } from "../registry/eviction.ts";
+import { approve } from "../registry/outside.ts";
 import {
   approvalStrategy,
   bind,
@@ -90,13 +91,21 @@ export function subresourceCall(call: Call, tokens: TokenIssuer): Promise<ApiRes
         evict(call.registry, targetOf(call), contextOf(call), body as policyv1.Eviction & KubernetesObject),
       );
     case "token":
-      return postCall(call, kinds.token, async (body) => ({
-        code: 201,
-        object: await tokens.issue(targetOf(call), body),
-      }));
+      return postCall(call, kinds.token, async (body) => {
+        await approveToken(call, body);
+        return { code: 201, object: await tokens.issue(targetOf(call), body) };
+      });
     default:
       throw notServed();
   }
+}
+
+/** Nodes may not ask for every token, and webhooks may have rules of their own. */
+function approveToken(call: Call, object: KubernetesObject): Promise<void> {
+  const { user, dryRun } = contextOf(call);
+  const kind = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
+  const asked = { operation: "CREATE" as const, subresource: "token", kind, user, dryRun };
+  return approve(call.registry.admission, { ...targetOf(call), ...asked, object, old: undefined });
 }
 
 /** The older way to bind: the pod is the one that the Binding is named after. Undefined for every other resource. */
