@@ -63,6 +63,7 @@ function ensureNode() {
   fs.mkdirSync(fresh, { recursive: true });
   fs.writeFileSync(path.join(fresh, "package.json"), "{}");
   npm(["install", "--prefix", fresh, `${name}@${nodeVersion}`], fresh, `Node ${nodeVersion}`);
+  expectStart(path.join(fresh, "node_modules", name, "bin", "node"), fresh);
   try {
     fs.renameSync(fresh, dir);
   } catch (error) {
@@ -70,6 +71,16 @@ function ensureNode() {
     fs.rmSync(fresh, { recursive: true, force: true });
   }
   return node;
+}
+
+/** What was brought may need libraries that a small system lacks: its words are of the loader, and name the file. */
+function expectStart(node, dir) {
+  const { status, stderr, error } = spawnSync(node, ["--version"], { encoding: "utf8" });
+  if (status === 0) return;
+  fs.rmSync(dir, { recursive: true, force: true });
+  const words = (stderr || String(error?.message ?? "")).trim();
+  const mend = words.includes("libatomic") ? "apt-get install libatomic1" : "install what it asks for";
+  fail(`Node ${nodeVersion} does not start here: ${words}`, `${mend}, then try again`);
 }
 
 /** How long one launcher waits for another that installs or builds. */

@@ -43,7 +43,7 @@ export async function preflight(dataDir: string): Promise<Finding[]> {
       },
     ];
   }
-  return [...missingPackages(), ...kernelFindings(), ...(await diskFindings(dataDir))];
+  return [...missingPackages(), ...(await kernelFindings()), ...(await diskFindings(dataDir))];
 }
 
 function missingPackages(): Finding[] {
@@ -68,7 +68,7 @@ export function missingForWireguard(): string[] {
   return findProgram("wg") ? [] : ["wireguard-tools"];
 }
 
-function kernelFindings(): Finding[] {
+async function kernelFindings(): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (!existsSync("/sys/fs/cgroup/cgroup.controllers") && !existsSync("/sys/fs/cgroup/memory")) {
     findings.push({
@@ -76,8 +76,11 @@ function kernelFindings(): Finding[] {
       mend: "mount -t cgroup2 none /sys/fs/cgroup",
     });
   }
-  if (!readFileSync("/proc/filesystems", "utf8").includes("overlay") && !existsSync("/sys/module/overlay")) {
-    findings.push({ problem: "the kernel has no overlay file system loaded", mend: "modprobe overlay" });
+  if (!(await hasOverlay())) {
+    findings.push({
+      problem: "the kernel has no overlay file system, and modprobe brings none",
+      mend: "modprobe overlay tells why",
+    });
   }
   const instances = Number(readFileSync("/proc/sys/fs/inotify/max_user_instances", "utf8"));
   if (instances < inotifyInstancesMin) {
@@ -87,6 +90,13 @@ function kernelFindings(): Finding[] {
     });
   }
   return findings;
+}
+
+/** Debian's kernel has it as a module, which nothing loads before the first container: there it is loaded. */
+async function hasOverlay(): Promise<boolean> {
+  const isThere = () => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"));
+  if (!isThere() && findProgram("modprobe")) await run("modprobe", ["overlay"]);
+  return isThere();
 }
 
 async function diskFindings(dataDir: string): Promise<Finding[]> {

@@ -64,6 +64,7 @@ export function figuresOf(machine: Machine, config: KubeletConfig): NodeFigures 
     memoryBytes: machine.memoryBytes,
     hugePageSizes: limitsHugePages(hierarchies) ? [...machine.hugePages.keys()] : [],
     swap: { bytes: machine.swapBytes, behavior: config.swapBehavior, isUnified: hierarchies.unified },
+    oomGroup: hierarchies.unified && !config.singleProcessOomKill,
   };
 }
 

@@ -24,6 +24,7 @@ const node = {
   memoryBytes: 8 * 2 ** 30,
   hugePageSizes: [],
   swap: { bytes: 0, behavior: "NoSwap", isUnified: true },
+  oomGroup: false,
 };
 
 test("CPU becomes shares and quota as upstream's", () => {
@@ -106,4 +107,10 @@ test("swap is for burstable pods, by what they ask for, and for nobody where it 
     memorySwapLimitInBytes: 64 * 2 ** 20,
   });
   expect(containerResources(burstable, main, node).unified).toBeUndefined();
+});
+
+test("with cgroups v2 the kernel ends a whole container that has no memory left", () => {
+  const main = burstable.spec.containers[0]!;
+  const { unified } = containerResources(burstable, main, { ...node, oomGroup: true });
+  expect(unified).toEqual({ "memory.oom.group": "1" });
 });

@@ -18,6 +18,8 @@ export interface NodeFigures {
     /** Cgroups v2: of v1, containers of this node get no swap. */
     isUnified: boolean;
   };
+  /** All processes of a container end with the one that the kernel kills: cgroups v2 alone can do that. */
+  oomGroup: boolean;
 }
 
 /** `2MB`, as the kernel names a size of pages. */
@@ -57,17 +59,29 @@ export function swapBytesFor(
   return Math.floor((request / memoryBytes) * swap.bytes);
 }
 
-/** https://kubernetes.io/docs/concepts/cluster-administration/swap-memory-management/ */
-function swapLimits(
+/**
+ * Files of the container's group that the runtime writes as they are.
+ * https://kubernetes.io/docs/concepts/cluster-administration/swap-memory-management/
+ */
+function unifiedFiles(
   pod: Readonly<corev1.Pod>,
   container: Readonly<corev1.Container>,
   node: NodeFigures,
+): Pick<LinuxContainerResources, "unified"> {
+  const unified: Record<string, string> = {};
+  if (node.oomGroup) unified["memory.oom.group"] = "1";
+  if (node.swap.isUnified && node.swap.bytes > 0)
+    unified["memory.swap.max"] = String(swapBytesFor(pod, container, node));
+  return Object.keys(unified).length > 0 ? { unified } : {};
+}
+
+/** Of cgroups v1 there is one limit of memory and swap together: no container has swap. */
+function swapLimit(
+  { swap }: NodeFigures,
   memoryLimit: number,
-): Pick<LinuxContainerResources, "unified" | "memorySwapLimitInBytes"> {
-  if (node.swap.bytes === 0) return {};
-  if (node.swap.isUnified)
-    return { unified: { "memory.swap.max": String(swapBytesFor(pod, container, node)) } };
-  return memoryLimit > 0 ? { memorySwapLimitInBytes: memoryLimit } : {};
+): Pick<LinuxContainerResources, "memorySwapLimitInBytes"> {
+  const isLimited = swap.bytes > 0 && !swap.isUnified && memoryLimit > 0;
+  return isLimited ? { memorySwapLimitInBytes: memoryLimit } : {};
 }
 
 function allContainers(pod: Readonly<corev1.Pod>): readonly Readonly<corev1.Container>[] {
@@ -121,7 +135,8 @@ export function containerResources(
     memoryLimitInBytes: memoryLimit,
     oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
     ...hugePageLimits(container, node),
-    ...swapLimits(pod, container, node, memoryLimit),
+    ...unifiedFiles(pod, container, node),
+    ...swapLimit(node, memoryLimit),
   };
 }
 

@@ -258,6 +258,7 @@ const fields: Readonly<Record<string, Field>> = {
   shutdownGracePeriod: field("shutdownGraceMs", duration),
   shutdownGracePeriodByPodPriority: field("shutdownGraceByPriority", shutdownPeriods),
   shutdownGracePeriodCriticalPods: field("shutdownGraceCriticalMs", duration),
+  singleProcessOOMKill: field("singleProcessOomKill", flag),
   staticPodPath: field("staticPodPath", text),
   systemReserved: field("systemReserved", map),
   topologyManagerPolicy: field(
@@ -283,7 +284,7 @@ const unusedFields = new Set(
     "makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor mergeDefaultEvictionSettings nodeStatusMaxImages oomScoreAdj podCIDR " +
     "podsPerCore port protectKernelDefaults providerID qosReserved readOnlyPort registryBurst " +
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
-    "singleProcessOOMKill staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
+    "staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +
     "tracing volumePluginDir volumeStatsAggPeriod"
   ).split(" "),

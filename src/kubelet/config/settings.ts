@@ -74,6 +74,8 @@ export interface KubeletConfig {
   shutdownGraceByPriority: readonly ShutdownPeriod[];
   /** `LimitedSwap`: burstable pods have their share of the machine's swap. */
   swapBehavior: string;
+  /** The kernel kills one process of a container that has no memory left, as of cgroups v1 it always does; false: all of it. */
+  singleProcessOomKill: boolean;
   /** Of each pod with users of its own; a multiple of 65536. */
   userIdsPerPod: number;
   /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
@@ -132,6 +134,7 @@ export const defaultConfig: KubeletConfig = {
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
   swapBehavior: "NoSwap",
+  singleProcessOomKill: false,
   userIdsPerPod: 65_536,
   failSwapOn: false,
 };
