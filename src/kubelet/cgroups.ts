@@ -13,6 +13,8 @@ export interface Cgroups {
   ensure(path: string, figures: PodCgroup): Promise<void>;
   /** Idempotent; a group that still holds processes stays. True when it is gone everywhere. */
   remove(path: string): Promise<boolean>;
+  /** Undefined where there is no such group. */
+  memoryUsedBytes(path: string): Promise<number | undefined>;
   /** Ends every process below, at once: for the end of a cluster. */
   kill(path: string): Promise<void>;
   /** Uids of the pods that have a group under `root`. */
@@ -89,6 +91,15 @@ async function killTree(dir: string): Promise<void> {
   }
 }
 
+async function memoryUsedAt(
+  { unified, controllerDir }: Hierarchies,
+  path: string,
+): Promise<number | undefined> {
+  const file = unified ? "memory.current" : "memory.usage_in_bytes";
+  const text = await readFile(join(controllerDir("memory") ?? "", path, file), "utf8").catch(() => undefined);
+  return text === undefined ? undefined : Number(text);
+}
+
 export function createCgroups(): Cgroups {
   const hierarchies = findHierarchies();
 
@@ -153,6 +164,7 @@ export function createCgroups(): Cgroups {
       const gone = await Promise.all(hierarchies.dirs.map((dir) => removeTree(join(dir, path))));
       return gone.every(Boolean);
     },
+    memoryUsedBytes: (path) => memoryUsedAt(hierarchies, path),
     async kill(path) {
       for (const dir of hierarchies.dirs) await killTree(join(dir, path));
     },

@@ -161,7 +161,9 @@ function restartCountOf(input: StartInput): number {
     ...(input.pod.status?.ephemeralContainerStatuses ?? []),
   ];
   const before = statuses.find((s) => s.name === input.container.name);
-  return before?.containerID ? before.restartCount + 1 : 0;
+  if (!before) return 0;
+  // Of one that has been lost the count tells already.
+  return before.containerID ? before.restartCount + 1 : before.restartCount;
 }
 
 /** The id of the container whose processes an ephemeral one shall see. */

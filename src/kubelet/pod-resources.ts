@@ -126,8 +126,10 @@ export function containerResources(
   node: NodeFigures,
 ): LinuxContainerResources {
   const { requests, limits } = container.resources ?? {};
-  const cpuLimit = quantityMilliValue(limits?.cpu);
-  const memoryLimit = quantityValue(limits?.memory);
+  // Who has no limit of its own is told of the pod's: what runs inside looks there.
+  const whole = pod.spec.resources?.limits;
+  const cpuLimit = quantityMilliValue(limits?.cpu ?? whole?.cpu);
+  const memoryLimit = quantityValue(limits?.memory ?? whole?.memory);
   return {
     cpuShares: cpuShares(quantityMilliValue(requests?.cpu ?? limits?.cpu)),
     cpuPeriod: cpuPeriodUs,

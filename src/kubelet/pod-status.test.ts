@@ -78,6 +78,24 @@ describe("the phase", () => {
   });
 });
 
+test("a pod that was refused says why, to a later kubelet too, and tells of no containers", () => {
+  const failure = { reason: "OutOfcpu", message: "Pod was rejected: ..." };
+  const refused = statusFor(makePod(), showPod([], []), { failure });
+  const later = statusFor(makePod({}, refused), showPod([], []));
+  expect(later.phase).toBe("Failed");
+  expect(later).toMatchObject(failure);
+  expect(later.containerStatuses).toBeUndefined();
+});
+
+test("what the pod has as a whole stands beside what it is promised", () => {
+  const resources = { requests: { cpu: "1" }, limits: { cpu: "2" } };
+  const wholeResources = { requests: { cpu: "500m" }, limits: { cpu: "2" } };
+  const status = statusFor(makePod({ resources }), showPod(ready, []), { wholeResources });
+  expect(status.allocatedResources).toEqual({ cpu: "1" });
+  expect(status.resources).toEqual(wholeResources);
+  expect(statusFor(makePod(), showPod(ready, [])).resources).toBeUndefined();
+});
+
 describe("conditions", () => {
   test("of a pod that is ready, with addresses", () => {
     const status = statusFor(makePod(), showPod(ready, [showContainer({ spec: main })]));

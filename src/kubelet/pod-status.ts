@@ -2,7 +2,7 @@
  * The status of a pod: phase, conditions, addresses. Pure.
  * https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
  */
-import { type corev1, formatTime, qosClassOf } from "#api";
+import { type corev1, formatTime, podAmounts, qosClassOf } from "#api";
 import { isRestartableInit } from "./compute-actions.ts";
 import { containerStatuses, ephemeralStatuses, type StatusInput } from "./container-status.ts";
 import { podIpsOf, readySandbox } from "./pod-state.ts";
@@ -17,6 +17,8 @@ export interface PodStatusInput extends StatusInput {
   failure?: { reason: string; message: string } | undefined;
   /** What says that the kubelet ended it. */
   disruption?: corev1.PodCondition | undefined;
+  /** What the pod has as a whole; what its specification says without. */
+  wholeResources?: Readonly<corev1.ResourceRequirements> | undefined;
   /** Of a resize that is not done. */
   resize?: readonly corev1.PodCondition[];
   /** The phase before: an ended pod stays ended. */
@@ -238,6 +240,19 @@ function stamped(
   };
 }
 
+/** What the pod is promised as a whole, and what it has. */
+function wholeResources(
+  pod: Readonly<corev1.Pod>,
+  has: Readonly<corev1.ResourceRequirements> | undefined,
+): Pick<corev1.PodStatus, "allocatedResources" | "resources"> {
+  if (!pod.spec.resources) return {};
+  const { requests, limits } = has ?? pod.spec.resources;
+  return {
+    allocatedResources: podAmounts(pod, "requests"),
+    resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },
+  };
+}
+
 export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const { pod, state, old, nowMs } = input;
   const initSpecs = pod.spec.initContainers ?? [];
@@ -272,9 +287,10 @@ export function podStatusOf(input: PodStatusInput): corev1.PodStatus {
   const podIPs = ips.length > 0 ? ips.map((ip) => ({ ip })) : (old.podIPs ?? []);
   const failure =
     input.failure ?? (ended && old.reason ? { reason: old.reason, message: old.message ?? "" } : undefined);
-  const isRefused =
-    input.failure !== undefined && state.containers.length === 0 && !old.containerStatuses?.length;
+  const hasFailed = input.failure !== undefined || (ended && old.reason !== undefined);
+  const isRefused = hasFailed && state.containers.length === 0 && !old.containerStatuses?.length;
   return {
+    ...wholeResources(pod, input.wholeResources),
     conditions: [...conditions, ...others],
     // Of a pod that was never taken there is nothing to tell but why.
     ...(isRefused ? {} : { containerStatuses: mains }),

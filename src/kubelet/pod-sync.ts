@@ -113,6 +113,7 @@ export function report(
     disruption: memory.eviction?.condition,
     resize: resizeConditions(memory.resize),
     resources: memory.resize.actual,
+    wholeResources: memory.resize.actualWhole,
     volumeImages: memory.volumeImages,
     deviceHealth: (container) => [
       ...context.devices.healthOf(pod.metadata.uid, container.name),

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { allocate, newResizeMemory, resizeConditions } from "./resize.ts";
-import { makeContainer, makePod } from "./testing/pods.ts";
+import type { PodContext } from "./pod-context.ts";
+import { cgroupPathOf } from "./pod-resources.ts";
+import { allocate, giveResources, newResizeMemory, resizeConditions } from "./resize.ts";
+import { makeContainer, makePod, showContainer, showPod, showSandbox } from "./testing/pods.ts";
 
 const allocatable = { cpu: "2", memory: "4Gi" };
 const asking = (cpu: string, generation = 1, limits = false): corev1.Pod => {
@@ -58,4 +60,67 @@ test("processors of its own cannot become more", () => {
     reason: "Infeasible",
     message: 'Resize is infeasible for Guaranteed Pods alongside CPU Manager policy "static"',
   });
+});
+
+const whole = (cpu: string, memory: string, generation = 1): corev1.Pod => {
+  const limits = { cpu, memory };
+  const pod = makePod({ resources: { requests: limits, limits }, containers: [makeContainer("main")] });
+  return { ...pod, metadata: { ...pod.metadata, generation } };
+};
+
+test("what a pod asks for as a whole is allocated and refused as its containers' is", () => {
+  const memory = newResizeMemory();
+  const step = (pod: corev1.Pod) =>
+    allocate(pod, memory, [asking("1")], allocatable).spec.resources?.requests?.cpu;
+  expect(step(whole("500m", "64Mi"))).toBe("500m");
+  expect(memory.started).toBeUndefined();
+  expect(step(whole("1", "64Mi", 2))).toBe("1");
+  expect(memory.started).toBe(2);
+  expect(step(whole("1500m", "64Mi", 3))).toBe("1");
+  expect(memory.pending?.reason).toBe("Deferred");
+  expect(step(whole("3", "64Mi", 4))).toBe("1");
+  expect(memory.pending?.reason).toBe("Infeasible");
+});
+
+/** A node whose groups use so many bytes. */
+function nodeUsing(bytes: Readonly<Record<string, number>>) {
+  const given: string[] = [];
+  const context = {
+    cgroupRoot: "/k",
+    podPidsLimit: 0,
+    figures: { memoryBytes: 2 ** 32, hugePageSizes: [], swap: { bytes: 0, behavior: "NoSwap", isUnified: false } },
+    cgroups: { ensure: async () => {}, memoryUsedBytes: async (path: string) => bytes[path] },
+    runtime: { updateContainerResources: async (id: string) => void given.push(id) },
+  } as unknown as PodContext;
+  return { context, given };
+}
+
+test("a limit of memory below what is used is refused in upstream's words, and given once less is used", async () => {
+  const own = (memory: string, generation = 1) => {
+    const limits = { cpu: "1", memory };
+    const pod = makePod({ containers: [makeContainer("main", { resources: { requests: limits, limits } })] });
+    return { ...pod, metadata: { ...pod.metadata, generation } };
+  };
+  const memory = newResizeMemory();
+  const group = cgroupPathOf("/k", own("200Mi"));
+  const bytes: Record<string, number> = { [group]: 90 * 2 ** 20, [`${group}/main-0`]: 80 * 2 ** 20 };
+  const { context, given } = nodeUsing(bytes);
+  const state = showPod([showSandbox(0)], [showContainer({ spec: makeContainer("main") })]);
+  const step = async (pod: corev1.Pod) =>
+    giveResources(context, allocate(pod, memory, [], allocatable), state, memory);
+  await step(own("200Mi"));
+  await step(own("60Mi", 2));
+  expect(given).toEqual([]);
+  expect(memory.error).toBe(
+    `cannot decrease memory limits: [attempting to set pod memory limit (62914560) below current usage (94371840), attempting to set container "main" memory limit (62914560) below current usage (83886080)]`,
+  );
+  bytes[group] = 50 * 2 ** 20;
+  await step(own("60Mi", 2));
+  expect(memory.error).toBe(
+    `cannot decrease memory limits: attempting to set container "main" memory limit (62914560) below current usage (83886080)`,
+  );
+  bytes[`${group}/main-0`] = 50 * 2 ** 20;
+  await step(own("60Mi", 2));
+  expect(given).toEqual(["main-0"]);
+  expect(memory.error).toBeUndefined();
 });

@@ -16,6 +16,10 @@ type Resources = Readonly<corev1.ResourceRequirements>;
 export interface ResizeMemory {
   /** What each container was promised, by its name; undefined until the pod is seen for the first time. */
   allocated: Map<string, Resources> | undefined;
+  /** What the pod was promised as a whole, where its specification says so. */
+  allocatedWhole: Resources | undefined;
+  /** What it has of that. */
+  actualWhole: Resources | undefined;
   /** What containers had when this kubelet first saw them, by name. */
   found: Map<string, Resources>;
   /** What each container was last given, by its id. */
@@ -51,6 +55,8 @@ export interface StaticPolicies {
 export function newResizeMemory(): ResizeMemory {
   return {
     allocated: undefined,
+    allocatedWhole: undefined,
+    actualWhole: undefined,
     found: new Map(),
     given: new Map(),
     actual: new Map(),
@@ -81,11 +87,13 @@ export function allocate(
   if (!memory.allocated) {
     memory.allocated = promisedBefore(pod);
     memory.found = new Map(memory.allocated);
+    memory.allocatedWhole = memory.actualWhole =
+      pod.spec.resources && (pod.status?.resources ?? pod.spec.resources);
   }
-  const { allocated } = memory;
-  const isWanted = resizable(pod).every((each) =>
-    sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing),
-  );
+  const { allocated, allocatedWhole } = memory;
+  const isWanted =
+    sameJson(allocatedWhole ?? nothing, pod.spec.resources ?? nothing) &&
+    resizable(pod).every((each) => sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing));
   const before = memory.pending;
   memory.pending = isWanted
     ? undefined
@@ -101,15 +109,17 @@ export function allocate(
       memory.news.push(startedNews(pod));
     }
     memory.allocated = new Map(resizable(pod).map((each) => [each.name, each.resources ?? nothing]));
+    memory.allocatedWhole = pod.spec.resources;
     return pod;
   }
   const withAllocated = (each: corev1.Container) => ({
     ...each,
     resources: { ...(allocated.get(each.name) ?? each.resources) },
   });
-  const { containers, initContainers } = pod.spec;
+  const { containers, initContainers, resources: _, ...rest } = pod.spec;
   const spec = {
-    ...pod.spec,
+    ...rest,
+    ...(allocatedWhole ? { resources: allocatedWhole } : {}),
     containers: containers.map(withAllocated),
     ...(initContainers ? { initContainers: initContainers.map(withAllocated) } : {}),
   } as corev1.PodSpec;
@@ -210,10 +220,16 @@ export function restartsForResize(
     const before = JSON.parse(memory.given.get(container.id) ?? "{}") as Partial<Change["figures"]>;
     const cpu = before.cpuShares !== figures.cpuShares || before.cpuQuota !== figures.cpuQuota;
     const bytes = before.memoryLimitInBytes !== figures.memoryLimitInBytes;
+    // What it has of the whole pod's limits is not its own, nor is its restart.
+    const isOwn = (resource: "cpu" | "memory") => {
+      const { requests, limits } = spec?.resources ?? {};
+      return limits?.[resource] !== undefined || requests?.[resource] !== undefined;
+    };
     const restarts = (spec?.resizePolicy ?? []).some(
       ({ resourceName, restartPolicy }) =>
         restartPolicy === "RestartContainer" &&
-        ((resourceName === "cpu" && cpu) || (resourceName === "memory" && bytes)),
+        ((resourceName === "cpu" && cpu && isOwn("cpu")) ||
+          (resourceName === "memory" && bytes && isOwn("memory"))),
     );
     return restarts ? [container.id] : [];
   });
@@ -271,6 +287,7 @@ export async function giveResources(
   }
   const path = cgroupPathOf(context.cgroupRoot, pod);
   try {
+    await refuseBelowUsage(context, path, { before, figures, wanted, given: memory.given });
     await context.cgroups.ensure(path, larger(before, figures));
     // Those that give something back come first.
     const sorted = [...wanted].sort((a, b) => Number(a.figures.cpuQuota) - Number(b.figures.cpuQuota));
@@ -295,9 +312,53 @@ export async function giveResources(
   }
 }
 
+interface Decrease {
+  before: PodCgroup;
+  figures: PodCgroup;
+  wanted: readonly Change[];
+  given: ReadonlyMap<string, string>;
+}
+
+/** 0 is without a limit. */
+const isLess = (after: number, before: number) => after > 0 && (before === 0 || after < before);
+
+/**
+ * A limit below what is used would have somebody killed. What is used now may be more in a moment: this is no promise.
+ * https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/#limitations
+ */
+async function refuseBelowUsage(
+  { cgroups }: PodContext,
+  path: string,
+  { before, figures, wanted, given }: Decrease,
+): Promise<void> {
+  const words: string[] = [];
+  const look = async (what: string, of: string, after: number, from: number) => {
+    if (!isLess(after, from)) return;
+    const usedBytes = await cgroups.memoryUsedBytes(of);
+    if (usedBytes !== undefined && usedBytes > after)
+      words.push(`attempting to set ${what} memory limit (${after}) below current usage (${usedBytes})`);
+  };
+  await look("pod", path, figures.memoryLimitBytes, before.memoryLimitBytes);
+  for (const { container, name, figures: now } of wanted) {
+    const had = JSON.parse(given.get(container.id) ?? "{}") as Partial<Change["figures"]>;
+    const after = Number(now.memoryLimitInBytes ?? 0);
+    await look(
+      `container ${JSON.stringify(name)}`,
+      `${path}/${container.id}`,
+      after,
+      Number(had.memoryLimitInBytes ?? 0),
+    );
+  }
+  if (words.length > 0)
+    throw new Error(
+      `cannot decrease memory limits: ${words.length > 1 ? `[${words.join(", ")}]` : words[0]}`,
+    );
+}
+
 /** Containers that do not run get what they may have when they start. */
 function completed(pod: Pod, memory: ResizeMemory): void {
   memory.error = undefined;
+  memory.actualWhole = pod.spec.resources;
   if (memory.started === undefined) return;
   memory.started = undefined;
   const message = resizeMessage(pod, "Pod resize completed");
@@ -325,8 +386,8 @@ function larger(a: PodCgroup, b: PodCgroup): PodCgroup {
 }
 
 /** Changes with everything that the status tells of it. */
-export function tellingOf({ actual, error, pending, started }: ResizeMemory): string {
-  return JSON.stringify([[...actual], error, pending, started]);
+export function tellingOf({ actual, actualWhole, error, pending, started }: ResizeMemory): string {
+  return JSON.stringify([[...actual], actualWhole, error, pending, started]);
 }
 
 /** What the status says of a resize that is not done. */

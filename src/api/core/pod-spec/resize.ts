@@ -56,6 +56,7 @@ export function validateResize(pod: Pod, old: Pod): FieldError[] {
       errors.push(...removals(pod.spec[list]![i]!, before, `spec.${list}[${i}].resources`));
     }
   }
+  errors.push(...removals(pod.spec, old.spec, "spec.resources"));
   if (!sameJson(withOldAmounts(pod.spec, old.spec), old.spec))
     errors.push(forbiddenField("spec", "only cpu and memory resources are mutable"));
   return errors;
@@ -71,7 +72,9 @@ function orderErrors(now: readonly Container[], before: readonly Container[], li
   );
 }
 
-function removals(now: Container, before: Container, at: string): FieldError[] {
+type Holder = Readonly<Pick<Container, "resources">>;
+
+function removals(now: Holder, before: Holder, at: string): FieldError[] {
   return (["requests", "limits"] as const)
     .filter((kind) => {
       const wanted = now.resources?.[kind] ?? {};
