@@ -88,7 +88,11 @@ function nodeUsing(bytes: Readonly<Record<string, number>>) {
   const context = {
     cgroupRoot: "/k",
     podPidsLimit: 0,
-    figures: { memoryBytes: 2 ** 32, hugePageSizes: [], swap: { bytes: 0, behavior: "NoSwap", isUnified: false } },
+    figures: {
+      memoryBytes: 2 ** 32,
+      hugePageSizes: [],
+      swap: { bytes: 0, behavior: "NoSwap", isUnified: false },
+    },
     cgroups: { ensure: async () => {}, memoryUsedBytes: async (path: string) => bytes[path] },
     runtime: { updateContainerResources: async (id: string) => void given.push(id) },
   } as unknown as PodContext;
