@@ -39,6 +39,8 @@ const calls: Record<string, readonly string[]> = {
     "PortForward",
     "GetContainerEvents",
     "ListContainerStats",
+    "CheckpointContainer",
+    "RuntimeConfig",
   ],
   ImageService: ["ListImages", "ImageStatus", "PullImage", "RemoveImage", "ImageFsInfo"],
 };

@@ -384,6 +384,11 @@ export interface ContainerRuntime {
   removeContainer(containerId: string): Promise<void>;
   listContainers(labels?: Record<string, string>): Promise<Container[]>;
   containerStatus(containerId: string): Promise<ContainerStatus>;
+  /**
+   * Writes a running container's state into an archive at `location`, within `timeoutSeconds`; rejects with a
+   * `RuntimeError` `UNIMPLEMENTED` where the runtime has no such call.
+   */
+  checkpointContainer(containerId: string, location: string, timeoutSeconds: number): Promise<void>;
   updateContainerResources(containerId: string, linux: LinuxContainerResources): Promise<void>;
   reopenContainerLog(containerId: string): Promise<void>;
 

@@ -79,6 +79,8 @@ export interface KubeletPaths {
   podsDir: string;
   /** Who may use which image. */
   imageRecords: string;
+  /** Archives of containers as they were. */
+  checkpoints: string;
   /** The kubelet's folder, and that of all logs. */
   dataDir: string;
   logRoot: string;
@@ -94,6 +96,7 @@ export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
   return {
     podsDir,
     imageRecords: join(dataDir, "image_manager"),
+    checkpoints: join(dataDir, "checkpoints"),
     dataDir,
     logRoot: logDir,
     logsDir,

@@ -227,6 +227,8 @@ function containerCalls(call: Call) {
       (await call<{ status: ContainerStatus }>("ContainerStatus", { containerId })).status,
     updateContainerResources: async (containerId: string, linux: object) =>
       void (await call("UpdateContainerResources", { containerId, linux })),
+    checkpointContainer: async (containerId: string, location: string, timeout: number) =>
+      void (await call("CheckpointContainer", { containerId, location, timeout }, timeout * 1000)),
     reopenContainerLog: async (containerId: string) =>
       void (await call("ReopenContainerLog", { containerId })),
     execSync: (containerId: string, cmd: string[], timeout: number) =>

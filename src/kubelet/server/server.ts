@@ -7,16 +7,16 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { codeOf, messageOf, UserError, type World } from "#base";
-import { containerNamed } from "../pod-containers.ts";
 import type { PodContext } from "../pod-context.ts";
 import type { PodWorkers } from "../pod-workers.ts";
 import { probeMetrics } from "../probes/metrics.ts";
 import type { NodeStats } from "../stats/node-stats.ts";
 import type { LocalFolders } from "../volumes/local-folders.ts";
 import { createAccess } from "./access.ts";
+import { checkpoint } from "./checkpoint.ts";
 import { serveLocalVolumes } from "./local-volumes.ts";
 import { serveLogs } from "./logs.ts";
-import { booleanParameter, HttpError, pathParts, urlOf } from "./request.ts";
+import { booleanParameter, HttpError, urlOf } from "./request.ts";
 import { serveStream } from "./streaming.ts";
 
 export interface KubeletServerOptions {
@@ -104,20 +104,12 @@ function routes(options: KubeletServerOptions): Record<string, Handler> {
     metrics: (_request, response, url) => serveMetrics(options, response, url),
     stats: (_request, response, url) => serveStats(options, response, url),
     containerLogs: (_request, response, url) => serveLogs({ context, workers }, response, url),
-    checkpoint: async (request, _response, url) => refuseCheckpoint(workers, request, url),
+    checkpoint: async (request, response, url) => {
+      const location = await checkpoint({ context, workers }, request.method, url);
+      sendText(response, 200, JSON.stringify({ items: [location] }), json);
+    },
     localVolumes: (request, response, url) => serveLocalVolumes(options.localFolders, request, response, url),
   };
-}
-
-/** `/checkpoint/NAMESPACE/POD/CONTAINER`: containerd's CRI has it from 2.1 on; upstream's answer where a runtime has not. */
-function refuseCheckpoint(workers: PodWorkers, { method }: IncomingMessage, url: URL): never {
-  if (method !== "POST") throw new HttpError(405, "Method Not Allowed");
-  const [namespace = "", name = "", container = ""] = pathParts(url);
-  const pod = workers.find(namespace, name)?.pod;
-  if (!pod) throw new HttpError(404, "pod does not exist");
-  if (!containerNamed(pod, container)) throw new HttpError(404, `container ${container} does not exist`);
-  const words = "this node's runtime cannot checkpoint containers";
-  throw new HttpError(404, `checkpointing of ${namespace}/${name}/${container} failed (${words})`);
 }
 
 /** Those that take more than questions. */
