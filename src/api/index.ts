@@ -56,6 +56,7 @@ export { persistentVolumes } from "./core/persistent-volume.ts";
 export { persistentVolumeClaims } from "./core/persistent-volume-claim.ts";
 export { pods } from "./core/pod.ts";
 export { imagePullPolicyOf } from "./core/pod-spec/defaults.ts";
+export { declaredFeatures, featuresOfPod, featuresOfUpdate } from "./core/pod-spec/node-features.ts";
 export { qosClassOf } from "./core/pod-spec/qos.ts";
 export { keepAllButResources, validateResize } from "./core/pod-spec/resize.ts";
 export { sameJson } from "./core/pod-spec/template.ts";

@@ -3,7 +3,7 @@
  * Lease every ten seconds.
  * https://kubernetes.io/docs/reference/node/node-status/
  */
-import { type corev1, formatMicroTime, formatTime, isStatus, leases, nodes } from "#api";
+import { type corev1, declaredFeatures, formatMicroTime, formatTime, isStatus, leases, nodes } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client, EventRecorder } from "#client";
 import type { ContainerRuntime, Image, RuntimeStatus } from "#contracts";
@@ -160,6 +160,7 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
     ...runtimeFacts(options.handlers.status),
+    declaredFeatures: declaredFeatures({ hasExclusiveCpus: options.config.cpuManagerPolicy === "static" }),
     ...(volumesInUse.length > 0 ? { volumesInUse } : {}),
   };
 }

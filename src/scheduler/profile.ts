@@ -5,6 +5,7 @@ import { gangScheduling } from "./plugins/gang-scheduling.ts";
 import { imageLocality } from "./plugins/image-locality.ts";
 import { type InterPodAffinityArgs, interPodAffinity } from "./plugins/inter-pod-affinity.ts";
 import { type NodeAffinityArgs, nodeAffinity } from "./plugins/node-affinity.ts";
+import { nodeDeclaredFeatures } from "./plugins/node-declared-features.ts";
 import { nodeName } from "./plugins/node-name.ts";
 import { nodePorts } from "./plugins/node-ports.ts";
 import {
@@ -78,6 +79,7 @@ export function defaultPlugins(args: PluginArgs = {}): ProfileEntry[] {
     { plugin: volumeBinding(args.VolumeBinding), weight: 0 },
     { plugin: volumeZone, weight: 0 },
     { plugin: dynamicResources, weight: 0 },
+    { plugin: nodeDeclaredFeatures, weight: 0 },
     { plugin: podTopologySpread(args.PodTopologySpread), weight: 2 },
     { plugin: interPodAffinity(args.InterPodAffinity), weight: 2 },
     { plugin: nodeResourcesBalancedAllocation(args.NodeResourcesBalancedAllocation), weight: 1 },

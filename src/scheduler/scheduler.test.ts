@@ -1,11 +1,18 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { events, nodes, pods } from "#api";
+import { declaredFeatures, events, nodes, pods } from "#api";
 import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
 import { createClient, createInformers, FakeApi } from "#client";
 import { KeyedHeap } from "./heap.ts";
 import { type NodeOptions, nodeOf, type PodOptions, podOf } from "./scheduler.fixture.ts";
 import { startScheduler } from "./start-scheduler.ts";
+
+function withFeatures(node: ReturnType<typeof nodeOf>): ReturnType<typeof nodeOf> {
+  return {
+    ...node,
+    status: { ...node.status, declaredFeatures: declaredFeatures({ hasExclusiveCpus: true }) },
+  };
+}
 
 async function setUp() {
   const clock = new VirtualClock();
@@ -43,6 +50,24 @@ test("a pod gets a node, and people are told", async () => {
   expect(await s.nodeOf("web")).toBe("a");
   await s.stop();
   expect(await s.messages()).toEqual(["Scheduled: Successfully assigned default/web to a"]);
+});
+
+test("what asks for something new goes where a node declares it", async () => {
+  const s = await setUp();
+  await s.addNode("old");
+  const rules = [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [1] } }];
+  const pod = podOf("anew");
+  pod.spec.containers[0]!.restartPolicy = "Never";
+  pod.spec.containers[0]!.restartPolicyRules = rules;
+  await s.client.create(pods, pod);
+  await s.clock.advance(100);
+  expect((await s.get("anew")).status.conditions?.[0]?.message).toContain(
+    "0/1 nodes are available: 1 node(s) didn't match Pod's required features.",
+  );
+  await s.client.create(nodes, withFeatures(nodeOf("new")));
+  await s.clock.advance(20_000);
+  expect(await s.nodeOf("anew")).toBe("new");
+  await s.stop();
 });
 
 test("a pod that fits nowhere says why, and gets its node when there is room", async () => {

@@ -1,5 +1,5 @@
 /** Nodes without machines: what they look like to the API. */
-import { type corev1, type Draft, formatTime } from "#api";
+import { type corev1, type Draft, declaredFeatures, formatTime } from "#api";
 import { UserError } from "#base";
 
 export interface SimulatedNode {
@@ -100,6 +100,7 @@ export function nodeStatus(node: PlacedNode, nowMs: number): corev1.NodeStatus {
       condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
       condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ],
+    declaredFeatures: declaredFeatures({ hasExclusiveCpus: false }),
     nodeInfo: {
       architecture: "amd64",
       operatingSystem: "linux",

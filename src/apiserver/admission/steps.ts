@@ -23,6 +23,7 @@ import { defaultIngressClass, defaultStorageClass } from "./default-class.ts";
 import { deviceClaims } from "./device-claims.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodeDeclaredFeatures } from "./node-declared-features.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerationSeconds } from "./pod-defaults.ts";
 import { priority } from "./priority.ts";
@@ -64,6 +65,7 @@ export function admissionSteps(parts: AdmissionParts): readonly AdmissionStep[] 
     celRules,
     deviceClaims(storage),
     claimStatus(authorizer),
+    nodeDeclaredFeatures(storage),
     nodeRestriction(storage, authorizer),
     podSecurity(storage),
     checkExpressions,
