@@ -38,6 +38,7 @@ export async function runHook(options: {
         port,
         timeoutMs,
         world.clock,
+        "lifecycle",
       );
       return answer.status >= 200 && answer.status < 400 ? undefined : `HTTP status ${answer.status}`;
     }

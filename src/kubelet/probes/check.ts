@@ -6,14 +6,19 @@ import { connect } from "node:net";
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { corev1 } from "#api";
 import { type Clock, messageOf } from "#base";
-import { type ContainerRuntime, RuntimeError } from "#contracts";
+import { type ContainerRuntime, RuntimeError, rpcWords } from "#contracts";
 import { httpGet } from "./http.ts";
+import { BodyError } from "./http-response.ts";
 import { dialWords } from "./network-words.ts";
 import { portNumber } from "./target.ts";
 
 export interface CheckResult {
   ok: boolean;
   message: string;
+  /** It went well, and the message is worth an event. */
+  warns?: true;
+  /** The attempt itself failed, in this state: it tells nothing about the container. */
+  errored?: "failure" | "unknown";
 }
 
 export interface CheckTarget {
@@ -27,16 +32,29 @@ export interface CheckTarget {
 
 const outputMaxBytes = 10 * 1024;
 
+/** An attempt that fails itself is made again at once, so often in all. */
+const attemptsMax = 3;
+
 export async function check(target: CheckTarget): Promise<CheckResult> {
+  let result = await attempt(target);
+  for (let made = 1; result.errored && made < attemptsMax; made++) result = await attempt(target);
+  return result;
+}
+
+async function attempt(target: CheckTarget): Promise<CheckResult> {
   const { probe } = target;
   try {
     if (probe.exec) return await checkExec(target, probe.exec.command ?? []);
     if (probe.httpGet) return await checkHttp(target, probe.httpGet);
     if (probe.tcpSocket) return await checkTcp(target, probe.tcpSocket);
     if (probe.grpc) return await checkGrpc(target, probe.grpc);
-    return { ok: false, message: `missing probe handler for ${target.container.name}` };
+    throw new Error(`missing probe handler for ${target.container.name}`);
   } catch (error) {
-    return { ok: false, message: messageOf(error) };
+    return {
+      ok: false,
+      message: rpcWords(error),
+      errored: error instanceof BodyError ? "failure" : "unknown",
+    };
   }
 }
 
@@ -49,25 +67,25 @@ async function checkExec(target: CheckTarget, command: string[]): Promise<CheckR
     const text = Buffer.concat([result.stdout, result.stderr]).subarray(0, outputMaxBytes).toString("utf8");
     return { ok: result.exitCode === 0, message: text };
   } catch (error) {
-    const late = error instanceof RuntimeError && error.code === "DEADLINE_EXCEEDED";
-    const message = late
-      ? `command timed out: "${command.join(" ")}" timed out after ${seconds}s`
-      : messageOf(error);
-    return { ok: false, message };
+    if (!(error instanceof RuntimeError) || error.code !== "DEADLINE_EXCEEDED") throw error;
+    return { ok: false, message: `command timed out: "${command.join(" ")}" timed out after ${seconds}s` };
   }
 }
 
 async function checkHttp(target: CheckTarget, action: Readonly<corev1.HTTPGetAction>): Promise<CheckResult> {
   const port = portNumber(action.port, target.container);
-  const answer = await httpGet(
-    action,
-    action.host || target.podIp,
-    port,
-    timeoutSecondsOf(target.probe) * 1000,
-    target.clock,
-  );
-  if (answer.status >= 200 && answer.status < 400) return { ok: true, message: answer.body };
-  return { ok: false, message: `HTTP probe failed with statuscode: ${answer.status}` };
+  const host = action.host || target.podIp;
+  try {
+    const timeoutMs = timeoutSecondsOf(target.probe) * 1000;
+    const { status, body } = await httpGet(action, host, port, timeoutMs, target.clock);
+    if (status >= 200 && status < 300) return { ok: true, message: body };
+    if (status >= 300 && status < 400)
+      return { ok: true, message: `Probe terminated redirects, Response body: ${body}`, warns: true };
+    return { ok: false, message: `HTTP probe failed with statuscode: ${status}` };
+  } catch (error) {
+    if (error instanceof BodyError) throw error;
+    return { ok: false, message: messageOf(error) };
+  }
 }
 
 function checkTcp(target: CheckTarget, action: Readonly<corev1.TCPSocketAction>): Promise<CheckResult> {

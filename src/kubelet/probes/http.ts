@@ -1,39 +1,20 @@
-/** One HTTP request of a probe or a hook. Certificates are not checked: the pod speaks for itself. */
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { connect } from "node:net";
+/**
+ * One HTTP request of a probe or a hook, and where it is sent on. It is HTTP/1.1 by hand over a socket: a thousand of them a
+ * second with Node's client cost twice as much (docs/decisions/0015-memory.md). Certificates are not checked: the pod speaks
+ * for itself.
+ * https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/#http-probes
+ */
+import { connect, isIP, type Socket } from "node:net";
+import { createSecureContext, type SecureContext, connect as tlsConnect } from "node:tls";
 import type { corev1 } from "#api";
 import type { Clock } from "#base";
-import { getWords } from "./network-words.ts";
+import { BodyError, type HttpAnswer, ResponseReader } from "./http-response.ts";
+import { type HttpTarget, headersOf, isSameHost, redirectOf, requestHead, targetOf } from "./http-target.ts";
+import { exchangeWords } from "./network-words.ts";
 
-export interface HttpAnswer {
-  status: number;
-  body: string;
-}
-
-/** What is read of an answer; upstream's bound. */
-const bodyMaxBytes = 10 * 1024;
-const redirectsMax = 10;
-
-export async function httpGet(
-  action: Readonly<corev1.HTTPGetAction>,
-  host: string,
-  port: number,
-  timeoutMs: number,
-  clock: Clock,
-): Promise<HttpAnswer> {
-  const scheme = (action.scheme ?? "HTTP").toLowerCase();
-  const address = host.includes(":") ? `[${host}]` : host;
-  const path = action.path?.startsWith("/") ? action.path : `/${action.path ?? ""}`;
-  const headers: Record<string, string> = {
-    "user-agent": "kube-probe/1.36",
-    accept: "*/*",
-    connection: "close",
-  };
-  for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
-  const url = new URL(`${scheme}://${address}:${port}${path}`);
-  return follow(url, headers, { clock, endMs: clock.monotonic() + timeoutMs }, redirectsMax);
-}
+const requestsMax = 10;
+const schemes = new Set(["http", "https"]);
+const redirects = new Set([301, 302, 303, 307, 308]);
 
 /** One time for the answer, however often it sends elsewhere. */
 interface Patience {
@@ -41,67 +22,116 @@ interface Patience {
   endMs: number;
 }
 
-async function follow(
-  url: URL,
-  headers: Record<string, string>,
-  patience: Patience,
-  left: number,
+export async function httpGet(
+  action: Readonly<corev1.HTTPGetAction>,
+  hostname: string,
+  port: number,
+  timeoutMs: number,
+  clock: Clock,
+  purpose: "probe" | "lifecycle" = "probe",
 ): Promise<HttpAnswer> {
-  const answer = await once(url, headers, patience);
-  const location = answer.location;
-  if (answer.status < 300 || answer.status >= 400 || !location) return answer;
-  const next = new URL(location, url);
-  // Elsewhere is not the pod: the redirect itself is the answer.
-  if (next.hostname !== url.hostname || left === 0) return answer;
-  return follow(next, headers, patience, left - 1);
+  const agent = `kube-${purpose}/1.36`;
+  const patience = { clock, endMs: clock.monotonic() + timeoutMs };
+  const given = headersOf(action.httpHeaders);
+  let [target, headers] = [targetOf(action, hostname, port), given];
+  for (let asked = 1; ; asked++) {
+    const head = inWords(target, () => requestHead(target, headers, agent));
+    const answer = await once(target, head, patience);
+    const { location } = answer;
+    if (!redirects.has(answer.status) || !location) return answer;
+    const next = inWords(target, () => redirectOf(target, location));
+    // Elsewhere is not the pod: the redirect itself is the answer.
+    if (!isSameHost(target, next)) return answer;
+    if (asked === requestsMax) throw getError(location, "stopped after 10 redirects");
+    if (!schemes.has(next.scheme)) throw getError(next.text, `unsupported protocol scheme "${next.scheme}"`);
+    // A Host of the pod's own does not go with a URL that has one.
+    if (URL.canParse(location)) given.delete("Host");
+    headers = withReferer(given, target, next);
+    target = next;
+  }
 }
 
-/** A connection for each request: the default agent would keep it, and one made for each request costs as much again. */
-const encrypted = new HttpsAgent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0 });
-
-function send(url: URL, headers: Record<string, string>, received: (response: IncomingMessage) => void) {
-  if (url.protocol === "https:") return httpsRequest(url, { headers, agent: encrypted }, received);
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const createConnection = () => connect({ host, port: Number(url.port) || 80 });
-  return httpRequest(url, { headers, createConnection }, received);
+/** Each redirect tells where it came from, unless that was a secret. */
+function withReferer(
+  given: ReadonlyMap<string, string[]>,
+  from: Readonly<HttpTarget>,
+  to: Readonly<HttpTarget>,
+): Map<string, string[]> {
+  const isSecret = from.scheme === "https" && to.scheme === "http";
+  return new Map(given.has("Referer") || isSecret ? given : [...given, ["Referer", [from.text]]]);
 }
 
-function once(
-  url: URL,
-  headers: Record<string, string>,
+const getError = (url: string, words: string, cause?: unknown) =>
+  new Error(`Get ${JSON.stringify(url)}: ${words}`, { cause });
+
+function inWords<T>({ text }: Readonly<HttpTarget>, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw getError(text, (error as Error).message, error);
+  }
+}
+
+const lateWords = "context deadline exceeded";
+
+async function once(
+  target: Readonly<HttpTarget>,
+  head: string,
   { clock, endMs }: Patience,
-): Promise<HttpAnswer & { location?: string }> {
-  return new Promise((resolve, reject) => {
-    let late = false;
-    const failed = (error: Error) => {
-      timer.cancel();
-      const lateWords = `Get "${url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`;
-      reject(late ? new Error(lateWords) : new Error(getWords(error, url), { cause: error }));
-    };
-    const received = (response: IncomingMessage) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        if (size < bodyMaxBytes) chunks.push(chunk);
-        size += chunk.length;
-        if (size >= bodyMaxBytes) finish();
-      });
-      const finish = () => {
-        timer.cancel();
-        const { location } = response.headers;
-        const body = Buffer.concat(chunks).subarray(0, bodyMaxBytes).toString("utf8");
-        resolve({ status: response.statusCode ?? 0, body, ...(location ? { location } : {}) });
-        response.destroy();
-      };
-      response.on("end", finish);
-      response.on("error", failed);
-    };
-    const request = send(url, headers, received);
-    const timer = clock.after(Math.max(0, endMs - clock.monotonic()), () => {
-      late = true;
-      request.destroy(new Error("late"));
+): Promise<HttpAnswer> {
+  const reader = new ResponseReader();
+  const answered = Promise.withResolvers<HttpAnswer>();
+  let settled = false;
+  const finish = (make: () => HttpAnswer | undefined) => {
+    if (settled) return;
+    try {
+      const answer = make();
+      if (!answer) return;
+      answered.resolve(answer);
+    } catch (error) {
+      const isBody = error instanceof BodyError;
+      answered.reject(isBody ? error : getError(target.text, (error as Error).message, error));
+    }
+    settled = true;
+    timer.cancel();
+    socket.destroy();
+  };
+  const fail = (words: string, inBody = words) =>
+    finish(() => {
+      throw reader.hasStatus ? new BodyError(inBody) : new Error(words);
     });
-    request.on("error", failed);
-    request.end();
+  const socket = open(target, (bytes) => finish(() => reader.push(bytes)));
+  const timer = clock.after(endMs - clock.monotonic(), () =>
+    fail(
+      `${lateWords} (Client.Timeout exceeded while awaiting headers)`,
+      `${lateWords} (Client.Timeout or context cancellation while reading body)`,
+    ),
+  );
+  let local: { address?: string; port?: number } = {};
+  socket.once(target.scheme === "https" ? "secureConnect" : "connect", () => {
+    local = socket.address();
+    socket.write(head);
   });
+  socket.on("error", (error) => fail(exchangeWords(error, target, local)));
+  socket.on("close", () => finish(() => reader.end()));
+  return answered.promise;
+}
+
+/** What comes is read into the same memory for all of them: nobody keeps it. */
+const readBuffer = Buffer.allocUnsafeSlow(16 * 1024);
+let secureContext: SecureContext | undefined;
+
+function open({ scheme, hostname, port }: Readonly<HttpTarget>, received: (bytes: Buffer) => void): Socket {
+  if (scheme === "https") {
+    // No authorities: nothing is checked, and reading those of the world would cost some megabytes.
+    secureContext ??= createSecureContext({ ca: [] });
+    const servername = isIP(hostname) ? "" : hostname;
+    const tls = { secureContext, servername, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] };
+    return tlsConnect({ host: hostname, port, ...tls }).on("data", received);
+  }
+  const callback = (length: number) => {
+    received(readBuffer.subarray(0, length));
+    return true;
+  };
+  return connect({ host: hostname, port, onread: { buffer: readBuffer, callback } });
 }

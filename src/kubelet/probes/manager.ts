@@ -3,6 +3,7 @@ import type { corev1 } from "#api";
 import type { World } from "#base";
 import type { ContainerRuntime } from "#contracts";
 import { isRunning, latestContainer, type ObservedPod } from "../pod-state.ts";
+import type { CheckResult } from "./check.ts";
 import type { ProbeCount } from "./metrics.ts";
 import { type ProbeKind, type Prober, startProber } from "./prober.ts";
 
@@ -52,6 +53,13 @@ export interface ProbeManagerOptions {
     reason: string,
     message: string,
   ): void;
+}
+
+/** What an event tells of an attempt, if it is worth one. */
+function resultWords({ ok, warns, errored, message }: CheckResult): string | undefined {
+  if (errored) return `errored and resulted in ${errored} state: ${message}`;
+  if (warns) return `warning: ${message}`;
+  return ok ? undefined : `failed: ${message}`;
 }
 
 /** What is known of a container before its first probe. A kubelet that starts anew goes on from what it reported. */
@@ -104,10 +112,11 @@ function beginProbes(
       mayRun: () => kind === "startup" || entry.started,
       onVerdict: (healthy) => verdict(kind, healthy),
       onResult: (result) => {
-        count[result.ok ? "successful" : "failed"]++;
-        if (result.ok) return;
-        const message = `${kindWords[kind]} probe failed: ${result.message}`;
-        options.say(pod, spec.name, "Warning", "Unhealthy", message);
+        if (!result.errored) count[result.ok ? "successful" : "failed"]++;
+        const words = resultWords(result);
+        if (!words) return;
+        const reason = result.warns ? "ProbeWarning" : "Unhealthy";
+        options.say(pod, spec.name, "Warning", reason, `${kindWords[kind]} probe ${words}`);
       },
     });
     entry.probers.set(kind, prober);

@@ -17,12 +17,33 @@ export function dialWords(error: unknown, host: string, port: number): string {
   return `dial tcp ${address}:${port}: ${connecting[code] ?? messageOf(error)}`;
 }
 
-/** Why a GET got no answer: it could not connect, or the connection ended before the answer did. */
-export function getWords(error: unknown, url: URL): string {
+/** Where the connection was, once it was one. */
+interface Local {
+  address?: string;
+  port?: number;
+}
+
+const joined = (host = "", port = 0) => `${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+/** What a TLS client makes of an answer without TLS. */
+const plainAnswers = ["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG"];
+
+/** Why an HTTP request got no answer: it could not connect, or the connection broke before the answer was there. */
+export function exchangeWords(
+  error: unknown,
+  { hostname, port }: { hostname: string; port: number },
+  local: Local,
+): string {
   const code = codeOf(error) ?? "";
-  const isDial = (error as { syscall?: string }).syscall === "connect" || code === "ENOTFOUND";
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  const words = isDial ? dialWords(error, host, port) : code === "ECONNRESET" ? "EOF" : messageOf(error);
-  return `Get "${url}": ${words}`;
+  const { syscall } = error as { syscall?: string };
+  if (plainAnswers.includes(code)) return "http: server gave HTTP response to HTTPS client";
+  if (syscall === "read" || syscall === "write") {
+    const words =
+      code === "EPIPE" ? "broken pipe" : code === "ECONNRESET" ? "connection reset by peer" : code;
+    const way = `${joined(local.address, local.port)}->${joined(hostname, port)}`;
+    return `${syscall} tcp ${way}: ${syscall}: ${words}`;
+  }
+  // Node's word for a connection that ended during the handshake.
+  if (code === "ECONNRESET") return "EOF";
+  return code.startsWith("ERR_") ? messageOf(error) : dialWords(error, hostname, port);
 }

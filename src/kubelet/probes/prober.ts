@@ -64,6 +64,7 @@ export function startProber(options: ProberOptions): Prober {
     const result = await check(options);
     if (stopped) return;
     options.onResult(result);
+    if (result.errored) return again(periodMs - (clock.monotonic() - startedMs));
     const before = verdict.healthy;
     verdict = nextVerdict(verdict, result.ok, probe);
     if (verdict.healthy !== undefined && verdict.healthy !== before)

@@ -6,6 +6,7 @@ import { createWorld, silentLogger, systemClock, VirtualClock } from "#base";
 import { type ContainerRuntime, RuntimeError } from "#contracts";
 import { makeContainer } from "../testing/pods.ts";
 import { check } from "./check.ts";
+import { createProbeManager } from "./manager.ts";
 import { nextVerdict, noVerdict, startProber } from "./prober.ts";
 import { portNumber } from "./target.ts";
 
@@ -51,8 +52,9 @@ test("ports are found by number or name", () => {
   const container = makeContainer("main", { ports: [{ name: "http", containerPort: 8080 }] });
   expect(portNumber("http", container)).toBe(8080);
   expect(portNumber(80, container)).toBe(80);
-  expect(() => portNumber("grpc", container)).toThrow("invalid port number: grpc");
-  expect(() => portNumber(0, container)).toThrow("invalid port number");
+  expect(() => portNumber("grpc", container)).toThrow('strconv.Atoi: parsing "grpc": invalid syntax');
+  expect(() => portNumber(0, container)).toThrow("invalid port number: 0");
+  expect(portNumber("81", container)).toBe(81);
 });
 
 describe("checks", () => {
@@ -63,7 +65,7 @@ describe("checks", () => {
       if (request.url === "/slow") return;
       if (request.url === "/redirect") response.writeHead(302, { location: "/bad" }).end();
       else if (request.url === "/away")
-        response.writeHead(302, { location: "http://example.invalid/" }).end();
+        response.writeHead(302, { location: "http://example.invalid/" }).end("gone");
       else
         response
           .writeHead(request.url === "/bad" ? 503 : 200)
@@ -77,9 +79,11 @@ describe("checks", () => {
     server.close();
   });
 
+  let attempts = 0;
   const runtime = {
     execSync: async (_id: string, command: string[]) => {
       if (command[0] === "sleep") throw new RuntimeError("DEADLINE_EXCEEDED", "late");
+      if (command[0] === "none") throw new RuntimeError("UNKNOWN", `no such file: attempt ${++attempts}`);
       return {
         stdout: Buffer.from("said"),
         stderr: Buffer.alloc(0),
@@ -105,6 +109,36 @@ describe("checks", () => {
     );
   });
 
+  test("that cannot be made are tried three times, and tell nothing about the container", async () => {
+    attempts = 0;
+    expect(await ask({ exec: { command: ["none"] } })).toEqual({
+      ok: false,
+      errored: "unknown",
+      message: "rpc error: code = Unknown desc = no such file: attempt 3",
+    });
+    const clock = new VirtualClock();
+    const told: string[] = [];
+    const probes = createProbeManager({
+      runtime,
+      world: createWorld({ clock, log: silentLogger }),
+      wake: () => {},
+      say: (_pod, _container, type, reason, message) => told.push(`${type} ${reason}: ${message}`),
+    });
+    const livenessProbe = { exec: { command: ["none"] }, failureThreshold: 1 };
+    const pod = { metadata: { name: "p", uid: "u" }, spec: { containers: [{ name: "c", livenessProbe }] } };
+    const container = { id: "1", name: "c", state: "CONTAINER_RUNNING", startedAt: clock.now() * 1e6 };
+    const state = { uid: "u", sandboxes: [], containers: [container] };
+    probes.follow(pod as never, state as never, "127.0.0.1", false);
+    await clock.advance(15_000);
+    expect(told).toEqual([
+      "Warning Unhealthy: Liveness probe errored and resulted in unknown state: rpc error: code = Unknown desc = no such file: attempt 6",
+      "Warning Unhealthy: Liveness probe errored and resulted in unknown state: rpc error: code = Unknown desc = no such file: attempt 9",
+    ]);
+    expect(probes.unhealthy("u").size).toBe(0);
+    expect(probes.counts()).toMatchObject([{ successful: 0, failed: 0 }]);
+    probes.stop();
+  });
+
   test("by HTTP, with headers, redirects and a time limit", async () => {
     const get = (path: string, more = {}) => ask({ httpGet: { path, port, ...more } });
     expect(await get("/", { httpHeaders: [{ name: "X-Probe", value: "yes" }] })).toEqual({
@@ -113,7 +147,11 @@ describe("checks", () => {
     });
     expect(await get("/bad")).toEqual({ ok: false, message: "HTTP probe failed with statuscode: 503" });
     expect((await get("/redirect")).ok).toBe(false);
-    expect((await get("/away")).ok).toBe(true);
+    expect(await get("/away")).toEqual({
+      ok: true,
+      warns: true,
+      message: "Probe terminated redirects, Response body: gone",
+    });
     expect((await get("/slow")).message).toContain("context deadline exceeded");
   });
 
@@ -128,7 +166,11 @@ describe("checks", () => {
       `error: failed to connect service at "127.0.0.1:1": ${refused}`,
     );
     expect((await ask({ grpc: { port: 1 } })).ok).toBe(false);
-    expect(await ask({})).toMatchObject({ ok: false, message: "missing probe handler for main" });
+    expect(await ask({})).toEqual({
+      ok: false,
+      errored: "unknown",
+      message: "missing probe handler for main",
+    });
   });
 
   test("are repeated by the clock, wait their turn, and a failed liveness probe ends", async () => {
