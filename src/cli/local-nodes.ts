@@ -12,12 +12,19 @@ import {
   localNodesOf,
   openLocalNetwork,
   runningInstance,
+  runtimeEndpointOf,
 } from "#distro";
 
 /** Starts those that do not run. Answers how to ask whether one of them has ended: it throws its own words. */
 export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths): Promise<() => void> {
   const nodes = localNodesOf(config, paths);
   if (nodes.length === 0) return () => {};
+  const endpoint = await runtimeEndpointOf(paths);
+  if (endpoint)
+    throw new UserError(
+      `${nodes.length + 1} nodes of this machine cannot share the runtime at ${endpoint}`,
+      "take containerRuntimeEndpoint out of the kubelet's configuration, or start with --nodes 1",
+    );
   await openLocalNetwork(config, nodes);
   const token = await joinTokenOf(createWorld({ log: silentLogger }), paths);
   const server = `https://${config.nodeAddress}:${config.apiPort}`;

@@ -20,6 +20,8 @@ export interface ContainerMetadata {
 
 export interface ImageSpec {
   image: string;
+  /** As the pod names it: runtimes judge signatures by it, and show it. */
+  userSpecifiedImage?: string;
   annotations?: Record<string, string>;
 }
 

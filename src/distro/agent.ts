@@ -165,8 +165,8 @@ async function startParts(
   };
   const { client, informers } = follow(credentials.node, "kubelet");
   const policyInformers = follow(credentials.networkPolicy, "knarr-network-policy").informers;
-  const containerd = await startRuntime(world, config, paths);
-  const node = { world, config, paths, credentials, containerd, client, informers, policyInformers };
+  const runtime = await startRuntime(world, config, paths);
+  const node = { world, config, paths, credentials, runtime, client, informers, policyInformers };
   const { nodeName, dnsPort } = config;
   started.push(await startNode(node));
   await announceDns(client, nodeName, dnsPort);

@@ -4,6 +4,7 @@ import { runOk, UserError, type World } from "#base";
 import type { Image } from "#contracts";
 import { buildImage, busyboxLayer, findContainerd, openImages } from "#runtime";
 import type { ClusterPaths } from "./config.ts";
+import { runtimeEndpointOf } from "./kubelet-settings.ts";
 
 async function withImages<T>(
   world: World,
@@ -11,6 +12,12 @@ async function withImages<T>(
   paths: ClusterPaths,
   work: (images: Opened) => Promise<T>,
 ): Promise<T> {
+  const endpoint = await runtimeEndpointOf(paths);
+  if (endpoint)
+    throw new UserError(
+      `the images of "${name}" are in the machine's own runtime at ${endpoint}`,
+      "use its tools: podman load (CRI-O), ctr -n k8s.io images import (containerd), crictl images",
+    );
   if (findContainerd(paths.containerd) === undefined) {
     throw new UserError(
       `the cluster "${name}" does not run here with containers`,

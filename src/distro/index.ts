@@ -30,7 +30,7 @@ export { installGatewayApi } from "./ingress.ts";
 export { endInstance, runningInstance } from "./instance.ts";
 export { joinTokenOf } from "./join-token.ts";
 export { contextName, editKubeconfig, mergeKubeconfig, type Owner, unmergeKubeconfig } from "./kubeconfig.ts";
-export { keepKubeletConfig } from "./kubelet-settings.ts";
+export { keepKubeletConfig, runtimeEndpointOf } from "./kubelet-settings.ts";
 export {
   closeLocalNetwork,
   insideOf,

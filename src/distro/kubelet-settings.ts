@@ -2,6 +2,7 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { codeOf, messageOf, UserError, type World } from "#base";
 import { type KubeletConfig, readKubeletConfiguration } from "#kubelet";
+import { socketPathOf } from "#runtime";
 import type { ClusterPaths } from "./config.ts";
 
 /**
@@ -26,6 +27,15 @@ export async function kubeletSettings(world: World, paths: ClusterPaths): Promis
   if (unused.length > 0)
     world.log.warn({ file: paths.kubeletConfig, fields: unused }, "these settings change nothing here");
   return { ...defaults, ...config };
+}
+
+/** The socket of a container runtime of the machine's own; undefined: the cluster has one. Throws `UserError`. */
+export async function runtimeEndpointOf(paths: ClusterPaths): Promise<string | undefined> {
+  const content = await readOptional(paths.kubeletConfig);
+  if (content === undefined) return undefined;
+  const { runtimeEndpoint } = readKubeletConfiguration(content, paths.kubeletConfig).config;
+  if (runtimeEndpoint) socketPathOf(runtimeEndpoint);
+  return runtimeEndpoint || undefined;
 }
 
 /** Takes a file of the user's over for good. Throws `UserError` where it cannot be used. */

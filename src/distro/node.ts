@@ -8,6 +8,7 @@ import { startKubelet } from "#kubelet";
 import {
   foreignCni,
   keepPodNetwork,
+  lendCniConfig,
   loadWireguardKey,
   openCniBin,
   openForeignCni,
@@ -20,13 +21,19 @@ import {
   writeCniConfig,
 } from "#network";
 import { startProxy } from "#proxy";
-import { type Containerd, type ContainerdOptions, cniBinDirs, startContainerd } from "#runtime";
+import {
+  type ContainerdOptions,
+  cniBinDirs,
+  connectForeignRuntime,
+  type NodeRuntime,
+  startContainerd,
+} from "#runtime";
 import { type Running, stopAll } from "./components.ts";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } from "./config.ts";
 import type { NodeCredentials } from "./credentials.ts";
 import { dnsServing } from "./dns-serving.ts";
 import { bothOf } from "./families.ts";
-import { kubeletSettings } from "./kubelet-settings.ts";
+import { kubeletSettings, runtimeEndpointOf } from "./kubelet-settings.ts";
 
 export function containerdOptions(
   world: World,
@@ -43,25 +50,29 @@ export function containerdOptions(
   };
 }
 
-/** containerd and the pod network: what needs no API server, and can start beside it. */
+/** The container runtime and the pod network: what needs no API server, and can start beside it. */
 export async function startRuntime(
   world: World,
   config: ClusterConfig,
   paths: ClusterPaths,
-): Promise<Containerd> {
+): Promise<NodeRuntime> {
+  const endpoint = await runtimeEndpointOf(paths);
   if (config.ipv6 && config.cni !== "none") await openCniBin(paths.cniBin, cniBinDirs);
-  const [containerd] = await Promise.all([
-    startContainerd(containerdOptions(world, config, paths)),
-    config.cni === "none"
-      ? openForeignCni(cniBinDirs, config.ipv6 ? ["ip", "ip6"] : ["ip"])
-      : startPodNetwork({
-          clusterName: config.name,
-          ...podNetworkOf(config),
-          confDir: paths.cniConf,
-          stateDir: paths.cniState,
-        }),
+  const families = config.ipv6 ? (["ip", "ip6"] as const) : (["ip"] as const);
+  const openNetwork = async () => {
+    if (config.cni === "none" || endpoint) await openForeignCni(cniBinDirs, families);
+    if (config.cni === "none") return;
+    const where = { confDir: paths.cniConf, stateDir: paths.cniState };
+    await startPodNetwork({ clusterName: config.name, ...podNetworkOf(config), ...where });
+    if (endpoint) await lendCniConfig(config.name, paths.cniConf);
+  };
+  const [runtime] = await Promise.all([
+    endpoint
+      ? connectForeignRuntime(endpoint, world)
+      : startContainerd(containerdOptions(world, config, paths)),
+    openNetwork(),
   ]);
-  return containerd;
+  return runtime;
 }
 
 function podNetworkOf(config: ClusterConfig): { clusterCidrs: string[]; podCidrs: string[] } {
@@ -89,6 +100,7 @@ export async function startNodeRoutes(
       if (mtu === wanted) return;
       mtu = wanted;
       await writeCniConfig({ podCidrs, confDir: paths.cniConf, stateDir: paths.cniState }, mtu);
+      if (await runtimeEndpointOf(paths)) await lendCniConfig(config.name, paths.cniConf);
     },
   });
 }
@@ -115,7 +127,7 @@ export interface NodeOptions {
   config: ClusterConfig;
   paths: ClusterPaths;
   credentials: Pick<NodeCredentials, "ca" | "kubeletServer">;
-  containerd: Containerd;
+  runtime: NodeRuntime;
   client: Client;
   informers: Informers;
   /** Those of somebody who may follow all pods; default: `informers`. */
@@ -128,7 +140,7 @@ export interface NodeOptions {
 /** Stopping leaves pods, containerd and rules as they are: the next start takes them over. */
 export async function startNode(options: NodeOptions): Promise<Running> {
   const { world, config } = options;
-  const started: Running[] = [{ stop: () => options.containerd.release() }];
+  const started: Running[] = [{ stop: () => options.runtime.release() }];
   if (config.cni !== "none")
     started.push(
       keepPodNetwork(world, {
@@ -179,7 +191,7 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
   return startKubelet({
     client: options.client,
     world,
-    runtime: options.containerd.runtime,
+    runtime: options.runtime.runtime,
     nodeName: config.nodeName,
     nodeAddress: bothOf(config, "nodeAddress"),
     clusterDns: config.dnsAddress,
@@ -189,7 +201,7 @@ async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["
     logDir: paths.podLogs,
     admitToNetwork,
     credentialProvidersDir: paths.credentialProviders,
-    sandboxImage: options.containerd.sandboxImage,
+    ...(options.runtime.sandboxImage ? { sandboxImage: options.runtime.sandboxImage } : {}),
     localVolumesDir: paths.volumes,
     config: { ...settings, cgroupRoot: cgroupRootOf(config), nodeLabels: options.labels ?? {} },
     server: {

@@ -50,20 +50,20 @@ export async function startServer(options: ServerOptions): Promise<Running> {
   try {
     await endUnreadyStandby(paths, world.clock);
     const credentials = await loadCredentials(world, config, paths.tls);
-    // containerd needs no API server: both come up at once.
-    const runtime = config.simulatedNodes > 0 ? undefined : startRuntime(world, config, paths);
-    runtime?.catch(() => {});
+    // The runtime needs no API server: both come up at once.
+    const starting = config.simulatedNodes > 0 ? undefined : startRuntime(world, config, paths);
+    starting?.catch(() => {});
     const controlPlane = await startStoredControlPlane(options, credentials, started);
     await writeKubeconfig(options, credentials, controlPlane);
     await installStorageClass(controlPlane.clientOf("system:knarr", ["system:masters"]));
-    const containerd = await runtime;
-    if (containerd) {
+    const runtime = await starting;
+    if (runtime) {
       const client = controlPlane.clientOf(`system:node:${config.nodeName}`, ["system:nodes"]);
       const { informers } = controlPlane;
       const addons = installAddons(controlPlane.clientOf("system:knarr", ["system:masters"]), config);
       // Where the node's parts fail first, theirs is the reason to tell.
       addons.catch(() => {});
-      const node = { world, config, paths, credentials, containerd, client, informers };
+      const node = { world, config, paths, credentials, runtime, client, informers };
       const takeOverDns = async () => {
         await endDnsStandby(paths, world.clock);
         // What etcd holds others go on changing: an answer from a copy would be worse than none.

@@ -7,17 +7,18 @@ import { stopHaproxy } from "#ingress";
 import { createCgroups, machineLogFolders } from "#kubelet";
 import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
-import { cniBinDirs, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
+import { cniBinDirs, endForeignPods, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
 import { type ClusterConfig, type ClusterPaths, cgroupRootOf, listClusters, pathsOf } from "./config.ts";
 import { endDnsStandby } from "./dns-standby.ts";
 import { bothOf } from "./families.ts";
 import { endInstance } from "./instance.ts";
+import { runtimeEndpointOf } from "./kubelet-settings.ts";
 import { containerdOptions } from "./node.ts";
 
 /** Ends a node that has a network namespace of its own: its rules and routes go with that. */
 export async function stopAgent(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
   await endInstance(world.clock, paths.pid, agentPatienceMs);
-  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
+  await stopRuntime(world, config, paths);
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
 }
@@ -26,17 +27,28 @@ export async function stopAgent(world: World, config: ClusterConfig, paths: Clus
  * Stops every pod and containerd, and removes rules, mounts and cgroups. Images and objects stay for the next start.
  */
 export async function stopNode(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
-  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
+  await stopRuntime(world, config, paths);
   await stopHaproxy(paths.ingress, world);
   await endDnsStandby(paths, world.clock);
   await removeProxy(config.name);
   await removeRoutes(bothOf(config, "clusterCidr"), config.podCidr);
-  if (config.cni === "none") await closeForeignCni(cniBinDirs);
+  if (config.cni === "none" || (await endpointOf(paths))) await closeForeignCni(cniBinDirs, paths.cniConf);
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
 }
 
+/** A configuration that nobody can read any more keeps nothing from ending. */
+const endpointOf = (paths: ClusterPaths) => runtimeEndpointOf(paths).catch(() => undefined);
+
+/** Every pod; and containerd, where it is our own. */
+async function stopRuntime(world: World, config: ClusterConfig, paths: ClusterPaths): Promise<void> {
+  if (existsSync(paths.containerd)) await stopContainerd(containerdOptions(world, config, paths));
+  const endpoint = await endpointOf(paths);
+  if (endpoint) await endForeignPods(endpoint, world, endPatienceMs);
+}
+
+const endPatienceMs = 5_000;
 const agentPatienceMs = 15_000;
 const removeTries = 20;
 const betweenTriesMs = 50;

@@ -114,7 +114,11 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
   const expanded = (words: readonly string[] | undefined) => (words ?? []).map((w) => expand(w, environment));
   return {
     metadata: { name: container.name, attempt: input.restartCount },
-    image: { image: input.image.id, annotations: {} },
+    image: {
+      image: input.image.id,
+      annotations: {},
+      ...(container.image ? { userSpecifiedImage: container.image } : {}),
+    },
     command: expanded(container.command),
     args: expanded(container.args),
     workingDir: container.workingDir ?? "",

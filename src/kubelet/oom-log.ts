@@ -21,8 +21,8 @@ const knownMax = 1000;
 /** The container of a record such as `…;oom-kill:constraint=…,task_memcg=/kubepods/podUID/ID,task=dd,…`. */
 export function killedContainerOf(record: string): string | undefined {
   const group = /;oom-kill:.*,task_memcg=([^,]*),/.exec(record)?.[1];
-  // Where systemd keeps the cgroups: `cri-containerd-ID.scope`.
-  return group && /([0-9a-f]{64})(?:\.scope)?$/.exec(group)?.[1];
+  // CRI-O: `crio-ID`; where systemd keeps the cgroups: `cri-containerd-ID.scope`, and below it what crun has made.
+  return group && /([0-9a-f]{64})(?:\.scope)?(?:\/container)?$/.exec(group)?.[1];
 }
 
 /** Where the log may not be read nobody is known: the runtime's word counts. */

@@ -1,5 +1,5 @@
 export { openCniBin, settleGateways } from "./address-claims.ts";
-export { closeForeignCni, foreignCni, openForeignCni } from "./foreign-cni.ts";
+export { closeForeignCni, foreignCni, lendCniConfig, openForeignCni } from "./foreign-cni.ts";
 export {
   keepPodNetwork,
   type PodNetworkOptions,

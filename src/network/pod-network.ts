@@ -3,6 +3,7 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { applyNftRules, deleteNftTable, forComponent, messageOf, nftTableName, run, type World } from "#base";
 import { cniConfig } from "./cni-config.ts";
+import { cniConfigName } from "./foreign-cni.ts";
 import { enableForwarding, forwardingNote, restoreForwarding } from "./forwarding.ts";
 import { familyOf, masqueradeRules } from "./masquerade.ts";
 import { removePolicies } from "./policy/start-policies.ts";
@@ -81,7 +82,7 @@ export async function writeCniConfig(
   mtu = 0,
 ): Promise<void> {
   const config = cniConfig({ podCidrs, leaseDir: stateDir, mtu });
-  const file = join(confDir, "10-knarr.conflist");
+  const file = join(confDir, cniConfigName);
   await writeFile(`${file}.new`, `${JSON.stringify(config, null, 2)}\n`);
   await rename(`${file}.new`, file);
 }

@@ -1,7 +1,8 @@
 /** The end of a containerd and of everything that runs in it. */
 import { readFileSync } from "node:fs";
 import { forComponent, messageOf, run, stopDaemon, type World } from "#base";
-import { type Containerd, type ContainerdOptions, containerdPaths, startContainerd } from "./containerd.ts";
+import type { ContainerRuntime } from "#contracts";
+import { type ContainerdOptions, containerdPaths, startContainerd } from "./containerd.ts";
 import { endShims } from "./shims.ts";
 
 /** What containers get to end by themselves. */
@@ -16,7 +17,7 @@ const podsAtOnce = 16;
 export async function stopContainerd(options: ContainerdOptions): Promise<void> {
   try {
     const containerd = await startContainerd(options);
-    await endPods(options.world, containerd);
+    await endPods(options.world, containerd.runtime);
     await containerd.stop();
   } catch (error) {
     const { log } = forComponent(options.world, "containerd");
@@ -28,8 +29,9 @@ export async function stopContainerd(options: ContainerdOptions): Promise<void> 
   await unmountBelow(options.dir);
 }
 
-async function endPods(world: World, { runtime }: Containerd): Promise<void> {
-  const { log } = forComponent(world, "containerd");
+/** In order: containers get a moment to end by themselves. */
+export async function endPods(world: World, runtime: ContainerRuntime): Promise<void> {
+  const { log } = forComponent(world, "runtime");
   const note = (what: string) => (error: unknown) => log.warn({ error: messageOf(error) }, what);
   const running = (await runtime.listContainers()).filter((c) => c.state === "CONTAINER_RUNNING");
   await Promise.all(

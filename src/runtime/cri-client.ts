@@ -36,6 +36,8 @@ import { type ImageMounts, imageMounts, type RawCall } from "./image-mounts.ts";
 type Method = keyof typeof criMethods;
 
 export interface RuntimeConnection extends ContainerRuntime {
+  /** Who keeps the cgroups of containers; undefined where the runtime does not say so. */
+  cgroupDriver(): Promise<"SYSTEMD" | "CGROUPFS" | undefined>;
   close(): void;
 }
 
@@ -174,6 +176,10 @@ async function* streamOf<T>(
 
 type StatusAnswer = Omit<RuntimeStatus, "conditions"> & { status?: { conditions: RuntimeCondition[] } };
 
+interface RuntimeConfigAnswer {
+  linux?: { cgroupDriver: "SYSTEMD" | "CGROUPFS" } | null;
+}
+
 type Call = <R>(method: Method, request: object, timeoutMs?: number) => Promise<R>;
 
 function sandboxCalls(call: Call) {
@@ -183,6 +189,14 @@ function sandboxCalls(call: Call) {
       const answer = await call<StatusAnswer>("Status", {}, 10_000);
       const { status: health, runtimeHandlers, features } = answer;
       return { conditions: health?.conditions ?? [], runtimeHandlers, ...(features ? { features } : {}) };
+    },
+    cgroupDriver: async () => {
+      try {
+        return (await call<RuntimeConfigAnswer>("RuntimeConfig", {}, 10_000)).linux?.cgroupDriver;
+      } catch (error) {
+        if (error instanceof RuntimeError && error.code === "UNIMPLEMENTED") return undefined;
+        throw error;
+      }
     },
     updatePodCidr: async (podCidr: string) => {
       await call("UpdateRuntimeConfig", { runtimeConfig: { networkConfig: { podCidr } } });

@@ -8,6 +8,7 @@ export {
 } from "./containerd.ts";
 export { mountsBelow, stopContainerd, unmountBelow } from "./containerd-end.ts";
 export { connectRuntime, type RuntimeConnection } from "./cri-client.ts";
+export { connectForeignRuntime, endForeignPods, type NodeRuntime, socketPathOf } from "./foreign-runtime.ts";
 export {
   buildImage,
   busyboxLayer,

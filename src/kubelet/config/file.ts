@@ -214,6 +214,7 @@ const fields: Readonly<Record<string, Field>> = {
   allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
+  containerRuntimeEndpoint: field("runtimeEndpoint", text),
   cpuManagerPolicy: field<"cpuManagerPolicy">("cpuManagerPolicy", oneOf<string>("none", "static")),
   cpuManagerPolicyOptions: field("cpuManagerOptions", policyOptions(cpuOptionsOf)),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
@@ -275,7 +276,7 @@ const unusedFields = new Set(
   (
     "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
-    "containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
+    "contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency " +

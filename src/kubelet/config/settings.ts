@@ -78,6 +78,8 @@ export interface KubeletConfig {
   singleProcessOomKill: boolean;
   /** Of each pod with users of its own; a multiple of 65536. */
   userIdsPerPod: number;
+  /** A container runtime that the machine already has; empty: one of our own. */
+  runtimeEndpoint: string;
   /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
   failSwapOn: boolean;
 }
@@ -136,5 +138,6 @@ export const defaultConfig: KubeletConfig = {
   swapBehavior: "NoSwap",
   singleProcessOomKill: false,
   userIdsPerPod: 65_536,
+  runtimeEndpoint: "",
   failSwapOn: false,
 };

@@ -223,13 +223,16 @@ function podUsage(
   const sandbox = state.sandboxes.find((each) => each.state === "SANDBOX_READY");
   if (!sandbox) return undefined;
   const containers = state.containers.filter(isRunning).flatMap((each): ContainerUsage[] => {
-    const path = `${groupPath}/${each.id}`;
-    const group = groupUsage(hierarchies, path);
+    const [path, group] = containerGroup(hierarchies, groupPath, each.id);
     if (!group) return [];
     const { id, name, image, startedAt } = each;
     return [{ id, name, image: image.image, startedMs: startedAt / 1e6, groupPath: path, group }];
   });
-  const process = pod.spec.hostNetwork ? undefined : firstProcess(hierarchies, `${groupPath}/${sandbox.id}`);
+  // A runtime may have no process of the sandbox's own: then the containers' is in the same network.
+  const groups = [`${groupPath}/${sandbox.id}`, ...containers.map((each) => each.groupPath)];
+  const process = pod.spec.hostNetwork
+    ? undefined
+    : groups.map((each) => firstProcess(hierarchies, each)).find((pid) => pid !== undefined);
   return {
     pod,
     startedMs: sandbox.createdAt / 1e6,
@@ -240,6 +243,19 @@ function podUsage(
     containers,
     volumes: [],
   };
+}
+
+/** containerd names a container's cgroup after it, CRI-O `crio-` and its name. */
+function containerGroup(
+  hierarchies: Hierarchies,
+  groupPath: string,
+  id: string,
+): [path: string, group: GroupUsage | undefined] {
+  const plain = `${groupPath}/${id}`;
+  const usage = groupUsage(hierarchies, plain);
+  if (usage) return [plain, usage];
+  const prefixed = `${groupPath}/crio-${id}`;
+  return [prefixed, groupUsage(hierarchies, prefixed)];
 }
 
 /** What each container wrote into its own layer, as the runtime measures it. */
