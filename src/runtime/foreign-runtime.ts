@@ -1,6 +1,6 @@
 /**
- * A container runtime that the machine already has (CRI-O, a containerd of its own), spoken to at its socket as any kubelet
- * does: it is neither configured nor started nor ended here.
+ * A container runtime that the machine already has (CRI-O, a containerd of its own), spoken to at its socket like every
+ * kubelet's: it is neither configured nor started nor ended here.
  * https://kubernetes.io/docs/setup/production-environment/container-runtimes/
  */
 import { forComponent, messageOf, UserError, type World } from "#base";
