@@ -24,6 +24,7 @@ import type { ApiRequest, ApiResponse } from "../http/exchange.ts";
 import { resourceInfoOf } from "../http/request-info.ts";
 import type { Call } from "../http/verbs.ts";
 import type { Storage } from "../registry/storage.ts";
+import { checkLogOptions } from "./log-options.ts";
 import { refusalWords, Tunnels } from "./tunnel.ts";
 
 export interface KubeletClient {
@@ -75,7 +76,16 @@ export class NodeProxy {
       );
     }
     if (request.method !== "GET") throw methodNotAllowed(definition, request.method.toLowerCase());
-    return this.#logs(this.#destination(request, info.namespace, info.name, "log"), request);
+    checkLogOptions(info.name, new URLSearchParams(request.query));
+    const destination = this.#destination(request, info.namespace, info.name, "log");
+    // What has no node yet has said nothing yet.
+    if (!destination)
+      return Promise.resolve({
+        status: 200,
+        headers: { "content-type": "text/plain" },
+        body: Buffer.alloc(0),
+      });
+    return this.#logs(destination, request);
   }
 
   /** exec, attach and port-forward: a raw tunnel once the kubelet has agreed. */
@@ -86,6 +96,7 @@ export class NodeProxy {
       definition === (pods as ResourceDefinition) && Object.hasOwn(kubeletPaths, info?.subresource ?? "");
     if (!info || !isStream || info.subresource === "log") throw notServed();
     const destination = this.#destination(request, info.namespace, info.name, info.subresource);
+    if (!destination) throw badRequest(`pod ${info.name} does not have a host assigned`);
     const headers: Record<string, string | string[]> = {
       ...upgradeHeaders(message),
       host: `${destination.host}:${destination.port}`,
@@ -95,25 +106,26 @@ export class NodeProxy {
     await this.#tunnels.open(outgoing, client, head, (error) => dialError(destination, error));
   }
 
+  /** Undefined for a pod without a node. */
   #destination(
     request: ApiRequest,
     namespace: string | undefined,
     name: string,
     subresource: string,
-  ): Destination {
+  ): Destination | undefined {
     const pod = this.#storage.get(pods as ResourceDefinition, namespace, name).parse() as corev1.Pod;
+    const query = new URLSearchParams(request.query);
+    const parts = [kubeletPaths[subresource]!, namespace!, name];
+    if (subresource !== "portforward") {
+      parts.push(containerOf(pod, query));
+      query.delete("container");
+    }
     const nodeName = pod.spec.nodeName;
-    if (!nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
+    if (!nodeName) return undefined;
     const node = this.#storage.get(nodes as ResourceDefinition, undefined, nodeName).parse() as corev1.Node;
     const host = node.status?.addresses?.find((a) => a.type === "InternalIP")?.address;
     const port = node.status?.daemonEndpoints?.kubeletEndpoint?.Port;
     if (!host || !port) throw unreachable(`node ${nodeName} does not say where its kubelet listens`);
-    const query = new URLSearchParams(request.query);
-    const parts = [kubeletPaths[subresource]!, namespace!, name];
-    if (subresource !== "portforward") {
-      parts.push(containerOf(pod, query, subresource));
-      query.delete("container");
-    }
     const path = `/${parts.map(encodeURIComponent).join("/")}`;
     return { host, port, path: kubeletQuery(path, query, subresource) };
   }
@@ -146,24 +158,20 @@ export class NodeProxy {
   }
 }
 
-/** The container that was named, or the only (or default) one. */
-function containerOf(pod: Readonly<corev1.Pod>, query: URLSearchParams, subresource: string): string {
-  const { spec, metadata } = pod;
-  const all = [
-    ...(spec.initContainers ?? []),
-    ...(spec.containers ?? []),
-    ...(spec.ephemeralContainers ?? []),
-  ];
+/** The container that was named, or the only one. */
+function containerOf({ spec, metadata }: Readonly<corev1.Pod>, query: URLSearchParams): string {
+  const { containers, initContainers = [], ephemeralContainers = [] } = spec;
   const named = query.get("container");
   if (named) {
-    if (all.some((c) => c.name === named)) return named;
+    if ([...initContainers, ...containers, ...ephemeralContainers].some(({ name }) => name === named))
+      return named;
     throw badRequest(`container ${named} is not valid for pod ${metadata.name}`);
   }
-  const usual = metadata.annotations?.["kubectl.kubernetes.io/default-container"];
-  if (usual && all.some((c) => c.name === usual)) return usual;
-  if (spec.containers.length === 1 || subresource !== "log") return spec.containers[0]!.name;
-  const names = spec.containers.map((c) => c.name).join(" ");
-  throw badRequest(`a container name must be specified for pod ${metadata.name}, choose one of: [${names}]`);
+  if (containers.length === 1) return containers[0]!.name;
+  const names = (list: readonly { name: string }[]) => list.map(({ name }) => name).join(" ");
+  const inits = initContainers.length > 0 ? ` or one of the init containers: [${names(initContainers)}]` : "";
+  const choice = `choose one of: [${names(containers)}]${inits}`;
+  throw badRequest(`a container name must be specified for pod ${metadata.name}, ${choice}`);
 }
 
 /** The kubelet's own names of the streams. */

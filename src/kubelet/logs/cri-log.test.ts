@@ -90,6 +90,26 @@ test("a log is followed through its rotation until its container ends", async ()
   expect(seen).toEqual(["a", "b", "c", "d"]);
 });
 
+test("what a container says as its log is rotated and it ends is followed too", async () => {
+  const path = join(dir, "ending.log");
+  writeFileSync(path, line("a"));
+  const follow = {
+    running: async () => {
+      appendFileSync(path, line("b"));
+      renameSync(path, `${path}.old`);
+      writeFileSync(path, line("c"));
+      return false;
+    },
+    world: createWorld({ log: silentLogger }),
+    signal: new AbortController().signal,
+  };
+  const renderer = new LogRenderer(logOptions(new URL("https://k/x"), 0));
+  let seen = "";
+  for await (const block of readLog(path, 0, follow))
+    seen += renderer.render(block, Buffer.alloc(100)).toString();
+  expect(seen).toBe("a\nb\nc\n");
+});
+
 test("a rotated log keeps few files, and comes back when the runtime refuses", async () => {
   const path = join(dir, "rotate.log");
   const limits = { maxBytes: 10, maxFiles: 3 };

@@ -56,6 +56,7 @@ export async function* readLog(
   follow: { running(): Promise<boolean>; world: World; signal: AbortSignal } | undefined,
 ): AsyncGenerator<Buffer> {
   let file: FileHandle = await open(path, "r");
+  let next: FileHandle | undefined;
   const buffer = Buffer.allocUnsafeSlow(chunkBytes);
   try {
     let position = offset;
@@ -70,21 +71,25 @@ export async function* readLog(
       rest = end === 0 && length === chunkBytes ? 0 : length - end;
       buffer.copyWithin(0, end, end + rest);
       if (bytesRead > 0) continue;
-      if (!follow || last || follow.signal.aborted) return;
-      const next = await reopened(path, file);
       if (next) {
         await file.close();
         file = next;
+        next = undefined;
         position = 0;
         rest = 0;
         continue;
       }
+      if (!follow || follow.signal.aborted) return;
+      next = await reopened(path, file);
+      // What was written to the old one between the last read and its end is read first.
+      if (next) continue;
+      if (last) return;
       // What was written between the last read and the end is read once more.
       last = polls++ % pollsPerQuestion === 0 && !(await follow.running());
       if (!last) await follow.world.clock.sleep(pollMs, follow.signal);
     }
   } finally {
-    await file.close();
+    await Promise.all([file.close(), next?.close()]);
   }
 }
 
