@@ -18,6 +18,8 @@ export interface StopOptions {
   signal: AbortSignal;
   /** What shall end abruptly is not asked. */
   skipHooks?: boolean;
+  /** Who has to have ended before this one is told to; its hook does not wait for them. */
+  after?: readonly Promise<unknown>[];
 }
 
 /** What a container is left with when its hook has used up its time. */
@@ -55,6 +57,20 @@ async function signalled(
   }
 }
 
+/** For so many seconds at most; answers how many whole ones it took. */
+async function waitFor(
+  { world: { clock } }: PodContext,
+  others: readonly Promise<unknown>[],
+  seconds: number,
+): Promise<number> {
+  const startedMs = clock.monotonic();
+  const late = Promise.withResolvers<void>();
+  const timer = clock.after(seconds * 1000, late.resolve);
+  await Promise.race([Promise.allSettled(others), late.promise]);
+  timer.cancel();
+  return Math.floor((clock.monotonic() - startedMs) / 1000);
+}
+
 /** One container, with its hook. */
 export async function stopContainer(
   context: PodContext,
@@ -87,6 +103,10 @@ export async function stopContainer(
     const usedSeconds = (context.world.clock.monotonic() - startedMs) / 1000;
     left = Math.max(leastGraceSeconds, Math.ceil(graceSeconds - usedSeconds));
   }
+  if (options.after) {
+    const usedSeconds = await waitFor(context, options.after, left);
+    left = Math.max(Math.min(leastGraceSeconds, graceSeconds), left - usedSeconds);
+  }
   const stopSignal = spec?.lifecycle?.stopSignal;
   // Older runtimes stop everything by the image's own signal.
   const isKnown = stopSignal === undefined || container.stopSignal === stopSignal;
@@ -105,18 +125,17 @@ export async function stopPod(context: PodContext, options: StopOptions): Promis
   const running = state.containers.filter(
     (c) => c.state === "CONTAINER_RUNNING" || c.state === "CONTAINER_UNKNOWN",
   );
+  const isSidecar = (name: string) => sidecarNames.includes(name);
   const sidecarNames = (pod.spec.initContainers ?? []).filter(isRestartableInit).map((c) => c.name);
-  const sidecars = running.filter((c) => sidecarNames.includes(c.name));
-  const mains = running.filter((c) => !sidecars.includes(c));
-  const stop = (c: ObservedContainer, graceSeconds: number) =>
-    stopContainer(context, { ...options, graceSeconds }, c, `Stopping container ${c.name}`);
-  const startedMs = context.world.clock.monotonic();
-  await Promise.all(mains.map((c) => stop(c, options.graceSeconds)));
+  const stop = (c: ObservedContainer, after?: readonly Promise<unknown>[]) =>
+    stopContainer(context, { ...options, ...(after ? { after } : {}) }, c, `Stopping container ${c.name}`);
+  const stopping = running.filter((c) => !isSidecar(c.name)).map((c) => stop(c));
+  // The last to have started goes first; hooks run at once, and the signal waits for its turn.
   for (const name of sidecarNames.reverse()) {
-    const used = Math.floor((context.world.clock.monotonic() - startedMs) / 1000);
-    const left = Math.max(Math.min(leastGraceSeconds, options.graceSeconds), options.graceSeconds - used);
-    await Promise.all(sidecars.filter((c) => c.name === name).map((c) => stop(c, left)));
+    const before = [...stopping];
+    stopping.push(...running.filter((c) => c.name === name).map((c) => stop(c, before)));
   }
+  await Promise.all(stopping);
   // One that died by itself may still hold its address.
   await Promise.all(state.sandboxes.map((s) => context.runtime.stopPodSandbox(s.id).catch(ignoreGone)));
 }

@@ -406,12 +406,15 @@ function backoffLeftMs(
   return Math.min(soonest, context.images.remainingMs(pod)) + 1;
 }
 
-/** One dead container of each name stays, for its logs and its last state; of old sandboxes only those with one. */
+/** Beside the newest of each name one dead container stays, for its logs and its last state; of old sandboxes only those with one. */
 async function prune(context: PodContext, pod: Readonly<corev1.Pod>, state: ObservedPod): Promise<void> {
   const used = new Set<string>();
+  const newest = new Set<string>();
   const kept = new Set<string>();
   for (const container of state.containers) {
-    const dead = container.state === "CONTAINER_EXITED";
+    const isNewest = !newest.has(container.name);
+    newest.add(container.name);
+    const dead = container.state === "CONTAINER_EXITED" && !isNewest;
     if (dead && kept.has(container.name)) {
       await context.runtime.removeContainer(container.id);
       if (container.logPath) await removeLogs(container.logPath);
