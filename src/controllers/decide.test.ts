@@ -244,7 +244,7 @@ test("a node with pressure or without network is tainted for it", () => {
     spec: {},
     status: { conditions },
   }) as unknown as corev1.Node;
-  const plan = decideNode({ node, pods: [], seenMs: 0, turnMs: 0 }, 10);
+  const plan = decideNode({ node, pods: [], seenMs: 0, isNew: false, turnMs: 0 }, 10);
   expect(plan.taints?.map((taint) => `${taint.key}:${taint.effect}`)).toEqual([
     "node.kubernetes.io/memory-pressure:NoSchedule",
     "node.kubernetes.io/network-unavailable:NoSchedule",

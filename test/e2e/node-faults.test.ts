@@ -4,10 +4,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type RunResult, run, runOk } from "#base";
+import { findProgram, type RunResult, run, runOk } from "#base";
 import { eventually, root } from "./harness.ts";
 import { knarr } from "./knarr.ts";
 import { isAlive, OwnCluster, pause } from "./own-cluster.ts";
+
+/** The one that would be started: another version may stand before the machine's own. */
+const containerd = findProgram("containerd") ?? "/usr/bin/containerd";
 
 let cluster: OwnCluster;
 beforeAll(async () => {
@@ -43,7 +46,7 @@ describe("a machine that is not ready", () => {
 
   test.each([
     ["/usr/sbin/nft", "nftables"],
-    ["/usr/bin/containerd", "containerd"],
+    [containerd, "containerd"],
   ])("without %s it names the package", async (program, name) => {
     const result = await upWith(program, "/dev/null", "--no-install");
     expectRefusal(result, `missing: ${name}`, `apt-get install ${name}`);
@@ -62,14 +65,14 @@ describe("a machine that is not ready", () => {
 
   test("a containerd that is too old is named", async () => {
     const fake = await fakeContainerd('echo "containerd github.com/containerd/containerd 1.4.13 abc"');
-    expectRefusal(await upWith("/usr/bin/containerd", fake), "containerd 1.4 is too old", "1.6 or newer");
+    expectRefusal(await upWith(containerd, fake), "containerd 1.4 is too old", "1.6 or newer");
   });
 
   test("a containerd that cannot start is quoted, soon", async () => {
     const fake = await fakeContainerd(
       'case "$1" in --version) echo "containerd containerd.io 1.7.2 x";; *) echo "the hold is flooded" >&2; exit 1;; esac',
     );
-    const result = await upWith("/usr/bin/containerd", fake);
+    const result = await upWith(containerd, fake);
     expectRefusal(result, "the hold is flooded", "containerd.log");
   }, 30_000);
 
@@ -77,7 +80,7 @@ describe("a machine that is not ready", () => {
     const fake = join(cluster.home, "no-program");
     await writeFile(fake, "\x7fELFnothing");
     await chmod(fake, 0o755);
-    expectRefusal(await upWith("/usr/bin/containerd", fake), /containerd/, /containerd/);
+    expectRefusal(await upWith(containerd, fake), /containerd/, /containerd/);
   });
 
   test("no process is left of all these, and with everything in place it starts", async () => {

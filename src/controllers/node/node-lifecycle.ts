@@ -51,6 +51,8 @@ export interface NodeState {
   node: Node;
   pods: readonly Readonly<corev1.Pod>[];
   seenMs: number;
+  /** This process sees it for the first time. */
+  isNew: boolean;
   /** When its pods may be driven away at the earliest; undefined: they stay, for no node of the cluster is fine. */
   turnMs: number | undefined;
 }
@@ -96,10 +98,11 @@ function observe(context: ControllerContext, key: string): NodeState | undefined
     context.memory.delete(key);
     return undefined;
   }
+  const isNew = !context.memory.has(key);
   const lease = informers.of(leases).get(leaseNamespace, key);
   const seenMs = lastSign(context, key, node, lease);
   const turnMs = isHealthy(context, node) ? 0 : turnOf(context, node);
-  return { node, pods: podsOnNode(informers.of(pods), key), seenMs, turnMs };
+  return { node, pods: podsOnNode(informers.of(pods), key), seenMs, isNew, turnMs };
 }
 
 function zonesOf({ memory }: ControllerContext): Zones {
@@ -232,9 +235,13 @@ function sameTaints(a: readonly corev1.Taint[], b: readonly corev1.Taint[]): boo
 async function act(
   plan: NodePlan,
   context: ControllerContext,
-  { node }: Readonly<NodeState>,
+  { node, isNew }: Readonly<NodeState>,
 ): Promise<Outcome> {
   const { client, events, world } = context;
+  if (isNew) {
+    const registered = `Registered Node ${node.metadata.name} in Controller`;
+    events.record(node, "Normal", "RegisteredNode", `Node ${node.metadata.name} event: ${registered}`);
+  }
   if (plan.takesTurn) zonesOf(context).taken(zoneOf(node), world.clock.now());
   const { name, resourceVersion } = node.metadata;
   let version = resourceVersion;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type corev1, formatMicroTime, leases, nodes, pods } from "#api";
+import { type corev1, events, formatMicroTime, leases, nodes, pods } from "#api";
 import { type TestWorld, testWorld } from "../kit/world.fixture.ts";
 import { evictionRate, healthOf } from "./zones.ts";
 
@@ -136,6 +136,24 @@ test("a node that comes back loses its taints; others' taints stay", async () =>
   await beat(world, ["a", "b"], 20_000);
   expect((await world.client.get(nodes, { name: "b" })).spec.taints).toEqual([own]);
   await running.stop();
+});
+
+test("a node is told of once, when it is first seen", async () => {
+  const world = testWorld();
+  await addNode(world, "a");
+  const running = await world.run("node-controller");
+  await beat(world, ["a"], 60_000);
+  await running.stop();
+  const { items } = await world.client.list(events);
+  const told = items.filter(({ reason }) => reason === "RegisteredNode");
+  expect(told).toMatchObject([
+    {
+      involvedObject: { kind: "Node", name: "a" },
+      source: { component: "node-controller" },
+      message: "Node a event: Registered Node a in Controller",
+      count: 1,
+    },
+  ]);
 });
 
 test("a cordoned node is tainted", async () => {
