@@ -26,7 +26,10 @@ export async function kubeletSettings(world: World, paths: ClusterPaths): Promis
   const { config, unused } = readKubeletConfiguration(content, paths.kubeletConfig);
   if (unused.length > 0)
     world.log.warn({ file: paths.kubeletConfig, fields: unused }, "these settings change nothing here");
-  return { ...defaults, ...config };
+  const merged = config.mergesEvictionDefaults
+    ? { evictionHard: { ...lateEviction, ...config.evictionHard } }
+    : {};
+  return { ...defaults, ...config, ...merged };
 }
 
 /** The socket of a container runtime of the machine's own; undefined: the cluster has one. Throws `UserError`. */

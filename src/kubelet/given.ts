@@ -14,7 +14,7 @@ import { readTopology } from "./cpus/topology.ts";
 import { createDeviceManager, type DeviceManager } from "./devices/manager.ts";
 import { createMemoryManager, type MemoryManager } from "./memory/manager.ts";
 import { reservedMemoryOf } from "./memory/reserved.ts";
-import type { Machine } from "./node-info.ts";
+import { type Machine, podsMaxOf } from "./node-info.ts";
 import type { NodeFigures } from "./pod-resources.ts";
 import { createRuntimeHandlers } from "./runtime-handlers.ts";
 import { createTopologyManager, type TopologyManager } from "./topology/manager.ts";
@@ -62,6 +62,7 @@ export function figuresOf(machine: Machine, config: KubeletConfig): NodeFigures 
   const hierarchies = findHierarchies();
   return {
     memoryBytes: machine.memoryBytes,
+    limitsCpu: config.limitsCpu,
     hugePageSizes: limitsHugePages(hierarchies) ? [...machine.hugePages.keys()] : [],
     swap: { bytes: machine.swapBytes, behavior: config.swapBehavior, isUnified: hierarchies.unified },
     oomGroup: hierarchies.unified && !config.singleProcessOomKill,
@@ -123,7 +124,7 @@ export function whatIsGiven({ client, world, config, dataDir, machine, version, 
     userNamespaces: createUserNamespaces({
       podsDir: join(dataDir, "pods"),
       idsPerPod: config.userIdsPerPod,
-      podsMax: config.maxPods,
+      podsMax: podsMaxOf(machine, config),
     }),
     lacksAppArmor: !readAppArmor(),
     runtimeKnowsCdi: version.runtimeName === "containerd" && !/^v?[01]\./.test(version.runtimeVersion),

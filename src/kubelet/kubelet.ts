@@ -145,10 +145,10 @@ function imagePuller(
   });
 }
 
-async function dnsSettings(options: KubeletOptions, config: KubeletConfig): Promise<DnsSettings> {
+async function dnsSettings(config: KubeletConfig): Promise<DnsSettings> {
   return {
-    clusterDns: listOf(options.clusterDns),
-    clusterDomain: options.clusterDomain,
+    clusterDns: config.clusterDns,
+    clusterDomain: config.clusterDomain,
     node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
   };
 }
@@ -220,7 +220,7 @@ async function assemble(
     crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
     security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
     unsafeSysctls: config.allowedUnsafeSysctls,
-    dns: () => dnsSettings(options, config),
+    dns: () => dnsSettings(config),
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
     nodeAddresses,
@@ -369,9 +369,13 @@ function isTakenForLost({ status }: Readonly<corev1.Node>): boolean {
   return status?.conditions?.some((each) => each.type === "Ready" && each.status === "Unknown") ?? false;
 }
 
+function configOf({ clusterDns, clusterDomain, config }: KubeletOptions): KubeletConfig {
+  return { ...defaultConfig, clusterDns: listOf(clusterDns), clusterDomain, ...config };
+}
+
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const world = forComponent(options.world, "kubelet");
-  const config = { ...defaultConfig, ...options.config };
+  const config = configOf(options);
   await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
   const ending = new AbortController();
   const informers = createInformers(options.client, world);

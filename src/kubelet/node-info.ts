@@ -84,12 +84,18 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
   };
 }
 
-export function capacityOf(machine: Machine, maxPods: number): Record<string, string> {
+type PodLimits = Pick<KubeletConfig, "maxPods" | "podsPerCore">;
+
+export function podsMaxOf({ cpus }: Machine, { maxPods, podsPerCore }: PodLimits): number {
+  return podsPerCore > 0 ? Math.min(maxPods, podsPerCore * cpus) : maxPods;
+}
+
+export function capacityOf(machine: Machine, limits: PodLimits): Record<string, string> {
   return {
     cpu: String(machine.cpus),
     "ephemeral-storage": `${Math.floor(machine.storageBytes / 1024)}Ki`,
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
-    pods: String(maxPods),
+    pods: String(podsMaxOf(machine, limits)),
     ...hugePagesOf(machine),
   };
 }
@@ -117,7 +123,7 @@ export function parseCpuList(text: string): number[] {
 
 type Reservations = Pick<
   KubeletConfig,
-  "maxPods" | "kubeReserved" | "systemReserved" | "reservedCpus" | "evictionHard"
+  "maxPods" | "podsPerCore" | "kubeReserved" | "systemReserved" | "reservedCpus" | "evictionHard"
 >;
 
 /** What pods may not ask for: what is kept for the system, and what would lead to evictions. */
@@ -140,7 +146,7 @@ export function allocatableOf(machine: Machine, config: Reservations): Record<st
     reserved("ephemeral-storage", quantityValue) -
     kept("nodefs.available", machine.storageBytes);
   return {
-    ...capacityOf(machine, config.maxPods),
+    ...capacityOf(machine, config),
     cpu: milli % 1000 === 0 ? String(milli / 1000) : `${milli}m`,
     "ephemeral-storage": String(Math.max(0, Math.floor(storage))),
     memory: `${Math.max(0, Math.floor(memory / 1024))}Ki`,

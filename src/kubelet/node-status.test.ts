@@ -49,10 +49,14 @@ test("the largest images are told, at most fifty", () => {
     username: "",
     pinned: false,
   });
-  const images = nodeImages(Array.from({ length: 60 }, (_, i) => image(i)));
+  const images = nodeImages(
+    Array.from({ length: 60 }, (_, i) => image(i)),
+    50,
+  );
   expect(images.length).toBe(50);
   expect(images[0]).toEqual({ names: ["web:59"], sizeBytes: 59 });
-  expect(nodeImages([image(0)])).toEqual([]);
+  expect(nodeImages([image(0)], 50)).toEqual([]);
+  expect(nodeImages([image(1), image(2)], -1).length).toBe(2);
 });
 
 test("the machine's own words are read", () => {
@@ -67,7 +71,8 @@ test("the machine's own words are read", () => {
     hostname: "n",
     hugePages: new Map([[2 ** 21, 2 ** 22]]),
   } as unknown as Machine;
-  expect(capacityOf(machine, 110)).toMatchObject({ cpu: "2", memory: "1048576Ki", pods: "110" });
+  expect(capacityOf(machine, { ...defaultConfig, podsPerCore: 3 }).pods).toBe("6");
+  expect(capacityOf(machine, defaultConfig)).toMatchObject({ cpu: "2", memory: "1048576Ki", pods: "110" });
   expect(allocatableOf(machine, defaultConfig)).toMatchObject({
     memory: `${920 * 1024}Ki`,
     "ephemeral-storage": "900000000",

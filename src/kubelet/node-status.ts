@@ -53,7 +53,6 @@ const startingPeriodMs = 250;
 /** As upstream: a quarter of what the lease is good for. */
 const leaseShare = 0.25;
 const relistLateMs = 3 * 60_000;
-const imagesMax = 50;
 
 type Condition = corev1.NodeCondition;
 
@@ -112,11 +111,11 @@ export function conditionEvents(
     .map(({ reason = "" }) => reason.replace(/^Kubelet/, "Node"));
 }
 
-/** The largest first, five names each; what the scheduler's image locality reads. */
-export function nodeImages(images: readonly Image[]): corev1.ContainerImage[] {
+/** The largest first, five names each; what the scheduler's image locality reads. -1: all of them. */
+export function nodeImages(images: readonly Image[], imagesMax: number): corev1.ContainerImage[] {
   return [...images]
     .sort((a, b) => b.size - a.size)
-    .slice(0, imagesMax)
+    .slice(0, imagesMax < 0 ? images.length : imagesMax)
     .map((i) => ({ names: [...i.repoDigests, ...i.repoTags].slice(0, 5), sizeBytes: i.size }))
     .filter((i) => i.names.length > 0);
 }
@@ -156,7 +155,7 @@ function steadyStatus(options: NodeOptions): corev1.NodeStatus {
       { type: "Hostname", address: options.hostname },
     ],
     allocatable: { ...allocatableOf(options.machine, options.config), ...options.devices.allocatable() },
-    capacity: { ...capacityOf(options.machine, options.config.maxPods), ...options.devices.capacity() },
+    capacity: { ...capacityOf(options.machine, options.config), ...options.devices.capacity() },
     daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
     nodeInfo: options.machine.info,
     ...runtimeFacts(options.handlers.status),
@@ -206,6 +205,7 @@ async function register(options: NodeOptions): Promise<corev1.Node> {
       kind: "Node",
       metadata: { name: nodeName, labels },
       spec: {
+        ...(options.config.providerId ? { providerID: options.config.providerId } : {}),
         ...(options.podCidrs.length > 0
           ? { podCIDR: options.podCidrs[0]!, podCIDRs: [...options.podCidrs] }
           : {}),
@@ -264,7 +264,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       // What is in use no more is taken away.
       ...(node.status?.volumesInUse ? { volumesInUse: null as never } : {}),
       ...steadyStatus(options),
-      images: nodeImages(images),
+      images: nodeImages(images, config.nodeImagesMax),
       conditions: nodeConditions(health, old, nowMs),
     };
     ready = health.runtimeMessage === undefined;

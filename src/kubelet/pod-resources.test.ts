@@ -22,6 +22,7 @@ const burstable = makePod({
 
 const node = {
   memoryBytes: 8 * 2 ** 30,
+  limitsCpu: true,
   hugePageSizes: [],
   swap: { bytes: 0, behavior: "NoSwap", isUnified: true },
   oomGroup: false,
@@ -41,6 +42,9 @@ test("containers get their limits, and the kernel's order of killing", () => {
     memoryLimitInBytes: 64 * 2 ** 20,
     oomScoreAdj: -997,
   });
+  const unlimited = { ...node, limitsCpu: false };
+  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, unlimited).cpuQuota).toBe(0);
+  expect(podCgroup(guaranteed, 0, unlimited).cpuQuotaUs).toBe(0);
   expect(oomScoreAdj(burstable, burstable.spec.containers[0]!, 4 * 2 ** 30)).toBe(750);
   expect(oomScoreAdj(makePod(), makePod().spec.containers[0]!, 2 ** 30)).toBe(1000);
 });
@@ -85,7 +89,7 @@ test("huge pages that nobody asked for are not had, where the kernel can limit t
     { pageSize: "2MB", limit: 4 * 2 ** 20 },
     { pageSize: "1GB", limit: 0 },
   ]);
-  expect(podCgroup(pod, 0, able.hugePageSizes).hugePages).toEqual({ "2MB": 4 * 2 ** 20, "1GB": 0 });
+  expect(podCgroup(pod, 0, able).hugePages).toEqual({ "2MB": 4 * 2 ** 20, "1GB": 0 });
   expect(podCgroup(pod).hugePages).toBeUndefined();
 });
 

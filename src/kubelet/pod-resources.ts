@@ -9,6 +9,8 @@ import { isCritical } from "./critical.ts";
 /** What of the node decides over the figures of its containers. */
 export interface NodeFigures {
   memoryBytes: number;
+  /** The kernel holds limits of processor time. */
+  limitsCpu: boolean;
   /** Sizes of huge pages that the kernel here can limit. */
   hugePageSizes: readonly number[];
   swap: {
@@ -133,7 +135,7 @@ export function containerResources(
   return {
     cpuShares: cpuShares(quantityMilliValue(requests?.cpu ?? limits?.cpu)),
     cpuPeriod: cpuPeriodUs,
-    cpuQuota: cpuQuota(cpuLimit),
+    cpuQuota: cpuQuota(node.limitsCpu ? cpuLimit : 0),
     memoryLimitInBytes: memoryLimit,
     oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
     ...hugePageLimits(container, node),
@@ -169,11 +171,13 @@ function podSum(pod: Readonly<corev1.Pod>, amountOf: (c: Readonly<corev1.Contain
   return Math.max(initMax, sidecars + pod.spec.containers.reduce((sum, c) => sum + amountOf(c), 0));
 }
 
+const usualFigures = { hugePageSizes: [], limitsCpu: true };
+
 /** A limit holds for the pod only when every container has one. */
 export function podCgroup(
   pod: Readonly<corev1.Pod>,
   pidsLimit = 0,
-  hugePageSizes: readonly number[] = [],
+  { hugePageSizes, limitsCpu }: Pick<NodeFigures, "hugePageSizes" | "limitsCpu"> = usualFigures,
 ): PodCgroup {
   const overall = pod.spec.resources;
   const limited = (name: "cpu" | "memory") =>
@@ -198,7 +202,7 @@ export function podCgroup(
   const requested = overall?.requests?.cpu !== undefined ? quantityMilliValue(overall.requests.cpu) : request;
   return {
     cpuShares: cpuShares(requested + overheadMilli),
-    cpuQuotaUs: cpuQuota(cpu > 0 ? cpu + overheadMilli : 0),
+    cpuQuotaUs: cpuQuota(limitsCpu && cpu > 0 ? cpu + overheadMilli : 0),
     cpuPeriodUs,
     memoryLimitBytes: memory > 0 ? memory + overheadBytes : 0,
     pidsLimit,

@@ -277,7 +277,7 @@ export async function giveResources(
   memory: ResizeMemory,
 ): Promise<void> {
   const wanted = changes(context, pod, state, memory);
-  const figures = podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes);
+  const figures = podCgroup(pod, context.podPidsLimit, context.figures);
   const before = memory.group ?? figures;
   memory.group = before;
   forget(state, memory);

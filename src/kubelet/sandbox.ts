@@ -66,7 +66,7 @@ export async function createSandbox(
 ): Promise<string | undefined> {
   for (const words of dnsOmissions) context.recorder.record(pod, "Warning", "DNSConfigForming", words);
   try {
-    const figures = podCgroup(pod, context.podPidsLimit, context.figures.hugePageSizes);
+    const figures = podCgroup(pod, context.podPidsLimit, context.figures);
     await Promise.all([
       ensurePodFolders(context, pod),
       context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), figures),

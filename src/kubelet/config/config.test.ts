@@ -16,6 +16,10 @@ staticPodPath: /etc/kubernetes/manifests
 cgroupDriver: systemd
 tracing: {}
 clusterDNS: [10.96.0.10]
+podsPerCore: 3
+providerID: cloud://1
+nodeStatusMaxImages: -1
+cpuCFSQuota: false
 `;
   expect(readKubeletConfiguration(text, "kubelet.yaml")).toEqual({
     config: {
@@ -25,8 +29,13 @@ clusterDNS: [10.96.0.10]
       evictionPressureTransitionMs: 90_000,
       crashBackoffMaxMs: 20_000,
       staticPodPath: "/etc/kubernetes/manifests",
+      clusterDns: ["10.96.0.10"],
+      podsPerCore: 3,
+      providerId: "cloud://1",
+      nodeImagesMax: -1,
+      limitsCpu: false,
     },
-    unused: ["cgroupDriver", "tracing", "clusterDNS"],
+    unused: ["cgroupDriver", "tracing"],
   });
 });
 

@@ -212,9 +212,12 @@ const percent = whole(0, 100);
 
 const fields: Readonly<Record<string, Field>> = {
   allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
+  clusterDNS: field("clusterDns", texts),
+  clusterDomain: field("clusterDomain", text),
   containerLogMaxFiles: field("containerLogMaxFiles", whole(2)),
   containerLogMaxSize: field("containerLogMaxBytes", bytes),
   containerRuntimeEndpoint: field("runtimeEndpoint", text),
+  cpuCFSQuota: field("limitsCpu", flag),
   cpuManagerPolicy: field<"cpuManagerPolicy">("cpuManagerPolicy", oneOf<string>("none", "static")),
   cpuManagerPolicyOptions: field("cpuManagerOptions", policyOptions(cpuOptionsOf)),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
@@ -245,10 +248,14 @@ const fields: Readonly<Record<string, Field>> = {
   maxPods: field("maxPods", whole(0, 10_000)),
   memoryManagerPolicy: field("memoryManagerPolicy", oneOf<string>("None", "Static")),
   memorySwap: field("swapBehavior", inside("swapBehavior", oneOf<string>("NoSwap", "LimitedSwap"))),
+  mergeDefaultEvictionSettings: field("mergesEvictionDefaults", flag),
   nodeLeaseDurationSeconds: field("nodeLeaseSeconds", whole(1)),
+  nodeStatusMaxImages: field("nodeImagesMax", whole(-1)),
   nodeStatusReportFrequency: field("nodeStatusReportMs", duration),
   nodeStatusUpdateFrequency: field("nodeStatusMs", duration),
   podPidsLimit: field("podPidsLimit", whole(-1)),
+  podsPerCore: field("podsPerCore", whole(0)),
+  providerID: field("providerId", text),
   preloadedImagesVerificationAllowlist: field("imagesNotVerified", texts),
   registerNode: field("registerNode", flag),
   registerWithTaints: field("registerTaints", taints),
@@ -274,16 +281,16 @@ const fields: Readonly<Record<string, Field>> = {
 /** Upstream's, without an effect here: Knarr decides these itself, or has no such part. */
 const unusedFields = new Set(
   (
-    "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS clusterDNS clusterDomain " +
+    "address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS " +
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
-    "contentType cpuCFSQuota cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
+    "contentType cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
     "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency " +
     "imagePullServiceAccountTokenAttribution imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit kernelMemcgNotification " +
     "kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging " +
-    "makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor mergeDefaultEvictionSettings nodeStatusMaxImages oomScoreAdj podCIDR " +
-    "podsPerCore port protectKernelDefaults providerID qosReserved readOnlyPort registryBurst " +
+    "makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor oomScoreAdj podCIDR " +
+    "port protectKernelDefaults qosReserved readOnlyPort registryBurst " +
     "registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serializeImagePulls serverTLSBootstrap showHiddenMetricsForVersion " +
     "staticPodURL staticPodURLHeader streamingConnectionIdleTimeout syncFrequency " +
     "systemCgroups systemReservedCgroup tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile " +

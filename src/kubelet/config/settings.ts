@@ -16,6 +16,19 @@ export interface ShutdownPeriod {
 
 export interface KubeletConfig {
   maxPods: number;
+  /** No more pods than so many for each processor; 0 is without this limit. */
+  podsPerCore: number;
+  /** What a cloud calls the machine. */
+  providerId: string;
+  /** So many images stand in the node's status; -1: all. */
+  nodeImagesMax: number;
+  /** What pods ask for names, and below what their own are found. */
+  clusterDns: readonly string[];
+  clusterDomain: string;
+  /** Limits of processor time are the kernel's to hold; false: they are nobody's. */
+  limitsCpu: boolean;
+  /** Thresholds that a file leaves out keep their defaults. */
+  mergesEvictionDefaults: boolean;
   maxParallelImagePulls: number;
   /** Which images that are there a pod has to have the right credentials for. */
   imageVerification: string;
@@ -86,6 +99,13 @@ export interface KubeletConfig {
 
 export const defaultConfig: KubeletConfig = {
   maxPods: 110,
+  podsPerCore: 0,
+  providerId: "",
+  nodeImagesMax: 50,
+  clusterDns: [],
+  clusterDomain: "",
+  limitsCpu: true,
+  mergesEvictionDefaults: false,
   maxParallelImagePulls: 4,
   imageVerification: "NeverVerifyPreloadedImages",
   imagesNotVerified: [],
