@@ -81,7 +81,7 @@ export interface KubeletOptions {
   /** Absent: no server; logs and exec are not offered. */
   server?: Omit<
     KubeletServerOptions,
-    "context" | "workers" | "localFolders" | "stats" | "configuration" | "world"
+    "context" | "workers" | "localFolders" | "stats" | "systemLogsDir" | "configuration" | "world"
   >;
   volumePlugins?: readonly VolumePlugin[];
   /** Waited for before a pod's containers start; it must not fail. */
@@ -361,7 +361,9 @@ function serve(
 ): Promise<KubeletServer> | undefined {
   const localFolders = createLocalFolders(options.localVolumesDir ?? join(options.dataDir, "local-volumes"));
   const configuration = kubeletConfigurationOf(config);
-  return options.server && startKubeletServer({ ...options.server, ...parts, localFolders, configuration });
+  const systemLogs = config.showsSystemLogs ? { systemLogsDir: "/var/log" } : {};
+  const ours = { ...parts, ...systemLogs, localFolders, configuration };
+  return options.server && startKubeletServer({ ...options.server, ...ours });
 }
 
 /** Nobody has heard of the node for a while; it hears so itself. */

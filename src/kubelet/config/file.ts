@@ -221,6 +221,7 @@ const fields: Readonly<Record<string, Field>> = {
   cpuManagerPolicy: field<"cpuManagerPolicy">("cpuManagerPolicy", oneOf<string>("none", "static")),
   cpuManagerPolicyOptions: field("cpuManagerOptions", policyOptions(cpuOptionsOf)),
   crashLoopBackOff: field("crashBackoffMaxMs", inside("maxContainerRestartPeriod", duration)),
+  enableSystemLogHandler: field("showsSystemLogs", flag),
   enforceNodeAllocatable: field("enforceNodeAllocatable", texts),
   evictionHard: field("evictionHard", bySignal),
   evictionMaxPodGracePeriod: field("evictionMaxPodGracePeriodSeconds", whole(0)),
@@ -285,7 +286,7 @@ const unusedFields = new Set(
     "configMapAndSecretChangeDetectionStrategy containerLogMaxWorkers containerLogMonitorInterval " +
     "contentType cpuCFSQuotaPeriod cpuManagerReconcilePeriod enableContentionProfiling " +
     "enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers enableProfilingHandler " +
-    "enableServer enableSystemLogHandler enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 " +
+    "enableServer enableSystemLogQuery eventBurst eventRecordQPS failCgroupV1 " +
     "featureGates hairpinMode healthzBindAddress healthzPort httpCheckFrequency " +
     "imagePullServiceAccountTokenAttribution imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit kernelMemcgNotification " +
     "kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging " +

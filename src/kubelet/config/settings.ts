@@ -91,6 +91,8 @@ export interface KubeletConfig {
   singleProcessOomKill: boolean;
   /** Of each pod with users of its own; a multiple of 65536. */
   userIdsPerPod: number;
+  /** `/logs/` of the kubelet's server shows what lies below `/var/log`. */
+  showsSystemLogs: boolean;
   /** A container runtime that the machine already has; empty: one of our own. */
   runtimeEndpoint: string;
   /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
@@ -158,6 +160,7 @@ export const defaultConfig: KubeletConfig = {
   swapBehavior: "NoSwap",
   singleProcessOomKill: false,
   userIdsPerPod: 65_536,
+  showsSystemLogs: true,
   runtimeEndpoint: "",
   failSwapOn: false,
 };

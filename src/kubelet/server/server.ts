@@ -18,6 +18,7 @@ import { serveLocalVolumes } from "./local-volumes.ts";
 import { serveLogs } from "./logs.ts";
 import { booleanParameter, HttpError, urlOf } from "./request.ts";
 import { serveStream } from "./streaming.ts";
+import { serveSystemLogs } from "./system-logs.ts";
 
 export interface KubeletServerOptions {
   host: string;
@@ -30,6 +31,8 @@ export interface KubeletServerOptions {
   workers: PodWorkers;
   localFolders: LocalFolders;
   stats: NodeStats;
+  /** The folder of the machine's own logs; absent: they are not shown. */
+  systemLogsDir?: string;
   /** What `/configz` shows. */
   configuration: object;
   world: World;
@@ -103,6 +106,11 @@ function routes(options: KubeletServerOptions): Record<string, Handler> {
       sendText(response, 200, JSON.stringify({ kubeletconfig: options.configuration }), json),
     metrics: (_request, response, url) => serveMetrics(options, response, url),
     stats: (_request, response, url) => serveStats(options, response, url),
+    logs: async (request, response, url) => {
+      const { systemLogsDir } = options;
+      if (!systemLogsDir) throw new HttpError(405, "logs endpoint is disabled.");
+      await serveSystemLogs(systemLogsDir, request, response, url);
+    },
     containerLogs: (_request, response, url) => serveLogs({ context, workers }, response, url),
     checkpoint: async (request, response, url) => {
       const location = await checkpoint({ context, workers }, request.method, url);
