@@ -18,5 +18,6 @@ export {
 } from "./process-identity.ts";
 export { Channel } from "./queue.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
+export { Rate } from "./rate.ts";
 export { Turns } from "./turn.ts";
 export { createWorld, forComponent, type World } from "./world.ts";

@@ -23,13 +23,10 @@ export async function kubeletSettings(world: World, paths: ClusterPaths): Promis
   const content = await readOptional(paths.kubeletConfig);
   const defaults = { staticPodPath: paths.staticPods, evictionHard: lateEviction };
   if (content === undefined) return defaults;
-  const { config, unused } = readKubeletConfiguration(content, paths.kubeletConfig);
+  const { config, unused } = readKubeletConfiguration(content, paths.kubeletConfig, defaults);
   if (unused.length > 0)
     world.log.warn({ file: paths.kubeletConfig, fields: unused }, "these settings change nothing here");
-  const merged = config.mergesEvictionDefaults
-    ? { evictionHard: { ...lateEviction, ...config.evictionHard } }
-    : {};
-  return { ...defaults, ...config, ...merged };
+  return { ...defaults, ...config };
 }
 
 /** The socket of a container runtime of the machine's own; undefined: the cluster has one. Throws `UserError`. */
@@ -44,7 +41,7 @@ export async function runtimeEndpointOf(paths: ClusterPaths): Promise<string | u
 /** Takes a file of the user's over for good. Throws `UserError` where it cannot be used. */
 export async function keepKubeletConfig(file: string, paths: ClusterPaths): Promise<void> {
   try {
-    readKubeletConfiguration(await readFile(file, "utf8"), file);
+    readKubeletConfiguration(await readFile(file, "utf8"), file, { evictionHard: lateEviction });
     await mkdir(paths.dir, { recursive: true, mode: 0o711 });
     await copyFile(file, paths.kubeletConfig);
   } catch (error) {

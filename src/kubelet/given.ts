@@ -12,6 +12,7 @@ import { cpuOptionsOf } from "./cpus/options.ts";
 import { reservedCpusOf } from "./cpus/reserved.ts";
 import { readTopology } from "./cpus/topology.ts";
 import { createDeviceManager, type DeviceManager } from "./devices/manager.ts";
+import { checkMachine, readKernelParameter } from "./machine-checks.ts";
 import { createMemoryManager, type MemoryManager } from "./memory/manager.ts";
 import { reservedMemoryOf } from "./memory/reserved.ts";
 import { type Machine, podsMaxOf } from "./node-info.ts";
@@ -52,20 +53,17 @@ function topologyOf(
   });
 }
 
-/** Throws a `UserError` where the machine swaps and must not. */
+/** Throws a `UserError` where the machine is not as it has to be. */
 export function figuresOf(machine: Machine, config: KubeletConfig): NodeFigures {
-  if (config.failSwapOn && machine.swapBytes > 0)
-    throw new UserError(
-      "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false",
-      "swapoff -a, or failSwapOn: false",
-    );
   const hierarchies = findHierarchies();
+  const isUnified = hierarchies.unified;
+  checkMachine(config, { swapBytes: machine.swapBytes, isUnified, kernel: readKernelParameter });
   return {
     memoryBytes: machine.memoryBytes,
-    limitsCpu: config.limitsCpu,
     hugePageSizes: limitsHugePages(hierarchies) ? [...machine.hugePages.keys()] : [],
-    swap: { bytes: machine.swapBytes, behavior: config.swapBehavior, isUnified: hierarchies.unified },
-    oomGroup: hierarchies.unified && !config.singleProcessOomKill,
+    swap: { bytes: machine.swapBytes, behavior: config.swapBehavior, isUnified },
+    oomGroup: isUnified && !config.singleProcessOomKill,
+    cfsPeriodUs: config.cpuCfsQuota ? Math.round(config.cpuCfsPeriodMs * 1000) : 0,
   };
 }
 

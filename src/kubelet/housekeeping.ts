@@ -2,20 +2,28 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "#base";
+import type { KubeletConfig } from "./config/settings.ts";
 import type { ImageCollector } from "./image-gc.ts";
 import { containerNameLabel, podUidLabel } from "./labels.ts";
 import { removeDeadLinks } from "./logs/links.ts";
-import { type LogLimits, rotateLog } from "./logs/rotation.ts";
+import { rotateLogs } from "./logs/rotation.ts";
 import type { PodContext } from "./pod-context.ts";
 import type { PodWorkers } from "./pod-workers.ts";
 import { keepQosTree, type NodeShare, qosTree } from "./qos-tree.ts";
 
 const orphansPeriodMs = 60_000;
-const logsPeriodMs = 10_000;
 const qosPeriodMs = 2_000;
-const cpusPeriodMs = 2_000;
 const detectPeriodMs = 60_000;
 const imagesPeriodMs = 5 * 60_000;
+
+type HouseSettings = Pick<
+  KubeletConfig,
+  | "containerLogMaxBytes"
+  | "containerLogMaxFiles"
+  | "containerLogMaxWorkers"
+  | "containerLogMonitorMs"
+  | "cpuManagerReconcileMs"
+>;
 
 /** Uids may be anything the API gave; never a path. */
 const isUid = (name: string) => /^[A-Za-z0-9-]+$/.test(name);
@@ -39,14 +47,14 @@ export async function removeOrphans(context: PodContext, workers: PodWorkers): P
   await removeDeadLinks(context.paths.logLinksDir);
 }
 
-async function rotateLogs(context: PodContext, limits: LogLimits): Promise<void> {
-  for (const pod of (await context.reader.readAll()).values())
-    for (const { id, state, logPath } of pod.containers) {
-      if (state !== "CONTAINER_RUNNING" || !logPath) continue;
-      await rotateLog(logPath, limits, context.world.clock.now(), () =>
-        context.runtime.reopenContainerLog(id),
-      );
-    }
+async function rotateLogsOf(context: PodContext, config: HouseSettings): Promise<void> {
+  const pods = [...(await context.reader.readAll()).values()];
+  const logs = pods
+    .flatMap(({ containers }) => containers)
+    .filter(({ state, logPath }) => state === "CONTAINER_RUNNING" && logPath)
+    .map(({ id, logPath }) => ({ path: logPath, reopen: () => context.runtime.reopenContainerLog(id) }));
+  const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
+  await rotateLogs(logs, limits, config.containerLogMaxWorkers, context.world.clock);
 }
 
 /** Containers leave the processors that another has to itself now, and come back when it has ended. */
@@ -67,7 +75,7 @@ async function keepCpus(context: PodContext, given: Map<string, string>): Promis
 export async function keepHouse(
   context: PodContext,
   workers: PodWorkers,
-  limits: LogLimits,
+  config: HouseSettings,
   images: ImageCollector,
   share: NodeShare,
   signal: AbortSignal,
@@ -99,9 +107,11 @@ export async function keepHouse(
   await Promise.all([
     every(orphansPeriodMs, "remains of pods could not be removed", () => removeOrphans(context, workers)),
     every(qosPeriodMs, "the groups of pods could not be brought up to date", keepTree),
-    every(cpusPeriodMs, "containers could not be given their processors", () => keepCpus(context, given)),
+    every(config.cpuManagerReconcileMs, "containers could not be given their processors", () =>
+      keepCpus(context, given),
+    ),
     every(detectPeriodMs, "images could not be listed", () => images.detect()),
     every(imagesPeriodMs, "images could not be looked through", () => images.collect()),
-    every(logsPeriodMs, "logs could not be rotated", () => rotateLogs(context, limits)),
+    every(config.containerLogMonitorMs, "logs could not be rotated", () => rotateLogsOf(context, config)),
   ]);
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { VirtualClock } from "#base";
+import { Rate, VirtualClock } from "#base";
 import { type ContainerRuntime, type Image, RuntimeError, rpcWords } from "#contracts";
 import { loginsFor } from "./image-credentials.ts";
 import { crashLoopMessage, ImagePuller } from "./image-puller.ts";
@@ -17,7 +17,7 @@ const image: Image = {
 
 const openRecords = { mayUse: async () => true, begin: async () => {}, end: async () => {} };
 
-function setUp() {
+function setUp(rate?: { perSecond: number; burst: number }) {
   const clock = new VirtualClock();
   const state = { present: false, fails: false, pulls: 0 };
   const runtime = {
@@ -29,7 +29,13 @@ function setUp() {
       return "sha256:1";
     },
   } as unknown as ContainerRuntime;
-  const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+  const puller = new ImagePuller({
+    runtime,
+    clock,
+    parallelMax: 1,
+    records: openRecords,
+    ...(rate ? { rate: new Rate(clock, rate.perSecond, rate.burst) } : {}),
+  });
   const said: string[] = [];
   const ensure = (more: Partial<corev1.Container> = {}) =>
     puller
@@ -50,6 +56,16 @@ test("an image is pulled when it is missing or always, and never when not", asyn
   expect(await ensure({ image: "web:latest" })).toBe("present");
   expect(state.pulls).toBe(2);
   expect(said).toEqual(["ErrImageNeverPull", "Pulling", "Pulled", "Pulled", "Pulling", "Pulled"]);
+});
+
+test("more pulls than the node may begin fail, and come again later", async () => {
+  const { clock, state, ensure } = setUp({ perSecond: 1, burst: 2 });
+  const always = { imagePullPolicy: "Always" } as const;
+  expect([await ensure(always), await ensure(always)]).toEqual(["present", "present"]);
+  expect(await ensure(always)).toBe("ErrImagePull");
+  expect(state.pulls).toBe(2);
+  await clock.advance(20_000);
+  expect(await ensure(always)).toBe("present");
 });
 
 test("a failed pull is held back, longer each time, until it works", async () => {
@@ -171,7 +187,12 @@ test("a refused pull is told in the runtime's words, with a code that says somet
       },
     } as unknown as ContainerRuntime;
     const clock = new VirtualClock();
-    const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+    const puller = new ImagePuller({
+      runtime,
+      clock,
+      parallelMax: 1,
+      records: openRecords,
+    });
     const said: string[] = [];
     const pull = () =>
       puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, message) =>
@@ -214,7 +235,12 @@ test.each([
     },
   } as unknown as ContainerRuntime;
   const clock = new VirtualClock();
-  const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+  const puller = new ImagePuller({
+    runtime,
+    clock,
+    parallelMax: 1,
+    records: openRecords,
+  });
   const said: string[] = [];
   const pull = () =>
     puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, told) =>

@@ -3,7 +3,7 @@
  * https://kubernetes.io/docs/concepts/containers/images/
  */
 import { type corev1, imagePullPolicyOf } from "#api";
-import type { Clock } from "#base";
+import type { Clock, Rate } from "#base";
 import { type ContainerRuntime, type Image, RuntimeError, referenceProblem, rpcWords } from "#contracts";
 import { goDuration, KeyedBackoff } from "./backoff.ts";
 import { type Login, loginsFor } from "./image-credentials.ts";
@@ -26,6 +26,8 @@ export interface ImagePullerOptions {
   clock: Clock;
   /** So many pulls at once. */
   parallelMax: number;
+  /** How often one may begin; default: without limit. */
+  rate?: Pick<Rate, "tryTake">;
   records: ImageRecords;
   /** Of programs of the node, for the pod. */
   loginsFor?(image: string, pod: Readonly<corev1.Pod>): Promise<Login[]>;
@@ -41,6 +43,7 @@ export class ImagePuller {
   /** Keys are `<pod uid>_<image>`. */
   readonly #failures = new Map<string, { atMs: number; reason: string; message: string }>();
   readonly #waiting: (() => void)[] = [];
+  readonly #rate: ImagePullerOptions["rate"];
   #running = 0;
 
   constructor(options: ImagePullerOptions) {
@@ -49,6 +52,7 @@ export class ImagePuller {
     this.#runtime = options.runtime;
     this.#clock = options.clock;
     this.#parallelMax = options.parallelMax;
+    this.#rate = options.rate;
   }
 
   /** The image of a container, present; throws `ImageError`. */
@@ -146,7 +150,7 @@ export class ImagePuller {
     const problems: unknown[] = [];
     for (const login of logins.length > 0 ? logins : [undefined]) {
       try {
-        await this.#inTurn(() => this.#runtime.pullImage(image, login?.auth));
+        await this.#inTurn(() => this.#pullOnce(image, login));
         return login;
       } catch (error) {
         problems.push(error);
@@ -154,6 +158,11 @@ export class ImagePuller {
     }
     const words = [...new Set(problems.map(pullWords))];
     throw words.length === 1 ? problems[0] : new Error(`[${words.join(", ")}]`);
+  }
+
+  async #pullOnce(image: string, login: Login | undefined): Promise<void> {
+    if (this.#rate?.tryTake() === false) throw new Error("pull QPS exceeded");
+    await this.#runtime.pullImage(image, login?.auth);
   }
 
   async #pull(key: string, image: string, logins: () => Promise<readonly Login[]>, say: Say): Promise<Image> {

@@ -6,7 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type corev1, nodes, pods, services } from "#api";
-import { forComponent, messageOf, type World } from "#base";
+import { forComponent, messageOf, Rate, type World } from "#base";
 import { type Client, createEventRecorder, createInformers, type Informer } from "#client";
 import {
   type ContainerRuntime,
@@ -53,6 +53,7 @@ import { createStaticPods, type StaticPods } from "./static/static-pods.ts";
 import { createNodeStats, type NodeStats } from "./stats/node-stats.ts";
 import { createStatusManager } from "./status-manager.ts";
 import { RuntimeTurns } from "./turns.ts";
+import { followingOf } from "./volumes/following.ts";
 import { imageVolume } from "./volumes/image.ts";
 import { createLocalFolders } from "./volumes/local-folders.ts";
 import { createNodeVolumes, type NodeVolumes } from "./volumes/node-volumes.ts";
@@ -81,7 +82,14 @@ export interface KubeletOptions {
   /** Absent: no server; logs and exec are not offered. */
   server?: Omit<
     KubeletServerOptions,
-    "context" | "workers" | "localFolders" | "stats" | "systemLogsDir" | "configuration" | "world"
+    | "context"
+    | "workers"
+    | "localFolders"
+    | "stats"
+    | "systemLogsDir"
+    | "configuration"
+    | "debugging"
+    | "world"
   >;
   volumePlugins?: readonly VolumePlugin[];
   /** Waited for before a pod's containers start; it must not fail. */
@@ -118,6 +126,14 @@ interface Late {
   isShuttingDown(): boolean;
 }
 
+const notYet = (): Late => ({
+  pod: () => {},
+  node: () => {},
+  isActive: () => true,
+  pressures: () => new Set(),
+  isShuttingDown: () => false,
+});
+
 interface Parts {
   context: PodContext;
   machine: Machine;
@@ -139,7 +155,8 @@ function imagePuller(
   return new ImagePuller({
     runtime,
     clock: world.clock,
-    parallelMax: config.maxParallelImagePulls,
+    parallelMax: config.maxParallelImagePulls || Number.POSITIVE_INFINITY,
+    rate: new Rate(world.clock, config.registryPullQps, config.registryBurst),
     records: createImageRecords(paths.imageRecords, config, world),
     loginsFor: createCredentialProviders({ dir, world, client, tokens }).loginsFor,
   });
@@ -150,6 +167,18 @@ async function dnsSettings(config: KubeletConfig): Promise<DnsSettings> {
     clusterDns: config.clusterDns,
     clusterDomain: config.clusterDomain,
     node: parseResolvConf(await nodeResolvConf(config.resolvConf)),
+  };
+}
+
+/** What of the settings every pod has to do with. */
+function podSettings({ dataDir }: KubeletOptions, config: KubeletConfig) {
+  return {
+    crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
+    security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(dataDir, "seccomp") },
+    unsafeSysctls: config.allowedUnsafeSysctls,
+    cgroupRoot: config.cgroupRoot,
+    podPidsLimit: Math.max(0, config.podPidsLimit),
+    resyncMs: config.syncMs,
   };
 }
 
@@ -167,13 +196,7 @@ async function assemble(
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
   const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
   const objects = createObjectSource(client);
-  const wake: Late = {
-    pod: () => {},
-    node: () => {},
-    isActive: () => true,
-    pressures: () => new Set(),
-    isShuttingDown: () => false,
-  };
+  const wake = notYet();
   const given = whatIsGiven({ ...options, config, world, machine, version, wake });
   const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
@@ -199,6 +222,8 @@ async function assemble(
     allocatable,
     podDir: paths.podDir,
     wake: (uid) => wake.pod(uid),
+    following: followingOf(config),
+    measureMs: config.volumeStatsMs,
   });
   const oomLog = openOomLog();
   const context: PodContext = {
@@ -217,9 +242,7 @@ async function assemble(
     ...given,
     recorder,
     services: informers.of(services),
-    crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
-    security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(options.dataDir, "seccomp") },
-    unsafeSysctls: config.allowedUnsafeSysctls,
+    ...podSettings(options, config),
     dns: () => dnsSettings(config),
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
@@ -229,8 +252,6 @@ async function assemble(
     pressures: () => wake.pressures(),
     isShuttingDown: () => wake.isShuttingDown(),
     paths,
-    cgroupRoot: config.cgroupRoot,
-    podPidsLimit: Math.max(0, config.podPidsLimit),
   };
   return { context, machine, version, volumes, oomLog, wake };
 }
@@ -360,10 +381,12 @@ function serve(
   parts: Pick<KubeletServerOptions, "context" | "workers" | "stats" | "world">,
 ): Promise<KubeletServer> | undefined {
   const localFolders = createLocalFolders(options.localVolumesDir ?? join(options.dataDir, "local-volumes"));
+  if (!options.server || !config.enableServer) return undefined;
+  const debugging = config.enableDebuggingHandlers;
   const configuration = kubeletConfigurationOf(config);
   const systemLogs = config.showsSystemLogs ? { systemLogsDir: "/var/log" } : {};
-  const ours = { ...parts, ...systemLogs, localFolders, configuration };
-  return options.server && startKubeletServer({ ...options.server, ...ours });
+  const ours = { ...parts, ...systemLogs, localFolders, debugging, configuration };
+  return startKubeletServer({ ...options.server, ...ours });
 }
 
 /** Nobody has heard of the node for a while; it hears so itself. */
@@ -419,7 +442,6 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const reporter = reportNode(options, config, parts, workers, nodeInformer, port);
   parts.wake.node = reporter.refresh;
   const guards = guardNode(options, config, parts, workers, stats, reporter);
-  const limits = { maxBytes: config.containerLogMaxBytes, maxFiles: config.containerLogMaxFiles };
   const house = Promise.all([
     podInformer
       .waitForSync()
@@ -427,7 +449,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       .catch((error: unknown) =>
         world.log.warn({ error: messageOf(error) }, "remains of pods could not be removed"),
       ),
-    keepHouse(context, workers, limits, guards.images, nodeShareOf(parts.machine, config), ending.signal),
+    keepHouse(context, workers, config, guards.images, nodeShareOf(parts.machine, config), ending.signal),
     guards.eviction.run(ending.signal),
     guards.shutdown.run(ending.signal),
     followRuntime(context, workers, ending.signal),

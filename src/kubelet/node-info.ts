@@ -84,18 +84,23 @@ export async function readMachine(dataDir: string, runtime: RuntimeVersion): Pro
   };
 }
 
-type PodLimits = Pick<KubeletConfig, "maxPods" | "podsPerCore">;
+type Capacity = Pick<KubeletConfig, "maxPods" | "podsPerCore" | "localStorageIsolation">;
 
-export function podsMaxOf({ cpus }: Machine, { maxPods, podsPerCore }: PodLimits): number {
-  return podsPerCore > 0 ? Math.min(maxPods, podsPerCore * cpus) : maxPods;
+/** How many pods the node takes. */
+export function podsMaxOf(
+  { cpus }: Machine,
+  { maxPods, podsPerCore }: Omit<Capacity, "localStorageIsolation">,
+) {
+  return podsPerCore > 0 ? Math.min(maxPods, cpus * podsPerCore) : maxPods;
 }
 
-export function capacityOf(machine: Machine, limits: PodLimits): Record<string, string> {
+export function capacityOf(machine: Machine, config: Capacity): Record<string, string> {
+  const storage = `${Math.floor(machine.storageBytes / 1024)}Ki`;
   return {
     cpu: String(machine.cpus),
-    "ephemeral-storage": `${Math.floor(machine.storageBytes / 1024)}Ki`,
+    ...(config.localStorageIsolation ? { "ephemeral-storage": storage } : {}),
     memory: `${Math.floor(machine.memoryBytes / 1024)}Ki`,
-    pods: String(podsMaxOf(machine, limits)),
+    pods: String(podsMaxOf(machine, config)),
     ...hugePagesOf(machine),
   };
 }
@@ -121,10 +126,8 @@ export function parseCpuList(text: string): number[] {
   return [...cpus].sort((a, b) => a - b);
 }
 
-type Reservations = Pick<
-  KubeletConfig,
-  "maxPods" | "podsPerCore" | "kubeReserved" | "systemReserved" | "reservedCpus" | "evictionHard"
->;
+type Reservations = Capacity &
+  Pick<KubeletConfig, "kubeReserved" | "systemReserved" | "reservedCpus" | "evictionHard">;
 
 /** What pods may not ask for: what is kept for the system, and what would lead to evictions. */
 export function allocatableOf(machine: Machine, config: Reservations): Record<string, string> {
@@ -148,7 +151,9 @@ export function allocatableOf(machine: Machine, config: Reservations): Record<st
   return {
     ...capacityOf(machine, config),
     cpu: milli % 1000 === 0 ? String(milli / 1000) : `${milli}m`,
-    "ephemeral-storage": String(Math.max(0, Math.floor(storage))),
+    ...(config.localStorageIsolation
+      ? { "ephemeral-storage": String(Math.max(0, Math.floor(storage))) }
+      : {}),
     memory: `${Math.max(0, Math.floor(memory / 1024))}Ki`,
   };
 }

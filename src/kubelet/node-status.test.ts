@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Image } from "#contracts";
-import { defaultConfig } from "./config/settings.ts";
+import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
 import { conditionEvents, nodeConditions, nodeImages } from "./node-status.ts";
@@ -40,7 +40,7 @@ test("conditions say what is wrong, and keep their times while nothing changes",
   expect(conditionEvents(second, second)).toEqual([]);
 });
 
-test("the largest images are told, at most fifty", () => {
+test("the largest images are told, as many as are asked for", () => {
   const image = (i: number): Image => ({
     id: `sha256:${i}`,
     repoTags: i === 0 ? [] : [`web:${i}`],
@@ -49,14 +49,14 @@ test("the largest images are told, at most fifty", () => {
     username: "",
     pinned: false,
   });
-  const images = nodeImages(
-    Array.from({ length: 60 }, (_, i) => image(i)),
-    50,
-  );
+  const all = Array.from({ length: 60 }, (_, i) => image(i));
+  const images = nodeImages(all, 50);
   expect(images.length).toBe(50);
   expect(images[0]).toEqual({ names: ["web:59"], sizeBytes: 59 });
+  expect(nodeImages(all, 3)).toHaveLength(3);
+  // One has no name.
+  expect(nodeImages(all, -1)).toHaveLength(59);
   expect(nodeImages([image(0)], 50)).toEqual([]);
-  expect(nodeImages([image(1), image(2)], -1).length).toBe(2);
 });
 
 test("the machine's own words are read", () => {
@@ -71,12 +71,20 @@ test("the machine's own words are read", () => {
     hostname: "n",
     hugePages: new Map([[2 ** 21, 2 ** 22]]),
   } as unknown as Machine;
-  expect(capacityOf(machine, { ...defaultConfig, podsPerCore: 3 }).pods).toBe("6");
   expect(capacityOf(machine, defaultConfig)).toMatchObject({ cpu: "2", memory: "1048576Ki", pods: "110" });
   expect(allocatableOf(machine, defaultConfig)).toMatchObject({
     memory: `${920 * 1024}Ki`,
     "ephemeral-storage": "900000000",
   });
+  const podsOf = (more: Partial<KubeletConfig>) => capacityOf(machine, { ...defaultConfig, ...more }).pods;
+  expect([podsOf({ podsPerCore: 10 }), podsOf({ podsPerCore: 100 }), podsOf({ maxPods: 0 })]).toEqual([
+    "20",
+    "110",
+    "0",
+  ]);
+  const unknownDisk = { ...defaultConfig, localStorageIsolation: false };
+  expect(capacityOf(machine, unknownDisk)).not.toHaveProperty("ephemeral-storage");
+  expect(allocatableOf(machine, unknownDisk)).not.toHaveProperty("ephemeral-storage");
 });
 
 test("a pod's own status coming back is no news; a change of anything else is", () => {

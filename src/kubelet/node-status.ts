@@ -264,7 +264,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       // What is in use no more is taken away.
       ...(node.status?.volumesInUse ? { volumesInUse: null as never } : {}),
       ...steadyStatus(options),
-      images: nodeImages(images, config.nodeImagesMax),
+      images: nodeImages(images, config.nodeStatusMaxImages),
       conditions: nodeConditions(health, old, nowMs),
     };
     ready = health.runtimeMessage === undefined;

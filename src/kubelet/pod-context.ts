@@ -72,6 +72,8 @@ export interface PodContext {
   cgroupRoot: string;
   /** Of each pod; 0 is without a limit. */
   podPidsLimit: number;
+  /** At the latest after this long a pod is looked at again. */
+  resyncMs: number;
 }
 
 export interface KubeletPaths {

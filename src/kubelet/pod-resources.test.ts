@@ -22,15 +22,15 @@ const burstable = makePod({
 
 const node = {
   memoryBytes: 8 * 2 ** 30,
-  limitsCpu: true,
   hugePageSizes: [],
   swap: { bytes: 0, behavior: "NoSwap", isUnified: true },
   oomGroup: false,
+  cfsPeriodUs: 100_000,
 };
 
 test("CPU becomes shares and quota as upstream's", () => {
   expect([0, 1, 1000, 1_000_000].map(cpuShares)).toEqual([2, 2, 1024, 262_144]);
-  expect([0, 1, 500, 2000].map(cpuQuota)).toEqual([0, 1000, 50_000, 200_000]);
+  expect([0, 1, 500, 2000].map((milli) => cpuQuota(milli))).toEqual([0, 1000, 50_000, 200_000]);
   expect([2, 1024, 262_144].map(sharesToWeight)).toEqual([1, 39, 10_000]);
 });
 
@@ -42,11 +42,19 @@ test("containers get their limits, and the kernel's order of killing", () => {
     memoryLimitInBytes: 64 * 2 ** 20,
     oomScoreAdj: -997,
   });
-  const unlimited = { ...node, limitsCpu: false };
-  expect(containerResources(guaranteed, guaranteed.spec.containers[0]!, unlimited).cpuQuota).toBe(0);
-  expect(podCgroup(guaranteed, 0, unlimited).cpuQuotaUs).toBe(0);
   expect(oomScoreAdj(burstable, burstable.spec.containers[0]!, 4 * 2 ** 30)).toBe(750);
   expect(oomScoreAdj(makePod(), makePod().spec.containers[0]!, 2 ** 30)).toBe(1000);
+});
+
+test("limits of CPU hold in the period that is set, or not at all", () => {
+  const main = guaranteed.spec.containers[0]!;
+  const slow = { ...node, cfsPeriodUs: 10_000 };
+  expect(containerResources(guaranteed, main, slow)).toMatchObject({ cpuPeriod: 10_000, cpuQuota: 5000 });
+  expect(podCgroup(guaranteed, 0, slow)).toMatchObject({ cpuPeriodUs: 10_000, cpuQuotaUs: 5000 });
+  const free = { ...node, cfsPeriodUs: 0 };
+  expect(containerResources(guaranteed, main, free)).not.toHaveProperty("cpuQuota");
+  expect(containerResources(guaranteed, main, free)).not.toHaveProperty("cpuPeriod");
+  expect(podCgroup(guaranteed, 0, free)).toMatchObject({ cpuPeriodUs: 100_000, cpuQuotaUs: 0 });
 });
 
 test("a pod's group lies by its class, limited only when every container is", () => {

@@ -9,8 +9,6 @@ import { isCritical } from "./critical.ts";
 /** What of the node decides over the figures of its containers. */
 export interface NodeFigures {
   memoryBytes: number;
-  /** The kernel holds limits of processor time. */
-  limitsCpu: boolean;
   /** Sizes of huge pages that the kernel here can limit. */
   hugePageSizes: readonly number[];
   swap: {
@@ -22,6 +20,8 @@ export interface NodeFigures {
   };
   /** All processes of a container end with the one that the kernel kills: cgroups v2 alone can do that. */
   oomGroup: boolean;
+  /** In which time a limit of CPU holds; 0: it does not hold at all. */
+  cfsPeriodUs: number;
 }
 
 /** `2MB`, as the kernel names a size of pages. */
@@ -90,7 +90,7 @@ function allContainers(pod: Readonly<corev1.Pod>): readonly Readonly<corev1.Cont
   return [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
 }
 
-/** The scheduler's and the kernel's period: 100 ms. */
+/** The kernel's own period: 100 ms. */
 const cpuPeriodUs = 100_000;
 const minQuotaUs = 1000;
 const minShares = 2;
@@ -103,8 +103,8 @@ export function cpuShares(milliCpu: number): number {
 }
 
 /** Microseconds of CPU time in a period; 0 is without a limit. */
-export function cpuQuota(milliCpu: number): number {
-  return milliCpu === 0 ? 0 : Math.max(minQuotaUs, Math.floor((milliCpu * cpuPeriodUs) / 1000));
+export function cpuQuota(milliCpu: number, periodUs = cpuPeriodUs): number {
+  return milliCpu === 0 ? 0 : Math.max(minQuotaUs, Math.floor((milliCpu * periodUs) / 1000));
 }
 
 /** The more of the node's memory a container asked for, the later it is killed. */
@@ -122,6 +122,11 @@ export function oomScoreAdj(
   return Math.min(999, Math.max(3, score));
 }
 
+/** Nothing is said to the runtime of what does not hold. */
+function cpuTime(milliCpu: number, { cfsPeriodUs }: NodeFigures) {
+  return cfsPeriodUs === 0 ? {} : { cpuPeriod: cfsPeriodUs, cpuQuota: cpuQuota(milliCpu, cfsPeriodUs) };
+}
+
 export function containerResources(
   pod: Readonly<corev1.Pod>,
   container: Readonly<corev1.Container>,
@@ -134,8 +139,7 @@ export function containerResources(
   const memoryLimit = quantityValue(limits?.memory ?? whole?.memory);
   return {
     cpuShares: cpuShares(quantityMilliValue(requests?.cpu ?? limits?.cpu)),
-    cpuPeriod: cpuPeriodUs,
-    cpuQuota: cpuQuota(node.limitsCpu ? cpuLimit : 0),
+    ...cpuTime(cpuLimit, node),
     memoryLimitInBytes: memoryLimit,
     oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
     ...hugePageLimits(container, node),
@@ -171,13 +175,14 @@ function podSum(pod: Readonly<corev1.Pod>, amountOf: (c: Readonly<corev1.Contain
   return Math.max(initMax, sidecars + pod.spec.containers.reduce((sum, c) => sum + amountOf(c), 0));
 }
 
-const usualFigures = { hugePageSizes: [], limitsCpu: true };
+type GroupFigures = Pick<NodeFigures, "hugePageSizes" | "cfsPeriodUs">;
+const ordinaryGroup: GroupFigures = { hugePageSizes: [], cfsPeriodUs: cpuPeriodUs };
 
 /** A limit holds for the pod only when every container has one. */
 export function podCgroup(
   pod: Readonly<corev1.Pod>,
   pidsLimit = 0,
-  { hugePageSizes, limitsCpu }: Pick<NodeFigures, "hugePageSizes" | "limitsCpu"> = usualFigures,
+  { hugePageSizes, cfsPeriodUs }: GroupFigures = ordinaryGroup,
 ): PodCgroup {
   const overall = pod.spec.resources;
   const limited = (name: "cpu" | "memory") =>
@@ -202,8 +207,8 @@ export function podCgroup(
   const requested = overall?.requests?.cpu !== undefined ? quantityMilliValue(overall.requests.cpu) : request;
   return {
     cpuShares: cpuShares(requested + overheadMilli),
-    cpuQuotaUs: cpuQuota(limitsCpu && cpu > 0 ? cpu + overheadMilli : 0),
-    cpuPeriodUs,
+    cpuQuotaUs: cfsPeriodUs === 0 ? 0 : cpuQuota(cpu > 0 ? cpu + overheadMilli : 0, cfsPeriodUs),
+    cpuPeriodUs: cfsPeriodUs || cpuPeriodUs,
     memoryLimitBytes: memory > 0 ? memory + overheadBytes : 0,
     pidsLimit,
     ...podHugePages(pod, hugePageSizes),

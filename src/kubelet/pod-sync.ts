@@ -70,8 +70,6 @@ export function newMemory(others: PodMemory["others"] = () => [], isNew = false)
   };
 }
 
-/** At the latest after this long a pod is looked at again. */
-const resyncMs = 60_000;
 const retryMs = 2000;
 /** What a person has to mend (a missing ConfigMap) is looked for again after this long. */
 const heldBackMs = 10_000;
@@ -165,7 +163,7 @@ export async function syncPod(
   const condemned = new Map<string, Condemned>(context.probes.unhealthy(pod.metadata.uid));
   for (const id of restartsForResize(context, pod, state, memory.resize)) condemned.set(id, "resize");
   const actions = computePodActions(pod, state, condemned, (c) => context.probes.isStarted(c.id));
-  let againMs = resyncMs;
+  let againMs = context.resyncMs;
   if (needsAct(actions)) {
     againMs = await act(context, pod, state, actions, memory, signal);
     state = await observe(context, pod.metadata.uid, memory);
@@ -366,7 +364,7 @@ async function startAll(
     : observe(context, pod.metadata.uid, memory));
   const podIps = podIpsOf(state);
   await context.admitToNetwork(pod, podIps);
-  let againMs = resyncMs;
+  let againMs = context.resyncMs;
   for (const name of actions.start) {
     if (where.signal.aborted) return 0;
     const container = containerNamed(pod, name)!;

@@ -290,7 +290,9 @@ export async function giveResources(
     await refuseBelowUsage(context, path, { before, figures, wanted, given: memory.given });
     await context.cgroups.ensure(path, larger(before, figures));
     // Those that give something back come first.
-    const sorted = [...wanted].sort((a, b) => Number(a.figures.cpuQuota) - Number(b.figures.cpuQuota));
+    const sorted = [...wanted].sort(
+      (a, b) => Number(a.figures.cpuQuota ?? 0) - Number(b.figures.cpuQuota ?? 0),
+    );
     for (const { container, name, figures: given } of sorted) {
       await context.runtime.updateContainerResources(container.id, given);
       memory.given.set(container.id, JSON.stringify(given));

@@ -42,6 +42,7 @@ it.each([
     world,
     context: {},
     workers,
+    debugging: true,
   } as unknown as KubeletServerOptions);
   const credentials = status === 401 ? {} : await authority.issue(client);
   const socket = connect({ host: "127.0.0.1", port: server.port, ca: authority.cert, ...credentials });

@@ -15,11 +15,8 @@ crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 staticPodPath: /etc/kubernetes/manifests
 cgroupDriver: systemd
 tracing: {}
-clusterDNS: [10.96.0.10]
-podsPerCore: 3
-providerID: cloud://1
-nodeStatusMaxImages: -1
-cpuCFSQuota: false
+enableProfilingHandler: false
+featureGates: {NodeSwap: true}
 `;
   expect(readKubeletConfiguration(text, "kubelet.yaml")).toEqual({
     config: {
@@ -28,14 +25,10 @@ cpuCFSQuota: false
       containerLogMaxBytes: 1024 * 1024,
       evictionPressureTransitionMs: 90_000,
       crashBackoffMaxMs: 20_000,
+      featureGates: { NodeSwap: true },
       staticPodPath: "/etc/kubernetes/manifests",
-      clusterDns: ["10.96.0.10"],
-      podsPerCore: 3,
-      providerId: "cloud://1",
-      nodeImagesMax: -1,
-      limitsCpu: false,
     },
-    unused: ["cgroupDriver", "tracing"],
+    unused: ["cgroupDriver", "tracing", "featureGates.NodeSwap"],
   });
 });
 
@@ -49,7 +42,10 @@ test.each([
   [`${head}registerWithTaints: [{key: a, effect: Gone}]`, "must be one of NoSchedule"],
   [`${head}cpuManagerPolicy: dynamic`, "must be one of none, static"],
   [`${head}cpuManagerPolicy: static`, "to be greater than zero"],
-  [`${head}topologyManagerPolicy: strict`, "must be one of none, best-effort"],
+  [
+    `${head}topologyManagerPolicy: strict`,
+    'must be one of: ["none" "best-effort" "restricted" "single-numa-node"]',
+  ],
   [`${head}topologyManagerPolicyOptions: {near: "true"}`, "unknown Topology Manager Policy option"],
   [`${head}cpuManagerPolicyOptions: {quick: "true"}`, "unknown CPU Manager Policy option"],
   [`${head}memoryManagerPolicy: Static`, "you should specify the system reserved memory"],
@@ -71,15 +67,105 @@ test.each([
   [`${head}allowedUnsafeSysctls: [vm.swappiness]`, "not known to be in a namespace"],
   [`${head}evictionHard: {memory.available: much}`, "must be a quantity"],
   [`${head}evictionHard: {cpu.available: 1}`, "unsupported eviction signal"],
+  [`${head}maxPods: -1`, "invalid configuration: maxPods (--max-pods) -1 must not be a negative number"],
+  [`${head}podsPerCore: -1`, "podsPerCore (--pods-per-core) -1 must not be a negative number"],
+  [
+    `${head}nodeStatusMaxImages: -2`,
+    "nodeStatusMaxImages (--node-status-max-images) -2 must be -1 or greater",
+  ],
+  [`${head}nodeLeaseDurationSeconds: -1`, "nodeLeaseDurationSeconds must be greater than 0"],
+  [`${head}registryPullQPS: -1`, "registryPullQPS (--registry-qps) -1 must not be a negative number"],
+  [`${head}maxParallelImagePulls: 0`, "maxParallelImagePulls 0 must be a positive number"],
+  [
+    `${head}serializeImagePulls: true\nmaxParallelImagePulls: 2`,
+    "maxParallelImagePulls cannot be larger than 1 unless SerializeImagePulls (--serialize-image-pulls) is set to false",
+  ],
+  [
+    `${head}cpuCFSQuotaPeriod: 200ms`,
+    "cpuCFSQuotaPeriod (--cpu-cfs-quota-period) {200ms} requires feature gate CustomCPUCFSQuotaPeriod",
+  ],
+  [
+    `${head}cpuCFSQuotaPeriod: 2s\nfeatureGates: {CustomCPUCFSQuotaPeriod: true}`,
+    "cpuCFSQuotaPeriod (--cpu-cfs-quota-period) {2s} must be between 1ms and 1sec, inclusive",
+  ],
+  [
+    `${head}imageGCHighThresholdPercent: 101\ncontainerLogMaxFiles: 1`,
+    "[invalid configuration: imageGCHighThresholdPercent (--image-gc-high-threshold) 101 must be between 0 and 100, inclusive, invalid configuration: containerLogMaxFiles must be greater than 1]",
+  ],
+  [`${head}imageMaximumGCAge: 1m`, "imageMaximumGCAge 1m0s must be greater than imageMinimumGCAge 2m0s"],
+  [`${head}imageMinimumGCAge: -1s`, "imageMinimumGCAge -1s must not be negative"],
+  [`${head}imagePullCredentialsVerificationPolicy: Always`, 'option "Always" specified for'],
+  [`${head}preloadedImagesVerificationAllowlist: [a]`, "can't set `preloadedImagesVerificationAllowlist`"],
+  [`${head}containerLogMaxWorkers: 0`, "containerLogMaxWorkers must be greater than or equal to 1"],
+  [`${head}containerLogMonitorInterval: 2s`, "must be a positive time duration greater than or equal to 3s"],
+  [`${head}topologyManagerScope: node`, 'must be one of: "container", or "pod"'],
+  [
+    `${head}memorySwap: {swapBehavior: All}`,
+    'swapBehavior "All" must be one of: "", "LimitedSwap" or "NoSwap"',
+  ],
+  [
+    `${head}crashLoopBackOff: {maxContainerRestartPeriod: 10m}`,
+    "MaxContainerRestartPeriod (got: 600 seconds) must be set between 1s and 300s",
+  ],
+  [`${head}enforceNodeAllocatable: [pods, none]`, 'may not contain additional enforcements when "none"'],
+  [`${head}enforceNodeAllocatable: [pods, pods]`, 'duplicated enforcements "pods"'],
+  [`${head}enforceNodeAllocatable: [all]`, 'Valid options are "pods", "system-reserved"'],
+  [
+    `${head}configMapAndSecretChangeDetectionStrategy: Poll`,
+    'unknown configmap and secret manager mode: "Poll"',
+  ],
+  [`${head}featureGates: {NodeSwap: maybe}`, "featureGates must be true or false"],
 ])("refuses %j", (text, words) => {
   const attempt = () => readKubeletConfiguration(text, "kubelet.yaml");
   expect(attempt).toThrow(UserError);
   expect(attempt).toThrow(words);
 });
 
-test("serial pulls are one at once", () => {
-  const { config } = readKubeletConfiguration(`${head}serializeImagePulls: true`, "f");
-  expect(config).toEqual({ maxParallelImagePulls: 1 });
+test.each([
+  ["serializeImagePulls: true", { serializeImagePulls: true, maxParallelImagePulls: 1 }],
+  ["serializeImagePulls: false", { serializeImagePulls: false, maxParallelImagePulls: 0 }],
+  ["maxParallelImagePulls: 1", { serializeImagePulls: true, maxParallelImagePulls: 1 }],
+  ["maxParallelImagePulls: 8", { serializeImagePulls: false, maxParallelImagePulls: 8 }],
+  ["nodeStatusUpdateFrequency: 5s", { nodeStatusMs: 5000, nodeStatusReportMs: 5000 }],
+  ["podPidsLimit: -7", { podPidsLimit: -1 }],
+])("one setting decides over another: %s", (text, config) => {
+  expect(readKubeletConfiguration(head + text, "f").config).toEqual(config);
+});
+
+test("eviction has the distribution's defaults for what is not named, where it is asked for", () => {
+  const defaults = { evictionHard: { "nodefs.available": "5%", "imagefs.available": "5%" } };
+  const hard = (text: string) => readKubeletConfiguration(head + text, "f", defaults).config.evictionHard;
+  const given = "evictionHard: {nodefs.available: 1Gi}\n";
+  expect(hard(given)).toEqual({ "nodefs.available": "1Gi" });
+  expect(hard(`${given}mergeDefaultEvictionSettings: true`)).toEqual({
+    "nodefs.available": "1Gi",
+    "imagefs.available": "5%",
+  });
+});
+
+test("the zeros of a file that kubeadm wrote stand for the defaults", () => {
+  const written = `${head}authentication: {anonymous: {enabled: false}, webhook: {cacheTTL: 0s, enabled: true}}
+containerRuntimeEndpoint: ""
+cpuManagerReconcilePeriod: 0s
+crashLoopBackOff: {}
+evictionPressureTransitionPeriod: 0s
+fileCheckFrequency: 0s
+httpCheckFrequency: 0s
+imageMaximumGCAge: 0s
+imageMinimumGCAge: 0s
+maxPods: 0
+memorySwap: {}
+nodeStatusReportFrequency: 0s
+nodeStatusUpdateFrequency: 0s
+runtimeRequestTimeout: 0s
+shutdownGracePeriod: 0s
+shutdownGracePeriodCriticalPods: 0s
+streamingConnectionIdleTimeout: 0s
+syncFrequency: 0s
+volumeStatsAggPeriod: 0s
+`;
+  const { config } = readKubeletConfiguration(written, "f");
+  expect({ ...defaultConfig, ...config }).toEqual(defaultConfig);
 });
 
 test("what is shown is read as the same", () => {

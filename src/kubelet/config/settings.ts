@@ -1,6 +1,6 @@
 /**
- * What a kubelet can be told, with upstream's defaults. Quantities and thresholds stay as they are written: who uses
- * them reads them.
+ * What a kubelet can be told, with upstream's defaults but where a comment says why not. Quantities and thresholds stay as
+ * they are written: who uses them reads them.
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
@@ -14,37 +14,74 @@ export interface ShutdownPeriod {
   shutdownGracePeriodSeconds: number;
 }
 
-export interface KubeletConfig {
+/** The Node object, and how it is kept. */
+interface NodeSettings {
   maxPods: number;
-  /** No more pods than so many for each processor; 0 is without this limit. */
+  /** 0: however many processors there are. */
   podsPerCore: number;
-  /** What a cloud calls the machine. */
+  nodeLabels: Record<string, string>;
+  /** What a cloud calls this machine. */
   providerId: string;
-  /** So many images stand in the node's status; -1: all. */
-  nodeImagesMax: number;
+  nodeStatusMs: number;
+  nodeStatusReportMs: number;
+  /** -1: all of them. */
+  nodeStatusMaxImages: number;
+  nodeLeaseSeconds: number;
+  registerNode: boolean;
+  registerTaints: readonly { key: string; value?: string; effect: string }[];
+}
+
+/** Pods, wherever they come from. */
+interface PodSettings {
+  /** The resolver settings that pods with the policy `Default` get. */
+  resolvConf: string;
   /** What pods ask for names, and below what their own are found. */
   clusterDns: readonly string[];
   clusterDomain: string;
-  /** Limits of processor time are the kernel's to hold; false: they are nobody's. */
-  limitsCpu: boolean;
-  /** Thresholds that a file leaves out keep their defaults. */
-  mergesEvictionDefaults: boolean;
-  maxParallelImagePulls: number;
-  /** Which images that are there a pod has to have the right credentials for. */
-  imageVerification: string;
-  imagesNotVerified: readonly string[];
-  containerLogMaxBytes: number;
-  containerLogMaxFiles: number;
-  /** Containers that name no seccomp profile get the runtime's. */
-  seccompDefault: boolean;
-  /** Absolute path in every cgroup hierarchy, below which the pods' groups lie. */
-  cgroupRoot: string;
-  nodeLabels: Record<string, string>;
-  /** The resolver settings that pods with the policy `Default` get. */
-  resolvConf: string;
   /** A folder with pods of this node alone, or one file; empty: none. */
   staticPodPath: string;
   fileCheckMs: number;
+  /** How long a pod, and what its volumes show, may stay unlooked at. */
+  syncMs: number;
+  /** How the kubelet hears of new contents of ConfigMaps and Secrets. */
+  changeDetection: "Watch" | "Cache" | "Get";
+  crashBackoffMaxMs: number;
+  /** Containers that name no seccomp profile get the runtime's. */
+  seccompDefault: boolean;
+  allowedUnsafeSysctls: readonly string[];
+  /** Of each pod with users of its own; a multiple of 65536. */
+  userIdsPerPod: number;
+}
+
+interface ImageSettings {
+  serializeImagePulls: boolean;
+  /** 0: as many as come. */
+  maxParallelImagePulls: number;
+  /** Pulls a second; 0: no limit. */
+  registryPullQps: number;
+  registryBurst: number;
+  /** Which images that are there a pod has to have the right credentials for. */
+  imageVerification: string;
+  imagesNotVerified: readonly string[];
+  imageGcHighPercent: number;
+  imageGcLowPercent: number;
+  imageGcMinAgeMs: number;
+  /** 0: age alone removes no image. */
+  imageGcMaxAgeMs: number;
+}
+
+interface LogSettings {
+  containerLogMaxBytes: number;
+  containerLogMaxFiles: number;
+  /** So many logs are turned over at once. */
+  containerLogMaxWorkers: number;
+  containerLogMonitorMs: number;
+}
+
+/** Processors, memory and processes, and who has how much of them. */
+interface ResourceSettings {
+  /** Absolute path in every cgroup hierarchy, below which the pods' groups lie. */
+  cgroupRoot: string;
   /** What is kept back from pods. */
   systemReserved: Amounts;
   kubeReserved: Amounts;
@@ -53,27 +90,13 @@ export interface KubeletConfig {
   enforceNodeAllocatable: readonly string[];
   /** Processes in one pod; -1 is without a limit. */
   podPidsLimit: number;
-  evictionHard: Amounts;
-  evictionSoft: Amounts;
-  evictionSoftGracePeriodMs: Readonly<Record<string, number>>;
-  evictionMinimumReclaim: Amounts;
-  evictionPressureTransitionMs: number;
-  evictionMaxPodGracePeriodSeconds: number;
-  imageGcHighPercent: number;
-  imageGcLowPercent: number;
-  imageGcMinAgeMs: number;
-  /** 0: age alone removes no image. */
-  imageGcMaxAgeMs: number;
-  crashBackoffMaxMs: number;
-  nodeStatusMs: number;
-  nodeStatusReportMs: number;
-  nodeLeaseSeconds: number;
-  registerNode: boolean;
-  registerTaints: readonly { key: string; value?: string; effect: string }[];
-  allowedUnsafeSysctls: readonly string[];
+  /** Limits of CPU are enforced. */
+  cpuCfsQuota: boolean;
+  cpuCfsPeriodMs: number;
   /** `static`: whole processors of guaranteed pods are theirs alone. */
   cpuManagerPolicy: string;
   cpuManagerOptions: Readonly<Record<string, string>>;
+  cpuManagerReconcileMs: number;
   /** `Static`: the memory of guaranteed pods lies on as few NUMA nodes as can be. */
   memoryManagerPolicy: string;
   reservedMemory: readonly { numaNode: number; limits: Amounts }[];
@@ -81,49 +104,105 @@ export interface KubeletConfig {
   /** What lies together: a container, or the whole pod. */
   topologyManagerScope: "container" | "pod";
   topologyManagerOptions: Readonly<Record<string, string>>;
-  /** How long the machine's shutdown waits for pods, and how much of that is left to critical ones; 0: not at all. */
-  shutdownGraceMs: number;
-  shutdownGraceCriticalMs: number;
-  shutdownGraceByPriority: readonly ShutdownPeriod[];
   /** `LimitedSwap`: burstable pods have their share of the machine's swap. */
   swapBehavior: string;
   /** The kernel kills one process of a container that has no memory left, as of cgroups v1 it always does; false: all of it. */
   singleProcessOomKill: boolean;
-  /** Of each pod with users of its own; a multiple of 65536. */
-  userIdsPerPod: number;
-  /** `/logs/` of the kubelet's server shows what lies below `/var/log`. */
-  showsSystemLogs: boolean;
-  /** A container runtime that the machine already has; empty: one of our own. */
-  runtimeEndpoint: string;
-  /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
-  failSwapOn: boolean;
+  /** The node has a disk of a known size, which pods ask for and are held to. */
+  localStorageIsolation: boolean;
 }
 
-export const defaultConfig: KubeletConfig = {
-  maxPods: 110,
-  podsPerCore: 0,
-  providerId: "",
-  nodeImagesMax: 50,
-  clusterDns: [],
-  clusterDomain: "",
-  limitsCpu: true,
-  mergesEvictionDefaults: false,
+interface EvictionSettings {
+  evictionHard: Amounts;
+  /** What `evictionHard` does not name has its default instead of none. */
+  mergeEvictionDefaults: boolean;
+  evictionSoft: Amounts;
+  evictionSoftGracePeriodMs: Readonly<Record<string, number>>;
+  evictionMinimumReclaim: Amounts;
+  evictionPressureTransitionMs: number;
+  evictionMaxPodGracePeriodSeconds: number;
+}
+
+/** How long the machine's shutdown waits for pods, and how much of that is left to critical ones; 0: not at all. */
+interface ShutdownSettings {
+  shutdownGraceMs: number;
+  shutdownGraceCriticalMs: number;
+  shutdownGraceByPriority: readonly ShutdownPeriod[];
+}
+
+/** The kubelet's own server, and what of it is measured for those who ask. */
+interface ServerSettings {
+  enableServer: boolean;
+  /** Logs, exec, attach and port-forward. */
+  enableDebuggingHandlers: boolean;
+  /** `/logs/` shows what lies below `/var/log`. */
+  showsSystemLogs: boolean;
+  /** Below zero: volumes are not measured. */
+  volumeStatsMs: number;
+}
+
+/** The machine as the kubelet wants it. */
+interface MachineSettings {
+  /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
+  failSwapOn: boolean;
+  /** Unlike upstream's (since 1.35), this kubelet knows cgroups v1 as well as v2. */
+  failCgroupV1: boolean;
+  /** A container runtime that the machine already has; empty: one of our own. */
+  runtimeEndpoint: string;
+  /** What the kernel's parameters are not set to is an error; otherwise they stay as they are. */
+  protectKernelDefaults: boolean;
+  featureGates: Readonly<Record<string, boolean>>;
+}
+
+export interface KubeletConfig
+  extends NodeSettings,
+    PodSettings,
+    ImageSettings,
+    LogSettings,
+    ResourceSettings,
+    EvictionSettings,
+    ShutdownSettings,
+    ServerSettings,
+    MachineSettings {}
+
+const images: ImageSettings = {
+  // Upstream pulls one after the other, five a second. Here four come at once, as quick as they can.
+  serializeImagePulls: false,
   maxParallelImagePulls: 4,
+  registryPullQps: 0,
+  registryBurst: 10,
   imageVerification: "NeverVerifyPreloadedImages",
   imagesNotVerified: [],
-  containerLogMaxBytes: 10 * 1024 * 1024,
-  containerLogMaxFiles: 5,
-  seccompDefault: false,
+  imageGcHighPercent: 85,
+  imageGcLowPercent: 80,
+  imageGcMinAgeMs: 120_000,
+  imageGcMaxAgeMs: 0,
+};
+
+const resources: ResourceSettings = {
   cgroupRoot: "/kubepods",
-  nodeLabels: {},
-  resolvConf: "/etc/resolv.conf",
-  staticPodPath: "",
-  fileCheckMs: 20_000,
   systemReserved: {},
   kubeReserved: {},
   reservedCpus: "",
   enforceNodeAllocatable: ["pods"],
   podPidsLimit: -1,
+  cpuCfsQuota: true,
+  cpuCfsPeriodMs: 100,
+  cpuManagerPolicy: "none",
+  cpuManagerOptions: {},
+  // Upstream's ten seconds are long for who shares a processor that is somebody's own now.
+  cpuManagerReconcileMs: 2000,
+  memoryManagerPolicy: "None",
+  reservedMemory: [],
+  topologyManagerPolicy: "none",
+  topologyManagerScope: "container",
+  topologyManagerOptions: {},
+  swapBehavior: "NoSwap",
+  singleProcessOomKill: false,
+  localStorageIsolation: true,
+};
+
+const eviction: EvictionSettings = {
   evictionHard: {
     "memory.available": "100Mi",
     "nodefs.available": "10%",
@@ -131,36 +210,61 @@ export const defaultConfig: KubeletConfig = {
     "imagefs.available": "15%",
     "imagefs.inodesFree": "5%",
   },
+  mergeEvictionDefaults: false,
   evictionSoft: {},
   evictionSoftGracePeriodMs: {},
   evictionMinimumReclaim: {},
   evictionPressureTransitionMs: 300_000,
   evictionMaxPodGracePeriodSeconds: 0,
-  imageGcHighPercent: 85,
-  imageGcLowPercent: 80,
-  imageGcMinAgeMs: 120_000,
-  imageGcMaxAgeMs: 0,
-  crashBackoffMaxMs: 300_000,
+};
+
+const node: NodeSettings = {
+  maxPods: 110,
+  podsPerCore: 0,
+  nodeLabels: {},
+  providerId: "",
   nodeStatusMs: 10_000,
   nodeStatusReportMs: 300_000,
+  nodeStatusMaxImages: 50,
   nodeLeaseSeconds: 40,
   registerNode: true,
   registerTaints: [],
+};
+
+const pods: PodSettings = {
+  resolvConf: "/etc/resolv.conf",
+  clusterDns: [],
+  clusterDomain: "",
+  staticPodPath: "",
+  fileCheckMs: 20_000,
+  syncMs: 60_000,
+  changeDetection: "Watch",
+  crashBackoffMaxMs: 300_000,
+  seccompDefault: false,
   allowedUnsafeSysctls: [],
-  cpuManagerPolicy: "none",
-  cpuManagerOptions: {},
-  memoryManagerPolicy: "None",
-  reservedMemory: [],
-  topologyManagerPolicy: "none",
-  topologyManagerScope: "container",
-  topologyManagerOptions: {},
+  userIdsPerPod: 65_536,
+};
+
+export const defaultConfig: KubeletConfig = {
+  ...node,
+  ...pods,
+  ...images,
+  ...resources,
+  ...eviction,
+  containerLogMaxBytes: 10 * 1024 * 1024,
+  containerLogMaxFiles: 5,
+  containerLogMaxWorkers: 1,
+  containerLogMonitorMs: 10_000,
   shutdownGraceMs: 0,
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
-  swapBehavior: "NoSwap",
-  singleProcessOomKill: false,
-  userIdsPerPod: 65_536,
+  enableServer: true,
+  enableDebuggingHandlers: true,
   showsSystemLogs: true,
-  runtimeEndpoint: "",
+  volumeStatsMs: 60_000,
   failSwapOn: false,
+  failCgroupV1: false,
+  runtimeEndpoint: "",
+  protectKernelDefaults: false,
+  featureGates: {},
 };

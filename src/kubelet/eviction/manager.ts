@@ -140,7 +140,7 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
     const isNews = [...judgement.pressures].sort().join() !== [...pressures].sort().join();
     pressures = judgement.pressures;
     if (isNews) options.changed();
-    const limited = workers.list().some(isLimited);
+    const limited = config.localStorageIsolation && workers.list().some(isLimited);
     const [threshold] = judgement.due;
     if (limited && evictExcess(options, await stats.look(true))) return;
     if (!threshold || isLeaving()) return;

@@ -1,14 +1,23 @@
-import { appendFileSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { createWorld, silentLogger, systemClock } from "#base";
+import { createWorld, silentLogger, systemClock, VirtualClock } from "#base";
 
 import { logOptions, readLog } from "../server/logs.ts";
 import { parseLogLine, tailLines, tailOffset } from "./cri-log.ts";
 import { LogRenderer, type Rendering } from "./rendering.ts";
-import { rotateLog } from "./rotation.ts";
+import { rotateLog, rotateLogs } from "./rotation.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "knarr-logs-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -124,6 +133,29 @@ test("a rotated log keeps few files, and comes back when the runtime refuses", a
   writeFileSync(path, "x".repeat(20));
   await expect(rotateLog(path, limits, 0, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
   expect(readdirSync(dir)).toContain("rotate.log");
+});
+
+test("so many logs are turned over at once, whatever becomes of one of them", async () => {
+  for (const workers of [1, 3]) {
+    let atOnce = 0;
+    let most = 0;
+    const logs = Array.from({ length: 6 }, (_, i) => {
+      const path = join(dir, `many-${workers}-${i}.log`);
+      writeFileSync(path, "x".repeat(20));
+      const reopen = async () => {
+        most = Math.max(most, ++atOnce);
+        while (most < workers) await setImmediate();
+        atOnce--;
+        if (i === 1) throw new Error("no");
+        writeFileSync(path, "");
+      };
+      return { path, reopen };
+    });
+    const limits = { maxBytes: 10, maxFiles: 2 };
+    await expect(rotateLogs(logs, limits, workers, new VirtualClock())).rejects.toThrow("no");
+    expect(most).toBe(workers);
+    expect(logs.map(({ path }) => statSync(path).size)).toEqual([0, 20, 0, 0, 0, 0]);
+  }
 });
 
 test("options of a request are checked", () => {

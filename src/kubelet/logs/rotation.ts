@@ -2,6 +2,7 @@
 import { readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { formatTime } from "#api";
+import type { Clock } from "#base";
 
 export interface LogLimits {
   maxBytes: number;
@@ -30,6 +31,30 @@ export async function rotateLog(
   for (const name of old.slice(0, Math.max(0, old.length - (limits.maxFiles - 1))))
     await rm(join(dirname(path), name), { force: true });
   return true;
+}
+
+export interface OpenLog {
+  path: string;
+  /** Has the runtime open a fresh file. */
+  reopen(): Promise<void>;
+}
+
+/** So many at once. One that cannot be turned over holds up no other; what was wrong is thrown in the end. */
+export async function rotateLogs(
+  logs: readonly OpenLog[],
+  limits: LogLimits,
+  workers: number,
+  clock: Clock,
+): Promise<void> {
+  const rest = logs.values();
+  const problems: unknown[] = [];
+  const work = async () => {
+    for (const { path, reopen } of rest)
+      await rotateLog(path, limits, clock.now(), reopen).catch((error: unknown) => problems.push(error));
+  };
+  // Each takes the next: they share what is left.
+  await Promise.all(Array.from({ length: Math.min(workers, logs.length) }, work));
+  if (problems.length > 0) throw problems[0];
 }
 
 /** The log of a container that is gone, with what was rotated away. */

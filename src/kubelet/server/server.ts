@@ -33,6 +33,8 @@ export interface KubeletServerOptions {
   stats: NodeStats;
   /** The folder of the machine's own logs; absent: they are not shown. */
   systemLogsDir?: string;
+  /** Logs, exec, attach and port-forward are served. */
+  debugging: boolean;
   /** What `/configz` shows. */
   configuration: object;
   world: World;
@@ -120,6 +122,16 @@ function routes(options: KubeletServerOptions): Record<string, Handler> {
   };
 }
 
+/** Upstream's answer where logs, exec, attach and port-forward are switched off; what else is missing then is not there. */
+const disabled = ["run", "exec", "attach", "portForward", "containerLogs", "runningpods", "logs", "debug"];
+const withDebugging: ReadonlySet<string> = new Set([...disabled, "configz", "checkpoint"]);
+
+function checkDebugging({ debugging }: Pick<KubeletServerOptions, "debugging">, name: string): void {
+  if (debugging || !withDebugging.has(name)) return;
+  if (!disabled.includes(name)) throw new HttpError(404, "404 page not found");
+  throw new HttpError(405, "Debug endpoints are disabled.");
+}
+
 /** Those that take more than questions. */
 const writing: ReadonlySet<string> = new Set(["localVolumes", "checkpoint"]);
 
@@ -135,6 +147,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     await access.check(request, request.socket as TLSSocket, path.split("?")[0]!);
     const url = urlOf(request);
     const name = url.pathname.split("/")[1] ?? "";
+    checkDebugging(options, name);
     const handler = Object.hasOwn(table, name) ? table[name] : undefined;
     if (!handler) throw new HttpError(404, "404 page not found");
     if (request.method !== "GET" && !writing.has(name)) throw new HttpError(405, "Method Not Allowed");
@@ -145,7 +158,9 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     // Node leaves a connection to whoever upgrades it, with its errors.
     socket.on("error", () => socket.destroy());
     await access.check(request, socket, (request.url ?? "/").split("?")[0]!);
-    await serveStream(options, request, socket, head, urlOf(request));
+    const url = urlOf(request);
+    checkDebugging(options, url.pathname.split("/")[1] ?? "");
+    await serveStream(options, request, socket, head, url);
   }
 
   const server: Server = createServer(

@@ -2,9 +2,9 @@ import { expect, test } from "vitest";
 import { createWorld, silentLogger, VirtualClock } from "#base";
 import { createGauges } from "./gauges.ts";
 
-function setUp() {
+function setUp(ageMaxMs = 60_000) {
   const clock = new VirtualClock();
-  const gauges = createGauges(createWorld({ clock, log: silentLogger }));
+  const gauges = createGauges(createWorld({ clock, log: silentLogger }), ageMaxMs);
   return { clock, gauges, asked: () => [...gauges.of("pod")] };
 }
 
@@ -21,6 +21,15 @@ test("what a volume holds is known at the second question, and measured once a m
   expect(asked()).toEqual([["v", { usedBytes: 2 }]]);
   gauges.forget("pod");
   expect(asked()).toEqual([]);
+});
+
+test("nothing is measured where nobody wants it", async () => {
+  const { clock, gauges, asked } = setUp(-1);
+  let measured = 0;
+  gauges.follow("pod", "v", async () => ({ usedBytes: ++measured }));
+  asked();
+  await clock.advance(120_000);
+  expect([asked(), measured]).toEqual([[], 0]);
 });
 
 test("one that never answers is asked once, and one that fails is asked again", async () => {

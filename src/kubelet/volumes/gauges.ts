@@ -19,10 +19,8 @@ export interface Gauges {
   of(podUid: string): ReadonlyMap<string, VolumeUsage>;
 }
 
-/** As upstream. */
-const ageMaxMs = 60_000;
-
-export function createGauges({ clock, log }: World): Gauges {
+/** `ageMaxMs` below zero: nothing is measured. */
+export function createGauges({ clock, log }: World, ageMaxMs: number): Gauges {
   const pods = new Map<string, Map<string, Gauge>>();
 
   async function look(name: string, gauge: Gauge): Promise<void> {
@@ -39,6 +37,7 @@ export function createGauges({ clock, log }: World): Gauges {
 
   return {
     follow(podUid, name, measure) {
+      if (ageMaxMs < 0) return;
       const gauges = pods.get(podUid) ?? new Map<string, Gauge>();
       pods.set(podUid, gauges);
       if (!gauges.has(name)) gauges.set(name, { measure, isMeasuring: false, againAtMs: 0, last: undefined });

@@ -5,8 +5,10 @@ import { afterAll, expect, onTestFinished, test } from "vitest";
 import { configMaps, type corev1, secrets } from "#api";
 import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
 import { createClient, FakeApi } from "#client";
+import type { KubeletConfig } from "../config/settings.ts";
 import { createObjectSource } from "../object-source.ts";
 import { makePod } from "../testing/pods.ts";
+import { followingOf } from "./following.ts";
 import { machineVolumeHost } from "./host.ts";
 import { createVolumeManager } from "./manager.ts";
 import { volumePlugins } from "./registry.ts";
@@ -17,7 +19,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 let nodes = 0;
 
-function setUp() {
+function setUp(strategy: KubeletConfig["changeDetection"] = "Watch") {
   const clock = new VirtualClock();
   const world = createWorld({ clock, random: seededRandom(1), log: silentLogger });
   const api = new FakeApi(clock);
@@ -44,6 +46,8 @@ function setUp() {
     dataDir: dir,
     logDir: dir,
     wake: (uid) => woken.push(uid),
+    following: followingOf({ changeDetection: strategy, syncMs: 60_000 }),
+    measureMs: 60_000,
   });
   onTestFinished(() => manager.stop());
   const ref = { namespace: "default", name: "facts" };
@@ -73,6 +77,23 @@ function podWith(uid: string, ...volumes: Omit<corev1.Volume, "name">[]): corev1
 }
 
 const mounting = (uid: string) => podWith(uid, { configMap: { name: "facts" } });
+
+test("without watches what a ConfigMap says is read at each look, or once a minute", async () => {
+  for (const [strategy, afterwards] of [
+    ["Get", "red"],
+    ["Cache", "blue"],
+  ] as const) {
+    const { clock, create, change, news, read } = setUp(strategy);
+    await create({ colour: "blue" });
+    const pod = mounting("a");
+    expect(await read(pod, "colour")).toBe("blue");
+    await change({ colour: "red" });
+    expect(await news()).toEqual([]);
+    expect(await read(pod, "colour")).toBe(afterwards);
+    await clock.advance(60_000);
+    expect(await read(pod, "colour")).toBe("red");
+  }
+});
 
 test("a changed ConfigMap wakes the pods that mount it, and is in their volumes before any resync", async () => {
   const { api, create, change, manager, news, read } = setUp();

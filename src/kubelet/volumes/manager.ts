@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { configMaps, type corev1, secrets } from "#api";
 import { messageOf, type World } from "#base";
 import type { VolumeUsage } from "#contracts";
+import type { Following } from "./following.ts";
 import { createGauges } from "./gauges.ts";
 import { liveObjectsOf, type MountOptions, mountOne, type ObjectVersion } from "./mount-one.ts";
 import { createObjectWatches, keyOfRef } from "./object-watches.ts";
@@ -34,10 +35,10 @@ export interface VolumeManagerOptions extends MountOptions {
   world: World;
   /** Something that the pod mounts has changed: `ensure` has work to do. */
   wake(podUid: string): void;
+  following: Following;
+  /** How old figures of volumes may be; below zero they are not measured at all. */
+  measureMs: number;
 }
-
-/** Upstream's sync period: changes of ConfigMaps and Secrets that no watch has told of arrive within it. */
-const refreshMs = 60_000;
 
 /** Upstream's name for the folder below a pod's. */
 const subPathsDir = "volume-subpaths";
@@ -56,7 +57,8 @@ interface Mounted {
 export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
   const { plugins, world } = options;
   const mounted = new Map<string, Mounted>();
-  const gauges = createGauges(world);
+  const { isWatching, refreshMs } = options.following;
+  const gauges = createGauges(world, options.measureMs);
 
   const isOutdated = ({ objects }: Mounted) =>
     [...objects.values()].some(({ ref, version }) => (watches.versionOf(ref) ?? version) !== version);
@@ -82,10 +84,8 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     const volumes = pod.spec.volumes ?? [];
     const due = volumes.filter((v) => !paths.has(v.name) || live.has(v.name));
     // Before anything is read: a change after the reading is seen.
-    watches.follow(
-      pod.metadata.uid,
-      volumes.flatMap((v) => liveObjectsOf(plugins, pod, v)),
-    );
+    const objectsOfPod = () => volumes.flatMap((v) => liveObjectsOf(plugins, pod, v));
+    if (isWatching) watches.follow(pod.metadata.uid, objectsOfPod());
     const results = await Promise.all(
       due.map(async (v) => [v.name, await mountOne(options, pod, v, paths.has(v.name))] as const),
     );
