@@ -35,9 +35,6 @@ export function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
 /** Upstream's type of most numbers; what makes sense is looked at later, in upstream's words. */
 export const int32 = whole(-(2 ** 31), 2 ** 31 - 1);
 
-/** A number that need not be given: the machine's own stays. */
-export const optionalInt32: Codec<number | undefined> = int32 as Codec<number | undefined>;
-
 export function oneOf<T extends string>(...choices: T[]) {
   return {
     read(value: unknown): T {
