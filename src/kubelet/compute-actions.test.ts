@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { corev1 } from "#api";
-import { computePodActions, type Unhealthy } from "./compute-actions.ts";
+import { asksForMore, computePodActions, type Unhealthy } from "./compute-actions.ts";
 import type { ObservedPod } from "./pod-state.ts";
 import { makeContainer, makePod, showContainer, showPod, showSandbox } from "./testing/pods.ts";
 
@@ -14,6 +14,24 @@ const side = makeContainer("side");
 const init = makeContainer("init");
 const sidecar = makeContainer("proxy", { restartPolicy: "Always" });
 const ready = [showSandbox(0)];
+
+describe("what has ended as soon as it was started", () => {
+  const ended = showPod(ready, [showContainer({ spec: main, state: "CONTAINER_EXITED", exitCode: 1 })]);
+  const asks = (pod: corev1.Pod, state: ObservedPod, waiting: string[] = []) =>
+    asksForMore(decide(pod, state), new Map(waiting.map((name) => [name, {}])));
+
+  test("is looked at again at once, to run again or to end its pod", () => {
+    expect(asks(makePod(), ended)).toBe(true);
+    expect(asks(makePod({ restartPolicy: "Never" }), ended)).toBe(true);
+    expect(asks(makePod({ initContainers: [init] }), showPod(ready, []))).toBe(true);
+  });
+
+  test("is left alone while it waits, as is what runs and what has no sandbox", () => {
+    expect(asks(makePod(), ended, ["main"])).toBe(false);
+    expect(asks(makePod(), showPod(ready, [showContainer({ spec: main })]))).toBe(false);
+    expect(asks(makePod(), showPod([], []))).toBe(false);
+  });
+});
 
 describe("the sandbox", () => {
   test("is made for a new pod, with everything started", () => {

@@ -90,6 +90,18 @@ function killOld(container: ObservedContainer): KillAction {
   return { container, message: `Stopping container ${container.name}`, reason: "RestartAll" };
 }
 
+/**
+ * Whether there is something to do at once, right after what was to be done: what could not be made is tried again in
+ * its time, and so is a container that waits.
+ */
+export function asksForMore(
+  { createSandbox, killPod, kill, start }: PodActions,
+  waiting: ReadonlyMap<string, unknown>,
+): boolean {
+  if (createSandbox) return false;
+  return killPod || kill.length > 0 || start.some((name) => !waiting.has(name));
+}
+
 function actionsInSandbox(
   pod: Readonly<corev1.Pod>,
   state: ObservedPod,

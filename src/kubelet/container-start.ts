@@ -14,6 +14,7 @@ import { envFilesFor, fileValue } from "./env-files.ts";
 import { ContainerConfigError, environmentNeeds, environmentOf } from "./environment.ts";
 import { FieldPathError } from "./field-paths.ts";
 import { crashLoopMessage, ImageError } from "./image-puller.ts";
+import { containerHash } from "./labels.ts";
 import { runHook } from "./lifecycle.ts";
 import { linkLog, logOwnerOf } from "./logs/links.ts";
 import { ephemeralContainersOf } from "./pod-containers.ts";
@@ -49,7 +50,9 @@ export interface StartInput {
 /** A hook after the start has no grace period of its own; this only bounds one that hangs. */
 const hookTimeoutMs = 10 * 60_000;
 
-export const crashKey = (uid: string, container: string) => `${uid}/${container}`;
+/** A container with another image has not crashed yet. */
+export const crashKey = (uid: string, container: Readonly<corev1.Container>) =>
+  `${uid}/${container.name}/${containerHash(container)}`;
 
 /** Throws `StartError` CrashLoopBackOff while the last end is too near. Answers what counts the try. */
 function holdBack(context: PodContext, input: StartInput): () => void {
@@ -59,7 +62,7 @@ function holdBack(context: PodContext, input: StartInput): () => void {
   // An init container that has done its work runs again only because its sandbox was lost.
   const isInit = (input.pod.spec.initContainers ?? []).includes(input.container);
   if (isInit && !isRestartableInit(input.container) && latest.exitCode === 0) return free;
-  const key = crashKey(input.pod.metadata.uid, input.container.name);
+  const key = crashKey(input.pod.metadata.uid, input.container);
   const endedMs = latest.finishedAt / 1e6;
   const nowMs = context.world.clock.now();
   if (context.crashes.remainingMs(key, endedMs, nowMs) > 0) {

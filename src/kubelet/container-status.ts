@@ -95,7 +95,6 @@ function resourcesOf(
 ): Partial<corev1.ContainerStatus> {
   const { requests, limits } = has ?? container.resources ?? {};
   const allocated = container.resources?.requests;
-  if (!requests && !limits) return {};
   return {
     ...(allocated ? { allocatedResources: allocated } : {}),
     resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },

@@ -87,6 +87,11 @@ test("a pod that was refused says why, to a later kubelet too, and tells of no c
   expect(later.containerStatuses).toBeUndefined();
 });
 
+test("what asks for nothing has nothing, and says so", () => {
+  const status = statusFor(makePod(), showPod(ready, [showContainer({ spec: main })]));
+  expect(status.containerStatuses?.[0]?.resources).toEqual({});
+});
+
 test("what the pod has as a whole stands beside what it is promised", () => {
   const resources = { requests: { cpu: "1" }, limits: { cpu: "2" } };
   const wholeResources = { requests: { cpu: "500m" }, limits: { cpu: "2" } };

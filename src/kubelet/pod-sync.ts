@@ -5,7 +5,13 @@ import type { PodSandboxConfig } from "#contracts";
 import { VolumeError, VolumePendingError } from "#contracts";
 import { abortable, InterruptedError } from "./abortable.ts";
 import { rejected } from "./admission.ts";
-import { type Condemned, computePodActions, isRestartableInit, type PodActions } from "./compute-actions.ts";
+import {
+  asksForMore,
+  type Condemned,
+  computePodActions,
+  isRestartableInit,
+  type PodActions,
+} from "./compute-actions.ts";
 import { crashKey, ensureVolumeImages, StartError, startContainer } from "./container-start.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { AllocationError } from "./devices/allocation.ts";
@@ -168,6 +174,9 @@ export async function syncPod(
     againMs = await act(context, pod, state, actions, memory, signal);
     state = await observe(context, pod.metadata.uid, memory);
     status = report(context, pod, state, memory, false);
+    // What has ended meanwhile has been read: nobody tells of it again. What failed is tried again in its time.
+    const next = computePodActions(pod, state, new Map(), (c) => context.probes.isStarted(c.id));
+    if (againMs > retryMs && asksForMore(next, memory.waiting)) againMs = 0;
   } else {
     await refreshVolumes(context, pod);
   }
@@ -398,7 +407,9 @@ function backoffLeftMs(
   for (const [name, { reason }] of memory.waiting) {
     const latest = latestContainer(state, name);
     if (reason !== "CrashLoopBackOff" || !latest || isRunning(latest)) continue;
-    const key = crashKey(pod.metadata.uid, name);
+    const spec = containerNamed(pod, name);
+    if (!spec) continue;
+    const key = crashKey(pod.metadata.uid, spec);
     soonest = Math.min(soonest, context.crashes.remainingMs(key, latest.finishedAt / 1e6, nowMs));
   }
   return Math.min(soonest, context.images.remainingMs(pod)) + 1;
