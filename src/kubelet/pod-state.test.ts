@@ -67,6 +67,15 @@ test("a pod that was read as it is listed is no news, and every change of it is"
   }
 });
 
+test("what others look at is still news for the pod's worker", async () => {
+  const { reader, addSandbox, addContainer } = fixture();
+  addSandbox("u");
+  await reader.read("u");
+  addContainer("u", "CONTAINER_EXITED");
+  expect((await reader.look("u")).containers).toMatchObject([{ state: "CONTAINER_EXITED" }]);
+  expect(reader.isRead((await reader.relist()).get("u")!)).toBe(false);
+});
+
 test("the first sandbox of a pod is asked for once, and nothing is listed for it", async () => {
   const { reader, asked, addSandbox } = fixture();
   addSandbox("u");

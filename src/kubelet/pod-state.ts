@@ -45,6 +45,8 @@ export function podIpsOf(state: ObservedPod): string[] {
 /** Created and exited containers never change again, running ones only by ending: each state is asked for once. */
 export interface StateReader {
   read(uid: string): Promise<ObservedPod>;
+  /** For others than its worker, which still has to hear of what they find. */
+  look(uid: string): Promise<ObservedPod>;
   /** A pod of which there was nothing before this sandbox was made. */
   readNew(uid: string, sandboxId: string): Promise<ObservedPod>;
   /** Whether the pod was found like this when it was last read. */
@@ -121,16 +123,16 @@ export function stateReader(runtime: ContainerRuntime, ranOut: (id: string) => b
     };
   }
 
+  const listed = (labels?: Record<string, string>) =>
+    Promise.all([runtime.listPodSandboxes(labels), runtime.listContainers(labels)]);
+
   return {
     async read(uid) {
-      const labels = { [podUidLabel]: uid };
-      const [boxes, items] = await Promise.all([
-        runtime.listPodSandboxes(labels),
-        runtime.listContainers(labels),
-      ]);
+      const [boxes, items] = await listed({ [podUidLabel]: uid });
       fingerprints.set(uid, fingerprintOf([...boxes, ...items]));
       return observed(uid, boxes, items);
     },
+    look: async (uid) => observed(uid, ...(await listed({ [podUidLabel]: uid }))),
     async readNew(uid, sandboxId) {
       const status = await runtime.podSandboxStatus(sandboxId);
       sandboxes.set(sandboxId, status);
@@ -139,7 +141,7 @@ export function stateReader(runtime: ContainerRuntime, ranOut: (id: string) => b
     },
     isRead: ({ uid, fingerprint }) => fingerprints.get(uid) === fingerprint,
     async readAll() {
-      const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
+      const [boxes, items] = await listed();
       const uidOf = ({ labels }: PodSandbox | Container) => labels[podUidLabel] ?? "";
       const [byPod, containersByPod] = [Map.groupBy(boxes, uidOf), Map.groupBy(items, uidOf)];
       const uids = [...new Set([...byPod.keys(), ...containersByPod.keys()])].filter(Boolean);
@@ -149,7 +151,7 @@ export function stateReader(runtime: ContainerRuntime, ranOut: (id: string) => b
       return new Map(all.map((pod) => [pod.uid, pod]));
     },
     async relist() {
-      const [boxes, items] = await Promise.all([runtime.listPodSandboxes(), runtime.listContainers()]);
+      const [boxes, items] = await listed();
       const found = summarize(boxes, items);
       keepOnly(containers, new Set(items.map(({ id }) => id)));
       keepOnly(sandboxes, new Set(boxes.map(({ id }) => id)));

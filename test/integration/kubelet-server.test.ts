@@ -69,7 +69,7 @@ async function checkpointed(path: string, refusal?: RuntimeError) {
   const serving = {
     context: {
       world: createWorld({ log: silentLogger, clock: new VirtualClock(Date.UTC(2026, 0, 2, 3, 4, 5)) }),
-      reader: { read: async () => observed },
+      reader: { look: async () => observed },
       paths: { checkpoints: join(dir, "checkpoints") },
       runtime,
     },

@@ -30,7 +30,7 @@ export async function checkpoint(
   const failed = (why: string) =>
     new HttpError(500, `checkpointing of ${namespace}/${name}/${container} failed (${why})`);
   if (timeoutSeconds < 0) throw failed("CheckpointContainer requires the timeout value to be > 0");
-  const state = await context.reader.read(pod.metadata.uid);
+  const state = await context.reader.look(pod.metadata.uid);
   const found = latestContainer(state, container);
   if (!found) throw failed(`container ${container} not found`);
   const time = formatTime(context.world.clock.now());

@@ -49,7 +49,7 @@ export function findWorker({ workers }: Serving, namespace = "", name = ""): Pod
 
 export async function findPod(serving: Serving, namespace = "", name = ""): Promise<PodTarget> {
   const worker = findWorker(serving, namespace, name);
-  return { pod: worker.pod, state: await serving.context.reader.read(worker.uid) };
+  return { pod: worker.pod, state: await serving.context.reader.look(worker.uid) };
 }
 
 /** The newest container of that name, or the one before it. */
