@@ -80,17 +80,7 @@ export interface KubeletOptions {
   /** Used by every pod though no container tells so: it stays. */
   sandboxImage?: string;
   /** Absent: no server; logs and exec are not offered. */
-  server?: Omit<
-    KubeletServerOptions,
-    | "context"
-    | "workers"
-    | "localFolders"
-    | "stats"
-    | "systemLogsDir"
-    | "configuration"
-    | "debugging"
-    | "world"
-  >;
+  server?: Pick<KubeletServerOptions, "host" | "port" | "tls" | "clientCa">;
   volumePlugins?: readonly VolumePlugin[];
   /** Waited for before a pod's containers start; it must not fail. */
   admitToNetwork?(pod: Readonly<corev1.Pod>, addresses: readonly string[]): Promise<void>;
@@ -381,12 +371,17 @@ function serve(
   parts: Pick<KubeletServerOptions, "context" | "workers" | "stats" | "world">,
 ): Promise<KubeletServer> | undefined {
   const localFolders = createLocalFolders(options.localVolumesDir ?? join(options.dataDir, "local-volumes"));
-  if (!options.server || !config.enableServer) return undefined;
-  const debugging = config.enableDebuggingHandlers;
-  const configuration = kubeletConfigurationOf(config);
-  const systemLogs = config.showsSystemLogs ? { systemLogsDir: "/var/log" } : {};
-  const ours = { ...parts, ...systemLogs, localFolders, debugging, configuration };
-  return startKubeletServer({ ...options.server, ...ours });
+  if (!options.server) return undefined;
+  return startKubeletServer({
+    ...options.server,
+    ...parts,
+    host: config.address,
+    port: config.port,
+    settings: config,
+    ...(config.showsSystemLogs ? { systemLogsDir: "/var/log" } : {}),
+    localFolders,
+    configuration: kubeletConfigurationOf(config),
+  });
 }
 
 /** Nobody has heard of the node for a while; it hears so itself. */
@@ -394,8 +389,10 @@ function isTakenForLost({ status }: Readonly<corev1.Node>): boolean {
   return status?.conditions?.some((each) => each.type === "Ready" && each.status === "Unknown") ?? false;
 }
 
-function configOf({ clusterDns, clusterDomain, config }: KubeletOptions): KubeletConfig {
-  return { ...defaultConfig, clusterDns: listOf(clusterDns), clusterDomain, ...config };
+/** Where a setting names nothing, the distribution does. */
+function configOf({ clusterDns, clusterDomain, config, server }: KubeletOptions): KubeletConfig {
+  const all = { ...defaultConfig, clusterDns: listOf(clusterDns), clusterDomain, ...config };
+  return { ...all, address: all.address || (server?.host ?? ""), port: all.port || (server?.port ?? 0) };
 }
 
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {

@@ -7,6 +7,7 @@ import { afterAll, expect, it } from "vitest";
 import { createWorld, silentLogger, VirtualClock } from "#base";
 import { RuntimeError } from "#contracts";
 import { createAuthority } from "../../src/distro/certificates.ts";
+import { defaultConfig } from "../../src/kubelet/config/settings.ts";
 import { checkpoint } from "../../src/kubelet/server/checkpoint.ts";
 import type { HttpError, Serving } from "../../src/kubelet/server/request.ts";
 import { type KubeletServerOptions, startKubeletServer } from "../../src/kubelet/server/server.ts";
@@ -42,7 +43,7 @@ it.each([
     world,
     context: {},
     workers,
-    debugging: true,
+    settings: defaultConfig,
   } as unknown as KubeletServerOptions);
   const credentials = status === 401 ? {} : await authority.issue(client);
   const socket = connect({ host: "127.0.0.1", port: server.port, ca: authority.cert, ...credentials });

@@ -5,6 +5,7 @@
 import { quantityMilliValue } from "#api";
 import { formatGoDuration, messageOf } from "#base";
 import { reservedMemoryOf } from "../memory/reserved.ts";
+import { tlsProblems } from "../server/tls.ts";
 import type { KubeletConfig } from "./settings.ts";
 
 export interface Problem {
@@ -173,6 +174,23 @@ const enforced: Check = ({ enforceNodeAllocatable: given }) =>
     );
   });
 
+function port(value: number, name: string, flag: string, words: string): Problem | false {
+  return (
+    outside(value, 0, 65_535) && invalid(`${name} (--${flag}) ${value} must be between ${words}, inclusive`)
+  );
+}
+
+const server: Check = (config) => [
+  port(config.port, "port", "port", "1 and 65535"),
+  port(config.readOnlyPort, "readOnlyPort", "read-only-port", "0 and 65535"),
+  port(config.healthzPort, "healthzPort", "healthz-port", "1 and 65535"),
+  !["Webhook", "AlwaysAllow"].includes(config.authorization.mode) && {
+    words: `unknown authorization mode ${config.authorization.mode}`,
+    mend: "give authorization: {mode: Webhook} or AlwaysAllow",
+  },
+  ...tlsProblems(config).map((words) => ({ words })),
+];
+
 const strategies = ["Watch", "Cache", "Get"];
 
 const objects: Check = ({ changeDetection }) => [
@@ -224,6 +242,7 @@ const checks: readonly Check[] = [
   restarts,
   logs,
   enforced,
+  server,
   objects,
   processors,
   memory,

@@ -6,6 +6,7 @@ import { cpuOptionsOf } from "../cpus/options.ts";
 import { checkSysctlPattern } from "../sysctls.ts";
 import { numaNodesMax } from "../topology/numa.ts";
 import { topologyOptionsOf } from "../topology/options.ts";
+import { authenticationCodec, authorizationCodec } from "./access.ts";
 import {
   bySignal,
   bytes,
@@ -26,7 +27,7 @@ import {
   texts,
   whole,
 } from "./codecs.ts";
-import type { KubeletConfig } from "./settings.ts";
+import { defaultConfig, type KubeletConfig } from "./settings.ts";
 
 export interface Field<T = unknown> {
   readonly key: keyof KubeletConfig;
@@ -159,9 +160,21 @@ const shutdown: Fields = {
 };
 
 const server: Fields = {
+  address: defaulted("address", text),
+  authentication: field("authentication", authenticationCodec(defaultConfig.authentication)),
+  authorization: field("authorization", authorizationCodec(defaultConfig.authorization)),
   enableDebuggingHandlers: field("enableDebuggingHandlers", flag),
   enableServer: field("enableServer", flag),
   enableSystemLogHandler: field("showsSystemLogs", flag),
+  healthzBindAddress: defaulted("healthzBindAddress", text),
+  healthzPort: field("healthzPort", int32),
+  port: defaulted("port", int32),
+  readOnlyPort: field("readOnlyPort", int32),
+  streamingConnectionIdleTimeout: defaulted("streamingIdleMs", duration),
+  tlsCertFile: field("tlsCertFile", text),
+  tlsCipherSuites: field("tlsCipherSuites", texts),
+  tlsMinVersion: defaulted("tlsMinVersion", text),
+  tlsPrivateKeyFile: field("tlsKeyFile", text),
   volumeStatsAggPeriod: defaulted("volumeStatsMs", signedDuration),
 };
 

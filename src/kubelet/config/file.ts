@@ -96,8 +96,14 @@ export function readKubeletConfiguration(
   const wrong = (problem: string, mend: string) => new UserError(`${file}: ${problem}`, mend);
   const given = contentOf(content, wrong);
   const all = { ...defaultConfig, ...defaults };
-  const { config: read, unused } = readFields(given, wrong);
+  const { config: read, unused: others } = readFields(given, wrong);
+  const unused = [...others];
   const config = settle(read, all);
+  if (given.runOnce === true)
+    throw wrong(
+      "invalid configuration: runOnce (--runOnce) true, Runonce mode has been deprecated and should not be set",
+      "leave runOnce out",
+    );
   if (given.maxParallelImagePulls === 0)
     throw wrong("invalid configuration: maxParallelImagePulls 0 must be a positive number", reference);
   const problems = problemsOf({ ...all, ...config });
@@ -106,6 +112,8 @@ export function readKubeletConfiguration(
     const words = problems.map((each) => each.words);
     throw wrong(words.length === 1 ? first.words : `[${words.join(", ")}]`, first.mend ?? reference);
   }
+  const authority = Object(Object(given.authentication).x509).clientCAFile;
+  if (authority) unused.push("authentication.x509.clientCAFile");
   const idle = Object.keys(config.featureGates ?? {}).filter((name) => !gates.has(name));
   return { config, unused: [...unused, ...idle.map((name) => `featureGates.${name}`)] };
 }

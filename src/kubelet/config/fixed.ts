@@ -56,32 +56,20 @@ const alpha = {
 
 /** Not done yet. */
 const missing = {
-  address: nothing,
-  authentication: nothing,
-  authorization: nothing,
   enableSystemLogQuery: nothing,
   eventBurst: nothing,
   eventRecordQPS: nothing,
-  healthzBindAddress: nothing,
-  healthzPort: nothing,
   httpCheckFrequency: nothing,
   kubeAPIBurst: nothing,
   kubeAPIQPS: nothing,
   logging: nothing,
   maxOpenFiles: nothing,
   oomScoreAdj: nothing,
-  port: nothing,
-  readOnlyPort: nothing,
   runOnce: false,
   runtimeRequestTimeout: nothing,
   staticPodURL: nothing,
   staticPodURLHeader: nothing,
-  streamingConnectionIdleTimeout: nothing,
-  tlsCertFile: nothing,
-  tlsCipherSuites: nothing,
   tlsCurvePreferences: nothing,
-  tlsMinVersion: nothing,
-  tlsPrivateKeyFile: nothing,
 };
 
 export const fixedFields: Readonly<Record<string, unknown>> = {

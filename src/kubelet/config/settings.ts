@@ -4,6 +4,7 @@
  * https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
  */
 
+import type { TlsSettings } from "../server/tls.ts";
 import type { TopologyPolicy } from "../topology/hints.ts";
 
 type Amounts = Readonly<Record<string, string>>;
@@ -130,9 +131,35 @@ interface ShutdownSettings {
   shutdownGraceByPriority: readonly ShutdownPeriod[];
 }
 
+/** Who those are that ask without a certificate, and how long an answer about a token is good for. */
+export interface AuthenticationSettings {
+  readonly anonymous: boolean;
+  readonly tokens: boolean;
+  readonly tokenMs: number;
+}
+
+/** Whether the API server is asked what they may, and how long its answers are good for. */
+export interface AuthorizationSettings {
+  readonly mode: string;
+  readonly allowedMs: number;
+  readonly deniedMs: number;
+}
+
 /** The kubelet's own server, and what of it is measured for those who ask. */
-interface ServerSettings {
+export interface ServerSettings extends TlsSettings {
   enableServer: boolean;
+  /** Where it listens; empty and 0: where the distribution says. */
+  address: string;
+  port: number;
+  /** Without TLS and without asking who it is; 0: not at all. */
+  readOnlyPort: number;
+  /** Where the kubelet says that it is well; 0: nowhere else than in its server. */
+  healthzPort: number;
+  healthzBindAddress: string;
+  authentication: AuthenticationSettings;
+  authorization: AuthorizationSettings;
+  /** A stream on which nothing is said for so long is closed. */
+  streamingIdleMs: number;
   /** Logs, exec, attach and port-forward. */
   enableDebuggingHandlers: boolean;
   /** `/logs/` shows what lies below `/var/log`. */
@@ -245,6 +272,26 @@ const pods: PodSettings = {
   userIdsPerPod: 65_536,
 };
 
+const server: ServerSettings = {
+  enableServer: true,
+  address: "",
+  port: 0,
+  readOnlyPort: 0,
+  // Upstream's is 10248. Here many nodes may share a machine and its loopback address.
+  healthzPort: 0,
+  healthzBindAddress: "127.0.0.1",
+  authentication: { anonymous: false, tokens: true, tokenMs: 120_000 },
+  authorization: { mode: "Webhook", allowedMs: 300_000, deniedMs: 30_000 },
+  streamingIdleMs: 4 * 3_600_000,
+  tlsCertFile: "",
+  tlsKeyFile: "",
+  tlsMinVersion: "VersionTLS12",
+  tlsCipherSuites: [],
+  enableDebuggingHandlers: true,
+  showsSystemLogs: true,
+  volumeStatsMs: 60_000,
+};
+
 export const defaultConfig: KubeletConfig = {
   ...node,
   ...pods,
@@ -258,10 +305,7 @@ export const defaultConfig: KubeletConfig = {
   shutdownGraceMs: 0,
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
-  enableServer: true,
-  enableDebuggingHandlers: true,
-  showsSystemLogs: true,
-  volumeStatsMs: 60_000,
+  ...server,
   failSwapOn: false,
   failCgroupV1: false,
   runtimeEndpoint: "",

@@ -8,6 +8,7 @@ import type { TLSSocket } from "node:tls";
 import { type authenticationv1, type authorizationv1, subjectAccessReviews, tokenReviews } from "#api";
 import { messageOf, type World } from "#base";
 import type { Client } from "#client";
+import type { ServerSettings } from "../config/settings.ts";
 import { HttpError } from "./request.ts";
 
 export interface ClientIdentity {
@@ -67,10 +68,6 @@ function isKnown({ user, groups }: ClientIdentity): boolean {
   return apiServerUsers.includes(user) || groups.includes("system:masters");
 }
 
-/** As upstream keeps answers: a yes for five minutes, a no for half a minute, a token for two minutes. */
-const allowedMs = 5 * 60_000;
-const deniedMs = 30_000;
-const tokenMs = 2 * 60_000;
 const entriesMax = 1024;
 
 class Answers<V> {
@@ -97,9 +94,15 @@ export interface AccessOptions {
   client: Client;
   world: World;
   nodeName: string;
+  settings: Pick<ServerSettings, "authentication" | "authorization">;
 }
 
-export function createAccess({ client, world, nodeName }: AccessOptions): Access {
+/** Who shows nothing at all, where such may come. */
+const nobody: ClientIdentity = { user: "system:anonymous", groups: ["system:unauthenticated"] };
+
+export function createAccess({ client, world, nodeName, settings }: AccessOptions): Access {
+  const { anonymous, tokens: takesTokens, tokenMs } = settings.authentication;
+  const { mode, allowedMs, deniedMs } = settings.authorization;
   const tokens = new Answers<ClientIdentity | false>();
   const verdicts = new Answers<boolean>();
   const { clock, log } = world;
@@ -147,7 +150,9 @@ export function createAccess({ client, world, nodeName }: AccessOptions): Access
   ): Promise<ClientIdentity | undefined> {
     const byCertificate = certificateIdentity(socket);
     const token = /^bearer (\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-    return byCertificate ?? (token ? tokenIdentity(token) : undefined);
+    if (byCertificate) return byCertificate;
+    if (token && takesTokens) return tokenIdentity(token);
+    return anonymous ? nobody : undefined;
   }
 
   /** Whoever cannot be judged is refused. */
@@ -164,7 +169,7 @@ export function createAccess({ client, world, nodeName }: AccessOptions): Access
     async check(request, socket, path) {
       const identity = await judged(identityOf(request, socket));
       if (!identity) throw new HttpError(401, "Unauthorized");
-      if (isKnown(identity)) return;
+      if (mode === "AlwaysAllow" || isKnown(identity)) return;
       const { verb, subresources } = attributesOf(request.method, path);
       for (const subresource of subresources)
         if (await judged(isAllowed(identity, verb, subresource))) return;
