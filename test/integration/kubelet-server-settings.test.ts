@@ -237,7 +237,7 @@ it("a stream on which nothing is said is closed", async () => {
   const pod = { metadata: { name: "web" }, spec: { containers: [{ name: "main" }] } };
   const context = {
     runtime: { portForward: async () => `http://127.0.0.1:${port}/` },
-    reader: { read: async () => ({ sandboxes: [{ id: "s", state: "SANDBOX_READY" }], containers: [] }) },
+    reader: { look: async () => ({ sandboxes: [{ id: "s", state: "SANDBOX_READY" }], containers: [] }) },
   };
   const workers = { find: () => ({ pod, uid: "1" }) };
   const { target } = await start({ streamingIdleMs: 50 }, { context, workers });
