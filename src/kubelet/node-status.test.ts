@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
+import type { corev1 } from "#api";
 import type { Image } from "#contracts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine, memoryTotalOf, osImageOf } from "./node-info.ts";
-import { conditionEvents, nodeConditions, nodeImages } from "./node-status.ts";
+import { conditionEvents, nodeConditions, nodeImages, nodeNews } from "./node-status.ts";
 import { isNews } from "./pod-worker.ts";
 import { isSharedMount } from "./shared-mounts.ts";
 import { makePod } from "./testing/pods.ts";
@@ -85,6 +86,20 @@ test("the machine's own words are read", () => {
   const unknownDisk = { ...defaultConfig, localStorageIsolation: false };
   expect(capacityOf(machine, unknownDisk)).not.toHaveProperty("ephemeral-storage");
   expect(allocatableOf(machine, unknownDisk)).not.toHaveProperty("ephemeral-storage");
+});
+
+test("it is told that a node takes pods or does not, and that its machine was started again", () => {
+  const node = (unschedulable: boolean, bootID?: string): corev1.Node =>
+    ({ metadata: { name: "n" }, spec: { unschedulable }, status: { nodeInfo: { bootID } } }) as corev1.Node;
+  expect(nodeNews(node(false, "a"), false, "a")).toEqual([]);
+  expect(nodeNews(node(false), false, "a")).toEqual([]);
+  expect(nodeNews(node(true, "a"), false, "a")).toEqual([
+    { kind: "Normal", reason: "NodeNotSchedulable", message: "Node n status is now: NodeNotSchedulable" },
+  ]);
+  expect(nodeNews(node(false, "a"), true, "b")).toEqual([
+    { kind: "Normal", reason: "NodeSchedulable", message: "Node n status is now: NodeSchedulable" },
+    { kind: "Warning", reason: "Rebooted", message: "Node n has been rebooted, boot id: b" },
+  ]);
 });
 
 test("a pod's own status coming back is no news; a change of anything else is", () => {

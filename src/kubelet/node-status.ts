@@ -5,7 +5,7 @@
  */
 import { type corev1, declaredFeatures, formatMicroTime, formatTime, isStatus, leases, nodes } from "#api";
 import { messageOf, type World } from "#base";
-import type { Client, EventRecorder } from "#client";
+import type { Client, EventKind, EventRecorder } from "#client";
 import type { ContainerRuntime, Image, RuntimeStatus } from "#contracts";
 import type { KubeletConfig } from "./config/settings.ts";
 import type { DeviceManager } from "./devices/manager.ts";
@@ -109,6 +109,32 @@ export function conditionEvents(
   return now
     .filter(({ type, status }) => before.find((each) => each.type === type)?.status !== status)
     .map(({ reason = "" }) => reason.replace(/^Kubelet/, "Node"));
+}
+
+export interface NodeNews {
+  kind: EventKind;
+  reason: string;
+  message: string;
+}
+
+/** What others have done to the node since: whether it takes pods, and that its machine was started again. */
+export function nodeNews(
+  { metadata: { name }, spec, status }: Readonly<corev1.Node>,
+  wasUnschedulable: boolean,
+  bootId: string,
+): NodeNews[] {
+  const news: NodeNews[] = [];
+  const isUnschedulable = spec?.unschedulable ?? false;
+  if (isUnschedulable !== wasUnschedulable) {
+    const reason = isUnschedulable ? "NodeNotSchedulable" : "NodeSchedulable";
+    news.push({ kind: "Normal", reason, message: `Node ${name} status is now: ${reason}` });
+  }
+  const before = status?.nodeInfo?.bootID;
+  if (before && before !== bootId) {
+    const message = `Node ${name} has been rebooted, boot id: ${bootId}`;
+    news.push({ kind: "Warning", reason: "Rebooted", message });
+  }
+  return news;
 }
 
 /** The largest first, five names each; what the scheduler's image locality reads. -1: all of them. */
@@ -248,6 +274,9 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
   let ready = false;
   let writtenMs = Number.NEGATIVE_INFINITY;
   let hurry = new AbortController();
+  let isUnschedulable = false;
+  const say = (kind: EventKind, reason: string, message: string) =>
+    recorder.record(nodeReference(nodeName), kind, reason, message);
 
   async function step(): Promise<void> {
     node ??= await register(options);
@@ -260,6 +289,8 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       options.runtime.listImages().catch(() => []),
     ]);
     const old = node.status?.conditions ?? [];
+    const news = nodeNews(node, isUnschedulable, options.machine.info.bootID);
+    const isMarked = node.spec?.unschedulable ?? false;
     const status = {
       // What is in use no more is taken away.
       ...(node.status?.volumesInUse ? { volumesInUse: null as never } : {}),
@@ -281,13 +312,10 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       );
       writtenMs = world.clock.monotonic();
       for (const reason of conditionEvents(old, status.conditions))
-        recorder.record(
-          nodeReference(nodeName),
-          "Normal",
-          reason,
-          `Node ${nodeName} status is now: ${reason}`,
-        );
+        say("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
     }
+    for (const { kind, reason, message } of news) say(kind, reason, message);
+    isUnschedulable = isMarked;
     registered.resolve();
   }
 
@@ -308,7 +336,9 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
   }
 
   const running = Promise.all([loop(), renewLease(options, () => node?.metadata.uid, ending.signal)]);
-  recorder.record(nodeReference(nodeName), "Normal", "Starting", "Starting kubelet.");
+  say("Normal", "Starting", "Starting kubelet.");
+  if (config.enforceNodeAllocatable.includes("pods"))
+    say("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
   return {
     registered: registered.promise,
     refresh: () => hurry.abort(),
