@@ -17,7 +17,7 @@ import { crashLoopMessage, ImageError } from "./image-puller.ts";
 import { containerHash } from "./labels.ts";
 import { runHook } from "./lifecycle.ts";
 import { linkLog, logOwnerOf } from "./logs/links.ts";
-import { ephemeralContainersOf } from "./pod-containers.ts";
+import { containerField, ephemeralContainersOf } from "./pod-containers.ts";
 import { type PodContext, sayOf } from "./pod-context.ts";
 import { containerDevices, containerMounts } from "./pod-files.ts";
 import { containerResources } from "./pod-resources.ts";
@@ -250,6 +250,15 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
   });
 }
 
+const typeNames: Record<string, string> = {
+  initContainers: "init_container",
+  ephemeralContainers: "ephemeral_container",
+};
+
+/** As metrics call it. */
+const typeOf = ({ pod, container }: StartInput) =>
+  typeNames[containerField(pod, container.name)] ?? "container";
+
 /** Creates and starts; answers the container's id. Throws `StartError`. */
 async function make(
   context: PodContext,
@@ -286,8 +295,20 @@ async function make(
 
 /** With its image there before and its hook run after it; answers the container's id. Throws `StartError`. */
 export async function startContainer(context: PodContext, input: StartInput): Promise<string> {
-  const { pod, container, signal } = input;
   const countTry = holdBack(context, input);
+  const container_type = typeOf(input);
+  context.metrics.startedContainers.inc({ container_type });
+  try {
+    return await begin(context, input, countTry);
+  } catch (error) {
+    if (error instanceof StartError)
+      context.metrics.containerErrors.inc({ container_type, code: error.reason });
+    throw error;
+  }
+}
+
+async function begin(context: PodContext, input: StartInput, countTry: () => void): Promise<string> {
+  const { pod, container, signal } = input;
   const image = await ensureImage(context, input);
   const id = await context.turns.run("container", signal, () => make(context, input, image, countTry));
   const owner = logOwnerOf(pod, container.name, id);

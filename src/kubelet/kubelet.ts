@@ -26,6 +26,8 @@ import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
 import { createImageRecords } from "./image-records.ts";
+import { meteredRuntime } from "./metered-runtime.ts";
+import { kubeletMetrics } from "./metrics.ts";
 import { allocatableOf, type Machine, nodeShareOf, readMachine } from "./node-info.ts";
 import { type NodeReporter, nodeReference, startNodeReporter } from "./node-status.ts";
 import { createObjectSource } from "./object-source.ts";
@@ -219,6 +221,7 @@ async function assemble(
   const context: PodContext = {
     client,
     world,
+    metrics: kubeletMetrics(world.metrics),
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime, oomLog.has),
@@ -395,8 +398,15 @@ function configOf({ clusterDns, clusterDomain, config, server }: KubeletOptions)
   return { ...all, address: all.address || (server?.host ?? ""), port: all.port || (server?.port ?? 0) };
 }
 
-export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
-  const world = forComponent(options.world, "kubelet");
+/** What is asked of the runtime is counted. */
+function metered(options: KubeletOptions, world: World): KubeletOptions {
+  const metrics = kubeletMetrics(world.metrics);
+  return { ...options, runtime: meteredRuntime(options.runtime, metrics, world.clock) };
+}
+
+export async function startKubelet(given: KubeletOptions): Promise<Kubelet> {
+  const world = forComponent(given.world, "kubelet");
+  const options = metered(given, world);
   const config = configOf(options);
   await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
   const ending = new AbortController();

@@ -14,6 +14,7 @@ import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import type { ImagePuller } from "./image-puller.ts";
 import type { MemoryManager } from "./memory/manager.ts";
+import type { KubeletMetrics } from "./metrics.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { containerField } from "./pod-containers.ts";
 import type { DnsSettings } from "./pod-network-config.ts";
@@ -31,6 +32,7 @@ import type { PodVolumes } from "./volumes/node-volumes.ts";
 export interface PodContext {
   client: Client;
   world: World;
+  metrics: KubeletMetrics;
   runtime: ContainerRuntime;
   runtimeName: string;
   reader: StateReader;

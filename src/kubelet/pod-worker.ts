@@ -65,6 +65,9 @@ export class PodWorker {
   #awake = Promise.withResolvers<void>();
   #dirty = true;
   #room: Promise<void> | undefined;
+  #operation: "create" | "update" | "sync" = "create";
+  /** Until it has been seen to run; undefined for one that was there before. */
+  #seenMs: number | undefined;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(context: PodContext, start: PodStart) {
@@ -75,6 +78,7 @@ export class PodWorker {
     this.#current = pod;
     this.#inApi = inApi;
     this.#room = room;
+    this.#seenMs = isNew ? context.world.clock.monotonic() : undefined;
     this.uid = pod.metadata.uid;
     this.#done = this.#run().finally(() => {
       this.#ended.resolve();
@@ -110,6 +114,7 @@ export class PodWorker {
   update(pod: Readonly<corev1.Pod>): void {
     const before = this.#current;
     this.#current = pod;
+    if (this.#operation === "sync") this.#operation = "update";
     this.#inApi = true;
     this.#context.statuses.reconcile(pod);
     const ended = isFinal(pod.status?.phase) && !isFinal(this.#context.statuses.get(this.uid)?.phase);
@@ -165,7 +170,7 @@ export class PodWorker {
           return;
         }
         await this.#makeRoom();
-        againMs = await syncPod(this.#context, this.#current, this.#memory, this.#step.signal);
+        againMs = await this.#sync();
         failureMs = failureMinMs;
         if (isFinal(this.#context.statuses.get(this.uid)?.phase)) this.#ended.resolve();
       } catch (error) {
@@ -176,6 +181,24 @@ export class PodWorker {
           "a pod could not be brought forward",
         );
         failureMs = Math.min(failureMaxMs, failureMs * 2);
+      }
+    }
+  }
+
+  /** Answers when to look again, at the latest. */
+  async #sync(): Promise<number> {
+    const { metrics, statuses, world } = this.#context;
+    const startedMs = world.clock.monotonic();
+    const label = { operation_type: this.#operation };
+    this.#operation = "sync";
+    try {
+      return await syncPod(this.#context, this.#current, this.#memory, this.#step.signal);
+    } finally {
+      const nowMs = world.clock.monotonic();
+      metrics.workerSeconds.observe(label, (nowMs - startedMs) / 1000);
+      if (this.#seenMs !== undefined && statuses.get(this.uid)?.phase === "Running") {
+        metrics.podStartSeconds.observe((nowMs - this.#seenMs) / 1000);
+        this.#seenMs = undefined;
       }
     }
   }

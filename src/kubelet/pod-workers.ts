@@ -123,6 +123,15 @@ async function keepListing(
   }
 }
 
+/** What the runtime has, `sinceMs` after the last time: the lists are upstream's PLEG. */
+async function listed({ reader, metrics, world: { clock } }: PodContext, sinceMs: number) {
+  metrics.relistInterval.observe(sinceMs / 1000);
+  const startedMs = clock.monotonic();
+  const found = await reader.relist();
+  metrics.relistSeconds.observe((clock.monotonic() - startedMs) / 1000);
+  return found;
+}
+
 export function startPodWorkers(
   context: PodContext,
   world: World,
@@ -161,7 +170,7 @@ export function startPodWorkers(
   }
 
   async function relist(): Promise<void> {
-    const next = await context.reader.relist();
+    const next = await listed(context, sinceRelistMs());
     relistedMs = world.clock.monotonic();
     for (const [uid, summary] of next) {
       if (seen?.get(uid)?.fingerprint === summary.fingerprint) continue;

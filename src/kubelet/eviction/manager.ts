@@ -119,6 +119,7 @@ export function createEvictionManager(options: EvictionOptions): EvictionManager
       const message = evictionMessage(threshold, observations, each);
       const graceSeconds = threshold.isHard ? immediateSeconds : soft;
       if (!evictPod(options, each.pod, message, graceSeconds)) continue;
+      context.metrics.evictions.inc({ eviction_signal: threshold.signal });
       leaving = { uid: each.pod.metadata.uid, untilMs: clock.monotonic() + cleanUpMs };
       return;
     }

@@ -2,11 +2,13 @@
  * What the kubelet's servers answer to questions, by the first part of the path.
  * https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/
  */
+import { readdir } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf, type World } from "#base";
 import type { PodContext } from "../pod-context.ts";
 import type { PodWorkers } from "../pod-workers.ts";
 import { probeMetrics } from "../probes/metrics.ts";
+import { kubeletGauges } from "../stats/kubelet-gauges.ts";
 import type { NodeStats } from "../stats/node-stats.ts";
 import type { LocalFolders } from "../volumes/local-folders.ts";
 import { checkpoint } from "./checkpoint.ts";
@@ -53,13 +55,37 @@ function podList({ context, workers }: RouteOptions): string {
   return JSON.stringify({ kind: "PodList", apiVersion: "v1", metadata: {}, items });
 }
 
+async function allMetrics({ world, stats, context, workers }: RouteOptions): Promise<string> {
+  const { runtime, nodeName } = context;
+  const [sandboxes, containers, files] = await Promise.all([
+    runtime.listPodSandboxes().catch(() => []),
+    runtime.listContainers().catch(() => []),
+    readdir("/proc/self/fd").catch(() => []),
+  ]);
+  const { user, system } = process.cpuUsage();
+  const gauges = kubeletGauges({
+    nodeName,
+    pods: workers.list(),
+    isActive: workers.isActive,
+    sandboxes,
+    containers,
+    process: {
+      startedMs: world.clock.now() - process.uptime() * 1000,
+      cpuSeconds: (user + system) / 1e6,
+      residentBytes: process.memoryUsage.rss(),
+      openFiles: files.length,
+    },
+  });
+  return (await world.metrics.text()) + gauges + stats.claims();
+}
+
 /** `/metrics` and what lies below it. */
 async function serveMetrics(options: RouteOptions, response: ServerResponse, url: URL) {
   const { world, stats, context } = options;
   const { contentType } = world.metrics;
   switch (url.pathname.replace(/\/$/, "")) {
     case "/metrics":
-      return sendText(response, 200, (await world.metrics.text()) + stats.claims(), contentType);
+      return sendText(response, 200, await allMetrics(options), contentType);
     case "/metrics/resource":
       return sendText(response, 200, await stats.resource(), contentType);
     case "/metrics/cadvisor":

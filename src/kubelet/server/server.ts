@@ -7,10 +7,12 @@ import { createServer, type Server } from "node:https";
 import type { TLSSocket } from "node:tls";
 import { messageOf } from "#base";
 import type { ServerSettings } from "../config/settings.ts";
+import { kubeletMetrics } from "../metrics.ts";
 import { createAccess } from "./access.ts";
 import { type Listening, listen } from "./listen.ts";
 import { startHealthServer, startReadOnlyServer } from "./plain.ts";
 import { HttpError, urlOf } from "./request.ts";
+import { meterRequest } from "./request-metrics.ts";
 import { checkDebugging, dispatch, type RouteOptions, routes, sendError } from "./routes.ts";
 import { serveStream } from "./streaming.ts";
 import { followServingPair, readServingPair, type ServingPair, tlsOptionsOf } from "./tls.ts";
@@ -40,8 +42,10 @@ function createSecureServer(options: KubeletServerOptions, pair: ServingPair): S
   const access = createAccess({ client, world, nodeName, settings });
   const table = routes(options);
   const debugging = settings.enableDebuggingHandlers;
+  const metrics = kubeletMetrics(world.metrics);
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    meterRequest(metrics, world.clock, table, request, response);
     await access.check(request, request.socket as TLSSocket, pathOf(request));
     const url = urlOf(request);
     checkDebugging(debugging, url);
