@@ -70,11 +70,16 @@ export function containerdPaths(dir: string) {
   };
 }
 
-/** crun refuses a host whose cgroup controllers are still v1, so there runc is taken. */
+/** crun takes hosts whose cgroup controllers are all v2 or all v1; where they are of both kinds it refuses every container. */
+export function crunFits(cgroupDir = "/sys/fs/cgroup"): boolean {
+  if (existsSync(join(cgroupDir, "cgroup.controllers"))) return true;
+  const beside = join(cgroupDir, "unified", "cgroup.controllers");
+  return !existsSync(beside) || readFileSync(beside, "utf8").trim() === "";
+}
+
 function chooseRuntimes(): OciRuntime[] {
-  const unifiedOnly = existsSync("/sys/fs/cgroup/cgroup.controllers");
   const found = (["crun", "runc"] as const).filter(
-    (name) => findProgram(name) && (name === "runc" || unifiedOnly),
+    (name) => findProgram(name) && (name === "runc" || crunFits()),
   );
   if (found.length > 0) return [...found];
   throw new UserError("no OCI runtime was found (runc)", "install it: apt-get install runc");
