@@ -27,6 +27,6 @@ test("the container before is the one that ended last, if another has followed i
 test("without one, it is said what is waited for", () => {
   expect(find([running, ended(0)], false)).toBe("main-1");
   expect(() => find([], false, { waiting: { reason: "ErrImagePull" } })).toThrow(
-    'container "main" in pod "web" is waiting to start: ErrImagePull',
+    `container "main" in pod "web" is waiting to start: image can't be pulled`,
   );
 });

@@ -52,6 +52,12 @@ export async function findPod(serving: Serving, namespace = "", name = ""): Prom
   return { pod: worker.pod, state: await serving.context.reader.look(worker.uid) };
 }
 
+/** As upstream words it for who asks for logs. */
+const imageTroubles: Readonly<Record<string, string>> = {
+  ErrImagePull: "image can't be pulled",
+  ImagePullBackOff: "trying and failing to pull image",
+};
+
 /** The newest container of that name, or the one before it. */
 export function findContainer(target: PodTarget, name: string, previous: boolean): ObservedContainer {
   const { pod, state } = target;
@@ -69,7 +75,8 @@ export function findContainer(target: PodTarget, name: string, previous: boolean
   }
   const latest = latestContainer(state, name);
   if (latest) return latest;
-  const why = status?.state?.waiting?.reason ?? "ContainerCreating";
+  const reason = status?.state?.waiting?.reason ?? "ContainerCreating";
+  const why = imageTroubles[reason] ?? reason;
   throw new HttpError(400, `container "${name}" in pod "${pod.metadata.name}" is waiting to start: ${why}`);
 }
 
