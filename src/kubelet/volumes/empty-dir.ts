@@ -55,10 +55,12 @@ export const emptyDirVolume = defineVolumePlugin({
     if (medium !== "" && medium !== "Memory")
       throw new VolumeError(`unknown storage medium ${JSON.stringify(medium)}`);
     const size = medium === "Memory" ? memorySize(pod, allocatable, sizeLimit) : quantityValue(sizeLimit);
+    const isInMemory = medium === "Memory";
     return {
       kind: "directory",
-      medium: medium === "Memory" ? "memory" : "disk",
-      mode: 0o777,
+      medium: isInMemory ? "memory" : "disk",
+      // As the kernel makes its file systems in memory: nobody removes what is another's.
+      mode: isInMemory ? 0o1777 : 0o777,
       ...(size > 0 ? { sizeLimitBytes: size } : {}),
     };
   },

@@ -251,7 +251,7 @@ test("a folder in memory is as large as its limit, its pod's or the node's, whic
       allocatable: memory ? { memory } : {},
     });
   };
-  expect(sized("1Mi", "2Mi", "1Gi")).toMatchObject({ sizeLimitBytes: 1024 ** 2 });
+  expect(sized("1Mi", "2Mi", "1Gi")).toMatchObject({ sizeLimitBytes: 1024 ** 2, mode: 0o1777 });
   expect(sized("4Mi", "2Mi", "1Gi")).toMatchObject({ sizeLimitBytes: 2 * 1024 ** 2 });
   expect(sized(undefined, undefined, "1Gi")).toMatchObject({ sizeLimitBytes: 1024 ** 3 });
   expect(sized(undefined, undefined, undefined)).not.toHaveProperty("sizeLimitBytes");
