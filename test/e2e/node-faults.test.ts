@@ -4,13 +4,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findProgram, type RunResult, run, runOk } from "#base";
+import { type RunResult, run, runOk } from "#base";
 import { eventually, root } from "./harness.ts";
 import { knarr } from "./knarr.ts";
 import { isAlive, OwnCluster, pause } from "./own-cluster.ts";
 
 /** The one that would be started: another version may stand before the machine's own. */
-const containerd = findProgram("containerd") ?? "/usr/bin/containerd";
+const containerd = (await run("sh", ["-c", "command -v containerd"])).stdout.trim() || "/usr/bin/containerd";
 
 let cluster: OwnCluster;
 beforeAll(async () => {
