@@ -27,6 +27,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: "machine",
+          expect: { poll: { timeout: 120_000, interval: 500 } },
+          include: ["test/machine/**/*.test.ts"],
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: "conformance",
           expect,
           include: ["test/conformance/**/*.test.ts"],

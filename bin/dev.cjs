@@ -30,6 +30,10 @@ const tasks = {
     ensureBuild(node);
     steps([tool("vitest"), "run", "--project", "e2e", ...args]);
   },
+  machine: () => {
+    ensureBuild(node);
+    steps([tool("vitest"), "run", "--project", "machine", ...args]);
+  },
   conformance: () => {
     ensureBuild(node);
     if (args.includes("--write")) env.CONFORMANCE_WRITE = "1";

@@ -3,6 +3,7 @@ export { type Daemon, type DaemonOptions, findDaemon, startDaemon, stopDaemon } 
 export { formatGoDuration, goDurationMs, parseGoDuration } from "./durations.ts";
 export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./errors.ts";
 export { enableFailpoint, type FailpointAction, FailpointError, failpoint } from "./failpoint.ts";
+export { flushDisk, writeDurably } from "./files.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./log.ts";
 export { releaseMemoryAfterWork } from "./memory.ts";
 export { type Counter, exponentialBuckets, type Gauge, type Histogram, Metrics } from "./metric.ts";

@@ -1,9 +1,9 @@
 /** What a cluster on this machine is: a name, a folder, addresses and ports, kept in `cluster.json`. */
 import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { lstat, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, rm, symlink } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { codeOf, UserError } from "#base";
+import { codeOf, UserError, writeDurably } from "#base";
 import { parseDatastore } from "#store";
 import { type SecondFamily, secondFamilyOf } from "./families.ts";
 
@@ -208,8 +208,7 @@ export function readConfig(paths: ClusterPaths): ClusterConfig | undefined {
 
 export async function writeConfig(paths: ClusterPaths, config: ClusterConfig): Promise<void> {
   await mkdir(paths.dir, { recursive: true, mode: 0o711 });
-  await writeFile(`${paths.config}.new`, `${JSON.stringify(config, null, 2)}\n`);
-  await rename(`${paths.config}.new`, paths.config);
+  await writeDurably(paths.config, `${JSON.stringify(config, null, 2)}\n`, 0o644);
 }
 
 /** Makes a cluster in a folder of the user's choice known to `status` and to the choice of slots. */

@@ -1,8 +1,8 @@
 /** Who may speak to whom: every key of a cluster, made once and kept in its `tls` folder. */
 import { X509Certificate } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, type World } from "#base";
+import { codeOf, type World, writeDurably } from "#base";
 import type { Authority, KeyPair, Subject } from "./certificates.ts";
 import { type ClusterConfig, clusterDomain } from "./config.ts";
 import { lifeOf } from "./renewal.ts";
@@ -222,9 +222,7 @@ async function writePair(dir: string, name: string, pair: KeyPair): Promise<KeyP
     ["key", pair.key],
     ["crt", pair.cert],
   ] as const) {
-    const file = join(dir, `${name}.${ending}`);
-    await writeFile(`${file}.new`, text, { mode: 0o600 });
-    await rename(`${file}.new`, file);
+    await writeDurably(join(dir, `${name}.${ending}`), text);
   }
   return pair;
 }

@@ -1,6 +1,6 @@
 /** The images of a running cluster's node, through its containerd. */
 import { existsSync } from "node:fs";
-import { runOk, UserError, type World } from "#base";
+import { flushDisk, runOk, UserError, type World } from "#base";
 import type { Image } from "#contracts";
 import { buildImage, busyboxLayer, findContainerd, openImages } from "#runtime";
 import type { ClusterPaths } from "./config.ts";
@@ -50,12 +50,24 @@ export async function makeBusyboxImage(
   const applets = (await runOk(busyboxFile, ["--list"])).trim().split("\n");
   const layer = busyboxLayer(busyboxFile, applets);
   const archive = await buildImage({ name: image, layers: [layer], config: { cmd: ["sh"] } });
-  return withImages(world, name, paths, (images) => images.import(archive));
+  return importWhole(world, name, paths, archive);
+}
+
+/** containerd unpacks without flushing: what is said to be there must outlast a cut of power. */
+async function importWhole(
+  world: World,
+  name: string,
+  paths: ClusterPaths,
+  source: string | Uint8Array,
+): Promise<string[]> {
+  const names = await withImages(world, name, paths, (images) => images.import(source));
+  await flushDisk(paths.containerd);
+  return names;
 }
 
 /** Answers the names of the images that `file` held. */
 export function loadImages(world: World, name: string, paths: ClusterPaths, file: string): Promise<string[]> {
-  return withImages(world, name, paths, (images) => images.import(file));
+  return importWhole(world, name, paths, file);
 }
 
 /** Writes an image of the node to `file`, as `docker save` would. */

@@ -7,6 +7,7 @@ import { type DnsServer, startDns } from "#dns";
 import { startKubelet } from "#kubelet";
 import {
   foreignCni,
+  forgetEarlierBoot,
   keepPodNetwork,
   lendCniConfig,
   loadWireguardKey,
@@ -57,6 +58,7 @@ export async function startRuntime(
   paths: ClusterPaths,
 ): Promise<NodeRuntime> {
   const endpoint = await runtimeEndpointOf(paths);
+  await forgetEarlierBoot(paths.cniState);
   if (config.ipv6 && config.cni !== "none") await openCniBin(paths.cniBin, cniBinDirs);
   const families = config.ipv6 ? (["ip", "ip6"] as const) : (["ip"] as const);
   const openNetwork = async () => {

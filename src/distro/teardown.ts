@@ -4,7 +4,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, UserError, type World } from "#base";
 import { stopHaproxy } from "#ingress";
-import { createCgroups, machineLogFolders } from "#kubelet";
+import { createCgroups, forgetLogindDelay, machineLogFolders } from "#kubelet";
 import { closeForeignCni, removePodNetwork, removeRoutes } from "#network";
 import { removeProxy } from "#proxy";
 import { cniBinDirs, endForeignPods, mountsBelow, stopContainerd, unmountBelow } from "#runtime";
@@ -21,6 +21,7 @@ export async function stopAgent(world: World, config: ClusterConfig, paths: Clus
   await stopRuntime(world, config, paths);
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
+  await forgetLogindDelay(cgroupRootOf(config));
 }
 
 /**
@@ -36,6 +37,7 @@ export async function stopNode(world: World, config: ClusterConfig, paths: Clust
   await removePodNetwork({ clusterName: config.name, confDir: paths.cniConf, stateDir: paths.cniState });
   await unmountBelow(paths.dir);
   await removeCgroups(world, cgroupRootOf(config));
+  await forgetLogindDelay(cgroupRootOf(config));
 }
 
 /** A configuration that nobody can read any more keeps nothing from ending. */

@@ -1,7 +1,7 @@
 /** Who has what, by container: kept in a file, since containers go on while the kubelet is away. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { codeOf, messageOf, type World } from "#base";
+import { codeOf, messageOf, type World, writeDurably } from "#base";
 
 export interface Assignments<T> {
   get(podUid: string, container: string): T | undefined;
@@ -30,8 +30,7 @@ export function createAssignments<T>(options: {
     async set(podUid, container, value) {
       assigned.set(keyOf(podUid, container), value);
       await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-      await writeFile(`${file}.new`, JSON.stringify({ assigned: [...assigned] }), { mode: 0o600 });
-      await rename(`${file}.new`, file);
+      await writeDurably(file, JSON.stringify({ assigned: [...assigned] }));
     },
     values: () => [...assigned.values()],
     keepActive(asking) {

@@ -3,9 +3,9 @@
  * https://kubernetes.io/docs/concepts/containers/images/#ensureimagepullcredentialverification
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { messageOf, type World } from "#base";
+import { messageOf, type World, writeDurably } from "#base";
 import type { KubeletConfig } from "./config/settings.ts";
 import type { AccountReference, Login, SecretReference } from "./image-credentials.ts";
 import { repositoryOf } from "./image-patterns.ts";
@@ -110,8 +110,7 @@ export function createImageRecords(dir: string, policy: Policy, { log }: World):
 
   async function write(file: string, value: object): Promise<void> {
     await makeFolders();
-    await writeFile(`${file}.new`, JSON.stringify(value), { mode: 0o600 });
-    await rename(`${file}.new`, file);
+    await writeDurably(file, JSON.stringify(value));
   }
 
   const keyOf = (image: string) => basename(fileOf("", image));

@@ -319,7 +319,7 @@ function guardNode(
     world: context.world,
     periods: shutdownPeriods(config),
     workers,
-    logind: createLogind(),
+    logind: createLogind(config.cgroupRoot),
     say: (message) => context.recorder.record(nodeReference(options.nodeName), "Normal", "Shutdown", message),
     changed,
   });

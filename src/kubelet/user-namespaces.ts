@@ -2,10 +2,10 @@
  * Users of pods with user namespaces of their own: each pod has a range of the host's ids that no other pod has.
  * https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/
  */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { corev1 } from "#api";
-import { codeOf } from "#base";
+import { codeOf, writeDurably } from "#base";
 import type { IdMapping, UserNamespace } from "#contracts";
 
 export interface UserNamespaces {
@@ -68,10 +68,9 @@ export function createUserNamespaces(options: UserNamespacesOptions): UserNamesp
       ranges.set(podUid, range);
       const mappings = [{ containerId: 0, hostId: range * idsPerPod, length: idsPerPod }];
       if (isNew)
-        await writeFile(
+        await writeDurably(
           join(podsDir, podUid, fileName),
           JSON.stringify({ uidMappings: mappings, gidMappings: mappings }),
-          { mode: 0o600 },
         );
       return { mode: "POD", uids: mappings, gids: mappings };
     },

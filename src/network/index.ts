@@ -1,4 +1,5 @@
 export { openCniBin, settleGateways } from "./address-claims.ts";
+export { forgetEarlierBoot } from "./earlier-boot.ts";
 export { closeForeignCni, foreignCni, lendCniConfig, openForeignCni } from "./foreign-cni.ts";
 export {
   keepPodNetwork,

@@ -9,6 +9,7 @@ import {
   type Daemon,
   findDaemon,
   findProgram,
+  flushDisk,
   forComponent,
   run,
   startDaemon,
@@ -206,7 +207,10 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     log: forComponent(world, "containerd").log,
     fingerprint: createHash("sha256").update(config).update(command.join(delimiter)).digest("hex"),
   });
-  const runtime = connectRuntime({ socketPath: paths.socket, clock: world.clock });
+  const runtime = flushingPulls(
+    connectRuntime({ socketPath: paths.socket, clock: world.clock }),
+    options.dir,
+  );
   const images = imageStore({
     socketPath: paths.socket,
     runtime,
@@ -219,7 +223,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   };
   try {
     await waitUntilReady(runtime, daemon, options);
-    await ensureSandboxImage(runtime, images, options.sandboxImage ?? pauseImageName);
+    await ensureSandboxImage(runtime, images, options);
   } catch (error) {
     runtime.close();
     if (daemon.adopted) daemon.release();
@@ -233,6 +237,21 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     sandboxImage: options.sandboxImage ?? pauseImageName,
     release,
   });
+}
+
+/**
+ * containerd unpacks without flushing: after a cut of power an image would be there with empty files, for good. Pods do not
+ * wait for the disk.
+ */
+function flushingPulls<T extends ContainerRuntime>(runtime: T, dir: string): T {
+  return {
+    ...runtime,
+    async pullImage(...request) {
+      const id = await runtime.pullImage(...request);
+      void flushDisk(dir);
+      return id;
+    },
+  };
 }
 
 function handle(daemon: Daemon, parts: Omit<Containerd, "stop" | "adopted" | "pid">): Containerd {
@@ -253,13 +272,14 @@ function handle(daemon: Daemon, parts: Omit<Containerd, "stop" | "adopted" | "pi
 async function ensureSandboxImage(
   runtime: ContainerRuntime,
   images: ImageStore,
-  name: string,
+  { dir, sandboxImage: name = pauseImageName }: ContainerdOptions,
 ): Promise<void> {
   if (name !== pauseImageName || (await runtime.imageStatus(name))) return;
   const image = await pauseImage();
   if (!image)
     throw new UserError("there is no sandbox image for this architecture", "name one: sandboxImage");
   await images.import(image);
+  void flushDisk(dir);
 }
 
 /** The pid of the containerd under `dir`, where one runs. */

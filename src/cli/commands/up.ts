@@ -35,7 +35,7 @@ interface UpOptions extends ClusterRequest {
   gatewayApi?: boolean;
 }
 
-const apiPatienceMs = 60_000;
+const apiPatienceMs = 180_000;
 const nodePatienceMs = 120_000;
 const dnsPatienceMs = 30_000;
 const pollMs = 25;

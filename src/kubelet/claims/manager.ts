@@ -3,10 +3,10 @@
  * name them, taken back when no pod uses them any more. What is prepared is remembered over a restart of the kubelet.
  * https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
  */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type corev1, resourceClaims, type resourcev1 } from "#api";
-import { codeOf, messageOf, type World } from "#base";
+import { codeOf, messageOf, type World, writeDurably } from "#base";
 import type { Client } from "#client";
 import type { PluginHandler } from "../plugins/watcher.ts";
 import { type ClaimReference, createClaimDrivers, type PreparedDevice } from "./drivers.ts";
@@ -131,8 +131,7 @@ async function readPrepared(file: string, { log }: World): Promise<PreparedClaim
 
 async function writePrepared(file: string, claims: readonly PreparedClaim[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-  await writeFile(`${file}.new`, JSON.stringify(claims), { mode: 0o600 });
-  await rename(`${file}.new`, file);
+  await writeDurably(file, JSON.stringify(claims));
 }
 
 export interface ClaimManagerOptions {

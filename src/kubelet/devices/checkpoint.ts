@@ -1,7 +1,7 @@
 /** What pods have of devices, on the disk: containers go on while the kubelet is away, and keep what they have. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { codeOf } from "#base";
+import { codeOf, writeDurably } from "#base";
 import type { Allocation } from "./allocation.ts";
 
 export interface Checkpoint {
@@ -24,6 +24,5 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
 
 export async function writeCheckpoint(file: string, checkpoint: Checkpoint): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-  await writeFile(`${file}.new`, JSON.stringify(checkpoint), { mode: 0o600 });
-  await rename(`${file}.new`, file);
+  await writeDurably(file, JSON.stringify(checkpoint));
 }

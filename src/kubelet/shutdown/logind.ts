@@ -4,12 +4,17 @@
  * https://systemd.io/INHIBITOR_LOCKS/
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { findProgram, run } from "#base";
 
 export interface Logind {
   /** Milliseconds that it waits at most; undefined where it does not answer. */
   delayMs(): Promise<number | undefined>;
+  /** From its next answer on it waits so long; undefined: as long as the machine's own settings say. */
+  setDelayMs(ms: number | undefined): Promise<void>;
   /** From now on it waits until the answer is called. */
   inhibit(): () => void;
   /** Until the signal aborts or the bus is gone; rejects where there is none. */
@@ -37,8 +42,31 @@ function start(command: string, args: readonly string[], stdout: "pipe" | "ignor
   return spawn(program!, rest, { stdio: ["ignore", stdout, "ignore"] });
 }
 
-export function createLogind(): Logind {
+/** Below /run: the machine's own settings stay as they are, and its next start forgets this one. */
+const settingFile = (cgroupRoot: string) => `/run/systemd/logind.conf.d/${basename(cgroupRoot)}.conf`;
+
+/** Takes back what a kubelet has set, whether or not that could end in order. */
+export async function forgetLogindDelay(cgroupRoot: string): Promise<void> {
+  const file = settingFile(cgroupRoot);
+  if (!existsSync(file)) return;
+  await rm(file, { force: true });
+  await reload();
+}
+
+/** It reads its settings again without letting go of anybody. */
+async function reload(): Promise<void> {
+  await run("systemctl", ["kill", "--signal=HUP", "systemd-logind.service"], { timeoutMs: askTimeoutMs });
+}
+
+export function createLogind(cgroupRoot: string): Logind {
   return {
+    async setDelayMs(ms) {
+      if (ms === undefined) return forgetLogindDelay(cgroupRoot);
+      const file = settingFile(cgroupRoot);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, `[Login]\nInhibitDelayMaxSec=${Math.ceil(ms / 1000)}\n`);
+      await reload();
+    },
     async delayMs() {
       const args = ["get-property", "org.freedesktop.login1", "/org/freedesktop/login1", manager];
       const answer = await run("busctl", [...args, "InhibitDelayMaxUSec"], { timeoutMs: askTimeoutMs }).catch(

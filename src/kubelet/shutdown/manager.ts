@@ -30,6 +30,8 @@ export interface ShutdownOptions {
 const reason = "Terminated";
 const message = "Pod was terminated in response to imminent node shutdown.";
 const againMs = 1_000;
+/** How often it is asked whether it waits longer now. */
+const tries = 5;
 
 /** All of the group at once, and no longer than the group has. */
 async function endGroup({ world, workers }: ShutdownOptions, group: ShutdownGroup): Promise<void> {
@@ -71,16 +73,27 @@ export function createShutdownManager(options: ShutdownOptions): ShutdownManager
       );
   }
 
-  /** More than the login manager waits for is not had. */
-  async function compareDelays(): Promise<void> {
+  /** The login manager is told to wait as long as pods shall have, where it would not. */
+  async function makeTime(signal: AbortSignal): Promise<void> {
     const wanted = periods.reduce((sum, each) => sum + each.shutdownGracePeriodSeconds * 1000, 0);
-    const delayMs = await logind.delayMs();
-    if (delayMs === undefined || delayMs >= wanted) return;
+    let delayMs = await logind.delayMs();
+    const isEnough = () => delayMs === undefined || delayMs >= wanted;
+    if (isEnough()) return;
+    await logind.setDelayMs(wanted);
+    for (let i = 0; i < tries && !isEnough() && !signal.aborted; i++) {
+      await world.clock.sleep(againMs, signal);
+      delayMs = await logind.delayMs();
+    }
+    if (isEnough()) return;
     world.log.warn(
-      { InhibitDelayMaxSec: formatGoDuration(delayMs), wanted: formatGoDuration(wanted) },
+      { InhibitDelayMaxSec: formatGoDuration(delayMs ?? 0), wanted: formatGoDuration(wanted) },
       "the machine waits less long for its shutdown than pods shall have: set InhibitDelayMaxSec in /etc/systemd/logind.conf",
     );
   }
+
+  /** Without these words the shutdown is only not foreseen. */
+  const warn = (error: unknown) =>
+    world.log.warn({ error: messageOf(error) }, "the machine's shutdown is not waited for long enough");
 
   return {
     get isShuttingDown() {
@@ -88,7 +101,7 @@ export function createShutdownManager(options: ShutdownOptions): ShutdownManager
     },
     async run(signal) {
       if (periods.length === 0) return;
-      await compareDelays();
+      await makeTime(signal).catch(warn);
       if (!signal.aborted) release = logind.inhibit();
       let told = "";
       while (!signal.aborted) {
@@ -100,6 +113,7 @@ export function createShutdownManager(options: ShutdownOptions): ShutdownManager
         await world.clock.sleep(againMs, signal);
       }
       release();
+      await logind.setDelayMs(undefined).catch(warn);
     },
   };
 }

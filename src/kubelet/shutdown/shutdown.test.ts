@@ -73,9 +73,13 @@ test("the machine waits until the pods have ended, the important ones last", asy
   const ended = new Map<string, () => void>();
   const ending = new AbortController();
   const released = Promise.withResolvers<void>();
+  let delayMs = 5_000;
   let tell: (isNow: boolean) => void = () => {};
   const logind: Logind = {
-    delayMs: async () => 60_000,
+    delayMs: async () => delayMs,
+    setDelayMs: async (ms) => {
+      delayMs = ms ?? 5_000;
+    },
     inhibit: () => released.resolve,
     watch: (onShutdown, signal) => {
       tell = onShutdown;
@@ -102,6 +106,7 @@ test("the machine waits until the pods have ended, the important ones last", asy
   });
   const running = manager.run(ending.signal);
   await expect.poll(() => tell.length).toBe(1);
+  expect(delayMs).toBe(30_000);
   tell(true);
   expect(manager.isShuttingDown).toBe(true);
   await released.promise;
@@ -109,4 +114,5 @@ test("the machine waits until the pods have ended, the important ones last", asy
   expect(said).toEqual(["Shutdown manager detected shutdown event"]);
   ending.abort();
   await running;
+  expect(delayMs).toBe(5_000);
 });

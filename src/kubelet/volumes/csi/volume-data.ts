@@ -2,9 +2,9 @@
  * What lies beside a mounted CSI volume, in upstream's own file and fields: enough to unmount it after a restart, by this
  * kubelet or another. https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/csi/csi_util.go
  */
-import { readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf } from "#base";
+import { codeOf, writeDurably } from "#base";
 
 export interface VolumeData {
   driverName: string;
@@ -36,9 +36,7 @@ export async function readVolumeData(dir: string): Promise<VolumeData | undefine
 
 /** All of it or nothing. */
 export async function writeVolumeData(dir: string, data: VolumeData): Promise<void> {
-  const fresh = join(dir, `.${dataFile}`);
-  await writeFile(fresh, JSON.stringify(data), { mode: 0o600 });
-  await rename(fresh, join(dir, dataFile));
+  await writeDurably(join(dir, dataFile), JSON.stringify(data));
 }
 
 /** The CSI volumes of all pods. */
