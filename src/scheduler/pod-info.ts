@@ -4,6 +4,7 @@
  */
 import type { corev1 } from "#api";
 import { joinKey } from "#client";
+import { asHeld } from "./resizing.ts";
 import { podRequest, type Resources } from "./resources.ts";
 
 export type Pod = Readonly<corev1.Pod>;
@@ -42,7 +43,9 @@ export function podInfoOf(pod: Pod): PodInfo {
   const shape = shapeOf(pod);
   const { request, assumed, hostPorts } = shape;
   const key = joinKey(pod.metadata.namespace, pod.metadata.name);
-  return { pod, key, shape, request, assumed, hostPorts };
+  const held = asHeld(pod);
+  if (held === pod) return { pod, key, shape, request, assumed, hostPorts };
+  return { pod, key, shape, request: podRequest(held), assumed: podRequest(held, true), hostPorts };
 }
 
 export function priorityOf(pod: Pod): number {

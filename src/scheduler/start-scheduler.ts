@@ -27,6 +27,7 @@ import { PodStatusWriter } from "./pod-status.ts";
 import { type Preemption, type PreemptionResult, Preemptor } from "./preemption.ts";
 import { defaultProfile, type SchedulerProfile } from "./profile.ts";
 import { type QueuedPod, SchedulingQueue } from "./queue.ts";
+import { isHeldAlike } from "./resizing.ts";
 import { type Outcome, SchedulerMetrics } from "./scheduler-metrics.ts";
 
 export interface SchedulerOptions {
@@ -413,7 +414,12 @@ function matters(node: Readonly<corev1.Node>, old: Readonly<corev1.Node>): boole
 /** What placement counts: the pod's labels, requests and whether it is going. */
 function samePlacement(pod: Pod, old: Pod): boolean {
   const going = ({ metadata }: Pod) => Boolean(metadata.deletionTimestamp);
-  return pod.metadata.uid === old.metadata.uid && going(pod) === going(old) && sameWishes(pod, old);
+  return (
+    pod.metadata.uid === old.metadata.uid &&
+    going(pod) === going(old) &&
+    sameWishes(pod, old) &&
+    isHeldAlike(pod, old)
+  );
 }
 
 /** A change of status alone (our own condition) must not bring the pod back. */

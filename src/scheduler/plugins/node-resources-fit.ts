@@ -14,6 +14,7 @@ import {
 import { deviceResources } from "../devices/extended-requests.ts";
 import type { NodeInfo } from "../node-info.ts";
 import type { Pod, PodInfo } from "../pod-info.ts";
+import { asHeld } from "../resizing.ts";
 import { amountOf, podRequest } from "../resources.ts";
 
 /** A node that is too small for the pod even when empty does not help it. */
@@ -26,7 +27,7 @@ function couldHold(pod: Pod, event: ClusterEvent): boolean {
 
 /** Only a pod that asks for less than before leaves more to others: one that is going still has what it had. */
 function gaveBack({ pod, old }: { pod: Pod; old: Pod }): boolean {
-  const [now, before] = [podRequest(pod), podRequest(old)];
+  const [now, before] = [podRequest(asHeld(pod)), podRequest(asHeld(old))];
   const isLess = (name: string) => amountOf(now, name) < amountOf(before, name);
   return ["cpu", "memory", "ephemeral-storage", ...before.others.keys()].some(isLess);
 }
