@@ -4,7 +4,8 @@
  * https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
  */
 import { compareQuantities, type corev1, sameJson } from "#api";
-import type { Pod } from "./pod-info.ts";
+
+type Pod = Readonly<corev1.Pod>;
 
 type Amounts = corev1.ResourceRequirements["requests"];
 type Requirements = Readonly<corev1.ResourceRequirements> | undefined;
