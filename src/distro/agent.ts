@@ -1,5 +1,12 @@
 /** `knarr agent`: this machine as a node of a cluster whose control plane runs elsewhere. */
-import { forComponent, messageOf, releaseMemoryAfterWork, UserError, type World } from "#base";
+import {
+  forComponent,
+  messageOf,
+  optimizeAfterLastingWork,
+  releaseMemoryAfterWork,
+  UserError,
+  type World,
+} from "#base";
 import { createClient, createInformers, httpsTransport, type Informers } from "#client";
 import { type Running, stopAll } from "./components.ts";
 import type { ClusterPaths } from "./config.ts";
@@ -37,10 +44,11 @@ export async function startAgent(options: AgentOptions): Promise<Running> {
     );
   const agent = new Agent(options);
   await agent.start();
-  const memory = releaseMemoryAfterWork(options.world.clock);
+  const { clock } = options.world;
+  const small = [releaseMemoryAfterWork(clock), optimizeAfterLastingWork(clock)];
   return {
     async stop() {
-      await memory.stop();
+      await Promise.all(small.map((each) => each.stop()));
       await agent.stop();
     },
   };

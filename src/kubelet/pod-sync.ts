@@ -76,6 +76,9 @@ export function newMemory(others: PodMemory["others"] = () => [], isNew = false)
   };
 }
 
+/** At the latest after this long a pod is looked at again: half as long again for some, so that those that came together part. */
+const resyncAfterMs = ({ world, resyncMs }: PodContext) => resyncMs * (1 + world.random.float() / 2);
+
 const retryMs = 2000;
 /** What a person has to mend (a missing ConfigMap) is looked for again after this long. */
 const heldBackMs = 10_000;
@@ -169,7 +172,7 @@ export async function syncPod(
   const condemned = new Map<string, Condemned>(context.probes.unhealthy(pod.metadata.uid));
   for (const id of restartsForResize(context, pod, state, memory.resize)) condemned.set(id, "resize");
   const actions = computePodActions(pod, state, condemned, (c) => context.probes.isStarted(c.id));
-  let againMs = context.resyncMs;
+  let againMs = resyncAfterMs(context);
   if (needsAct(actions)) {
     againMs = await act(context, pod, state, actions, memory, signal);
     state = await observe(context, pod.metadata.uid, memory);
@@ -373,7 +376,7 @@ async function startAll(
     : observe(context, pod.metadata.uid, memory));
   const podIps = podIpsOf(state);
   await context.admitToNetwork(pod, podIps);
-  let againMs = context.resyncMs;
+  let againMs = resyncAfterMs(context);
   for (const name of actions.start) {
     if (where.signal.aborted) return 0;
     const container = containerNamed(pod, name)!;
