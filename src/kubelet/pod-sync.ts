@@ -76,7 +76,7 @@ export function newMemory(others: PodMemory["others"] = () => [], isNew = false)
   };
 }
 
-/** At the latest after this long a pod is looked at again: half as long again for some, so that those that came together part. */
+/** A pod is looked at again after this long, or up to half as long again: pods that came together part. */
 const resyncAfterMs = ({ world, resyncMs }: PodContext) => resyncMs * (1 + world.random.float() / 2);
 
 const retryMs = 2000;
