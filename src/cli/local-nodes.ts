@@ -1,7 +1,7 @@
 /** The further nodes of a cluster on this machine, as `knarr up` starts them: one detached `knarr agent` each. */
 import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, openSync, readFileSync } from "node:fs";
-import { mkdir, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, rm, symlink } from "node:fs/promises";
 import { createWorld, silentLogger, UserError } from "#base";
 import {
   type ClusterConfig,
@@ -44,13 +44,15 @@ const agentEnv = { MALLOC_ARENA_MAX: "1", NODE_EXTRA_CA_CERTS: undefined };
 
 async function startOne(
   node: LocalNode,
-  { kubeletConfig, registries, credentialProviders }: ClusterPaths,
+  { kubeletConfig, kubeletDropIns, registries, credentialProviders }: ClusterPaths,
   { server, token }: { server: string; token: string },
   onEnd: () => void,
 ): Promise<void> {
   await mkdir(node.paths.dir, { recursive: true, mode: 0o711 });
   await rm(node.paths.failure, { force: true });
   if (existsSync(kubeletConfig)) copyFileSync(kubeletConfig, node.paths.kubeletConfig);
+  await rm(node.paths.kubeletDropIns, { recursive: true, force: true });
+  if (existsSync(kubeletDropIns)) await cp(kubeletDropIns, node.paths.kubeletDropIns, { recursive: true });
   await share(registries, node.paths.registries);
   await share(credentialProviders, node.paths.credentialProviders);
   const log = openSync(node.paths.log, "a", 0o600);

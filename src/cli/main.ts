@@ -88,6 +88,10 @@ function withServerOptions(command: Command): Command {
       "the longest life of certificates that are signed for nodes and others (default 8760h)",
     )
     .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
+    .option(
+      "--kubelet-config-dir <folder>",
+      "files that end in .conf, each a KubeletConfiguration: later ones hold",
+    )
     .option("--scheduler-config <file>", "settings of the scheduler: a KubeSchedulerConfiguration");
 }
 
@@ -110,6 +114,10 @@ function addNodes(root: Command): void {
     )
     .option("--data-dir <dir>", "where the node keeps everything", "/var/lib/knarr-agent")
     .option("--kubelet-config <file>", "settings of this machine's kubelet: a KubeletConfiguration")
+    .option(
+      "--kubelet-config-dir <folder>",
+      "files that end in .conf, each a KubeletConfiguration: later ones hold",
+    )
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
     .action(async (options) => (await import("./commands/agent.ts")).agent(options));
   const token = root.command("token").description("what machines join with");

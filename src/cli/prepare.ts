@@ -45,6 +45,7 @@ export interface ClusterRequest {
   backend?: string;
   clusterSigningDuration?: string;
   kubeletConfig?: string;
+  kubeletConfigDir?: string;
   schedulerConfig?: string;
 }
 
@@ -122,7 +123,7 @@ async function chooseConfig(request: ClusterRequest, paths: ClusterPaths): Promi
       "choose another one with --port, or stop the program that listens there",
     );
   }
-  if (request.kubeletConfig !== undefined) await keepKubeletConfig(request.kubeletConfig, paths);
+  await keepKubeletConfig({ file: request.kubeletConfig, dropIns: request.kubeletConfigDir }, paths);
   if (request.schedulerConfig !== undefined) await keepSchedulerConfig(request.schedulerConfig, paths);
   return config;
 }

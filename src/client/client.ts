@@ -103,11 +103,11 @@ export function errorOf(status: number, text: string): StatusError {
 
 class TransportClient implements Client {
   readonly transport: Transport;
-  readonly #userAgent: string;
+  readonly userAgent: string;
 
   constructor(transport: Transport, userAgent: string) {
     this.transport = transport;
-    this.#userAgent = userAgent;
+    this.userAgent = userAgent;
   }
 
   get<T extends KubernetesObject>(
@@ -229,7 +229,7 @@ class TransportClient implements Client {
   /** A good answer. */
   async #send(request: TransportRequest, signal: AbortSignal | undefined): Promise<TransportResponse> {
     // The request itself is completed: a copy would make its body.
-    request.headers = { accept: "application/json", "user-agent": this.#userAgent, ...request.headers };
+    request.headers = { accept: "application/json", "user-agent": this.userAgent, ...request.headers };
     if (signal) request.signal = signal;
     const response = await this.transport.send(request);
     if (response.status >= 200 && response.status <= 299) return response;

@@ -86,6 +86,8 @@ export type WatchEvent<T> =
 
 export interface Client {
   readonly transport: Transport;
+  /** Who writes, as `metadata.managedFields` tells it. */
+  readonly userAgent: string;
   get<T extends KubernetesObject>(type: ResourceType<T>, ref: ObjectRef, options?: WriteOptions): Promise<T>;
   list<T extends KubernetesObject>(type: ResourceType<T>, options?: ListOptions): Promise<KubernetesList<T>>;
   /** Ends when the server ends it; an `ERROR` event is thrown as `StatusError`. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { corev1, ResourceType } from "#api";
-import { createWorld, seededRandom, silentLogger, VirtualClock } from "#base";
+import { createWorld, Rate, seededRandom, silentLogger, VirtualClock } from "#base";
 import { createClient } from "./client.ts";
 import { createEventRecorder } from "./event-recorder.ts";
 import { FakeApi } from "./testing/fake-api.ts";
@@ -15,12 +15,13 @@ const events: ResourceType<corev1.Event> = {
 
 const pod = { apiVersion: "v1", kind: "Pod", namespace: "default", name: "web", uid: "u1" };
 
-function setUp() {
+function setUp(rate?: { perSecond: number; burst: number }) {
   const clock = new VirtualClock();
   const world = createWorld({ clock, random: seededRandom(1), log: silentLogger });
   const api = new FakeApi(clock);
   const client = createClient(api);
-  const recorder = createEventRecorder({ client, world, component: "tester", host: "node-1" });
+  const limit = rate ? { rate: new Rate(clock, rate.perSecond, rate.burst) } : {};
+  const recorder = createEventRecorder({ client, world, component: "tester", host: "node-1", ...limit });
   const written = async () => (await client.list(events, { namespace: "default" })).items;
   return { clock, api, recorder, written };
 }
@@ -58,6 +59,17 @@ test("an object that causes too many events is cut short", async () => {
   for (let i = 0; i < 200; i++) recorder.record(pod, "Normal", `Later${i}`, "…");
   await recorder.flush();
   expect(api.writes).toHaveLength(27);
+});
+
+test("events are written no more often than they may, and all of them in the end", async () => {
+  const { clock, api, recorder } = setUp({ perSecond: 1, burst: 3 });
+  for (let i = 0; i < 10; i++) recorder.record(pod, "Normal", `Reason${i}`, "…");
+  await clock.advance(1);
+  expect(api.writes).toHaveLength(3);
+  await clock.advance(2000);
+  expect(api.writes).toHaveLength(5);
+  await recorder.stop();
+  expect(api.writes).toHaveLength(10);
 });
 
 test("a server that fails loses the event and nothing else", async () => {

@@ -4,7 +4,7 @@
  * https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go
  */
 import { type corev1, type Draft, events, formatTime, isStatus, type KubernetesObject } from "#api";
-import { Channel, messageOf, type World } from "#base";
+import { Channel, messageOf, type Rate, type World } from "#base";
 import type { Client } from "./contract.ts";
 
 export type EventKind = "Normal" | "Warning";
@@ -26,6 +26,8 @@ export interface EventRecorderOptions {
   component: string;
   /** The node, for components that run on one. */
   host?: string;
+  /** How often it may write; default: as often as there is something. */
+  rate?: Pick<Rate, "take">;
 }
 
 const queueMax = 1000;
@@ -102,6 +104,7 @@ class Recorder implements EventRecorder {
   readonly #similar = new RecentMap<{ messages: Set<string>; sinceMs: number }>();
   readonly #budgets = new RecentMap<{ tokens: number; atMs: number }>();
   readonly #loop: Promise<void>;
+  readonly #ending = new AbortController();
   #unsent = 0;
   #flushed: (() => void)[] = [];
 
@@ -126,6 +129,8 @@ class Recorder implements EventRecorder {
   }
 
   async stop(): Promise<void> {
+    // What is left is sent at once.
+    this.#ending.abort();
     this.#queue.close();
     await this.#loop;
   }
@@ -133,6 +138,7 @@ class Recorder implements EventRecorder {
   async #run(): Promise<void> {
     for await (const recorded of this.#queue) {
       try {
+        if (!this.#ending.signal.aborted) await this.#options.rate?.take(this.#ending.signal);
         await this.#send(recorded);
       } catch (error) {
         const { reason } = recorded;

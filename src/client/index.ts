@@ -37,5 +37,6 @@ export {
 export { deepFreeze, type Informer, type InformerHandler, type InformerOptions } from "./informer.ts";
 export { createInformers, type Informers, type InformersOptions } from "./informers.ts";
 export { type LeaderElectionOptions, runAsLeader } from "./leader-election.ts";
+export { limitedClient } from "./limited.ts";
 export { FakeApi } from "./testing/fake-api.ts";
 export { WorkQueue, type WorkQueueOptions } from "./work-queue.ts";

@@ -144,8 +144,9 @@ export interface ClusterPaths {
   cniBin: string;
   cniState: string;
   kubelet: string;
-  /** The kubelet's settings, where the user gave any. */
+  /** The kubelet's settings, where the user gave any, and a folder of what holds instead. */
   kubeletConfig: string;
+  kubeletDropIns: string;
   /** The scheduler's, likewise. */
   schedulerConfig: string;
   /** Pods of this node alone, as files. */
@@ -179,6 +180,7 @@ export function pathsOf(name: string, dataDir?: string): ClusterPaths {
     cniState: inDir("cni", "state"),
     kubelet: inDir("kubelet"),
     kubeletConfig: inDir("kubelet.yaml"),
+    kubeletDropIns: inDir("kubelet.conf.d"),
     schedulerConfig: inDir("scheduler.yaml"),
     staticPods: inDir("static-pods"),
     podLogs: inDir("pod-logs"),

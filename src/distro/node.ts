@@ -34,7 +34,8 @@ import { type ClusterConfig, type ClusterPaths, cgroupRootOf, clusterDomain } fr
 import type { NodeCredentials } from "./credentials.ts";
 import { dnsServing } from "./dns-serving.ts";
 import { bothOf } from "./families.ts";
-import { kubeletSettings, runtimeEndpointOf } from "./kubelet-settings.ts";
+import { kubeletSettings, runtimeEndpointOf, runtimeSettingsOf } from "./kubelet-settings.ts";
+import { applyProcessSettings } from "./process-settings.ts";
 
 export function containerdOptions(
   world: World,
@@ -57,7 +58,7 @@ export async function startRuntime(
   config: ClusterConfig,
   paths: ClusterPaths,
 ): Promise<NodeRuntime> {
-  const endpoint = await runtimeEndpointOf(paths);
+  const { endpoint, requestMs } = await runtimeSettingsOf(paths);
   await forgetEarlierBoot(paths.cniState);
   if (config.ipv6 && config.cni !== "none") await openCniBin(paths.cniBin, cniBinDirs);
   const families = config.ipv6 ? (["ip", "ip6"] as const) : (["ip"] as const);
@@ -70,8 +71,8 @@ export async function startRuntime(
   };
   const [runtime] = await Promise.all([
     endpoint
-      ? connectForeignRuntime(endpoint, world)
-      : startContainerd(containerdOptions(world, config, paths)),
+      ? connectForeignRuntime(endpoint, world, { requestMs })
+      : startContainerd({ ...containerdOptions(world, config, paths), requestMs }),
     openNetwork(),
   ]);
   return runtime;
@@ -190,6 +191,7 @@ function startNodePolicies(options: NodeOptions): Promise<Policies> {
 async function startNodeKubelet(options: NodeOptions, admitToNetwork: Policies["admit"]): Promise<Running> {
   const { world, config, paths, credentials } = options;
   const settings = await kubeletSettings(world, paths);
+  await applyProcessSettings(settings, world);
   return startKubelet({
     client: options.client,
     world,

@@ -6,7 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type corev1, nodes, pods, services } from "#api";
-import { forComponent, messageOf, Rate, type World } from "#base";
+import { messageOf, Rate, type World } from "#base";
 import { type Client, createEventRecorder, createInformers, type Informer } from "#client";
 import {
   type ContainerRuntime,
@@ -14,8 +14,8 @@ import {
   type RuntimeVersion,
   type VolumePlugin,
 } from "#contracts";
-import { crashBackoffMs, KeyedBackoff } from "./backoff.ts";
 import { createCgroups } from "./cgroups.ts";
+import { clientFor, podSettings, worldFor } from "./config/effect.ts";
 import { kubeletConfigurationOf } from "./config/file.ts";
 import { defaultConfig, type KubeletConfig } from "./config/settings.ts";
 import { createCredentialProviders } from "./credential-providers.ts";
@@ -162,18 +162,6 @@ async function dnsSettings(config: KubeletConfig): Promise<DnsSettings> {
   };
 }
 
-/** What of the settings every pod has to do with. */
-function podSettings({ dataDir }: KubeletOptions, config: KubeletConfig) {
-  return {
-    crashes: new KeyedBackoff(Math.min(crashBackoffMs, config.crashBackoffMaxMs), config.crashBackoffMaxMs),
-    security: { seccompDefault: config.seccompDefault, seccompProfileRoot: join(dataDir, "seccomp") },
-    unsafeSysctls: config.allowedUnsafeSysctls,
-    cgroupRoot: config.cgroupRoot,
-    podPidsLimit: Math.max(0, config.podPidsLimit),
-    resyncMs: config.syncMs,
-  };
-}
-
 async function assemble(
   options: KubeletOptions,
   config: KubeletConfig,
@@ -181,15 +169,17 @@ async function assemble(
   informers: ReturnType<typeof createInformers>,
   statics: StaticPods,
 ): Promise<Parts> {
-  const { client, runtime, nodeName } = options;
+  const { runtime, nodeName } = options;
+  const client = clientFor(options.client, config, world);
   const nodeAddresses = listOf(options.nodeAddress);
   const version = await runtime.version();
   const machine = await readMachine(options.dataDir, version);
   const paths = kubeletPaths(options.dataDir, options.logDir ?? join(options.dataDir, "logs"));
-  const recorder = createEventRecorder({ client, world, component: "kubelet", host: nodeName });
+  const rate = new Rate(world.clock, config.eventQps, config.eventBurst);
+  const recorder = createEventRecorder({ ...options, world, component: "kubelet", host: nodeName, rate });
   const objects = createObjectSource(client);
   const wake = notYet();
-  const given = whatIsGiven({ ...options, config, world, machine, version, wake });
+  const given = whatIsGiven({ ...options, client, config, world, machine, version, wake });
   const allocatable = () => ({ ...allocatableOf(machine, config), ...given.devices.allocatable() });
   const probes = createProbeManager({
     runtime,
@@ -235,7 +225,7 @@ async function assemble(
     ...given,
     recorder,
     services: informers.of(services),
-    ...podSettings(options, config),
+    ...podSettings(options.dataDir, config),
     dns: () => dnsSettings(config),
     admitToNetwork: async (pod, addresses) => options.admitToNetwork?.(pod, addresses),
     nodeName,
@@ -405,9 +395,9 @@ function metered(options: KubeletOptions, world: World): KubeletOptions {
 }
 
 export async function startKubelet(given: KubeletOptions): Promise<Kubelet> {
-  const world = forComponent(given.world, "kubelet");
+  const config = configOf(given);
+  const world = worldFor(given.world, config);
   const options = metered(given, world);
-  const config = configOf(options);
   await mkdir(join(options.dataDir, "pods"), { recursive: true, mode: 0o750 });
   const ending = new AbortController();
   const informers = createInformers(options.client, world);

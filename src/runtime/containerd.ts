@@ -39,6 +39,8 @@ export interface ContainerdOptions {
   /** Words before `containerd`, such as `nsenter --net=…`. */
   commandPrefix?: readonly string[];
   readyTimeoutMs?: number;
+  /** How long CRI may take over what takes no long time by its nature. */
+  requestMs?: number | undefined;
 }
 
 export interface Containerd {
@@ -208,7 +210,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     fingerprint: createHash("sha256").update(config).update(command.join(delimiter)).digest("hex"),
   });
   const runtime = flushingPulls(
-    connectRuntime({ socketPath: paths.socket, clock: world.clock }),
+    connectRuntime({ socketPath: paths.socket, clock: world.clock, requestMs: options.requestMs }),
     options.dir,
   );
   const images = imageStore({

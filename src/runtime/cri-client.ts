@@ -42,7 +42,7 @@ export interface RuntimeConnection extends ContainerRuntime {
 }
 
 const messageMaxBytes = 16 * 1024 * 1024;
-/** Upstream's `--runtime-request-timeout`. */
+/** Upstream's `runtimeRequestTimeout`, where nobody says otherwise. */
 const callTimeoutMs = 2 * 60_000;
 /** A pull ends by containerd's own progress timeout; this only bounds a runtime that hangs. */
 const pullTimeoutMs = 60 * 60_000;
@@ -75,8 +75,13 @@ const isStarting = (error: ServiceError) =>
   /server is not initialized yet|not.*initialized/i.test(error.details ?? "");
 
 /** One connection to the runtime behind `socketPath`. */
-export function connectRuntime(options: { socketPath: string; clock: Clock }): RuntimeConnection {
-  const { clock } = options;
+export function connectRuntime(options: {
+  socketPath: string;
+  clock: Clock;
+  /** How long it may take over what takes no long time by its nature. */
+  requestMs?: number | undefined;
+}): RuntimeConnection {
+  const { clock, requestMs = callTimeoutMs } = options;
   const insecure: ChannelCredentials = credentials.createInsecure();
   const client = new Client(`unix://${options.socketPath}`, insecure, {
     "grpc.default_authority": "localhost",
@@ -110,7 +115,7 @@ export function connectRuntime(options: { socketPath: string; clock: Clock }): R
     });
   };
 
-  async function call<R>(method: Method, request: object, timeoutMs = callTimeoutMs): Promise<R> {
+  async function call<R>(method: Method, request: object, timeoutMs = requestMs): Promise<R> {
     const deadlineMs = clock.now() + timeoutMs;
     for (;;) {
       try {
@@ -126,8 +131,8 @@ export function connectRuntime(options: { socketPath: string; clock: Clock }): R
   }
 
   return {
-    ...sandboxCalls(call),
-    ...containerCalls(call),
+    ...sandboxCalls(call, requestMs),
+    ...containerCalls(call, requestMs),
     ...imageCalls(call),
     ...imageMountCalls(call, imageMounts(rawCallOf(client, clock)), clock),
     containerEvents,
@@ -182,7 +187,7 @@ interface RuntimeConfigAnswer {
 
 type Call = <R>(method: Method, request: object, timeoutMs?: number) => Promise<R>;
 
-function sandboxCalls(call: Call) {
+function sandboxCalls(call: Call, requestMs: number) {
   return {
     version: () => call<RuntimeVersion>("Version", { version: "v1" }),
     status: async (): Promise<RuntimeStatus> => {
@@ -202,7 +207,7 @@ function sandboxCalls(call: Call) {
       await call("UpdateRuntimeConfig", { runtimeConfig: { networkConfig: { podCidr } } });
     },
     runPodSandbox: async (config: object, runtimeHandler = "") =>
-      (await call<{ podSandboxId: string }>("RunPodSandbox", { config, runtimeHandler }, 2 * callTimeoutMs))
+      (await call<{ podSandboxId: string }>("RunPodSandbox", { config, runtimeHandler }, 2 * requestMs))
         .podSandboxId,
     stopPodSandbox: async (podSandboxId: string) => void (await call("StopPodSandbox", { podSandboxId })),
     removePodSandbox: async (podSandboxId: string) => void (await call("RemovePodSandbox", { podSandboxId })),
@@ -217,14 +222,14 @@ function sandboxCalls(call: Call) {
   };
 }
 
-function containerCalls(call: Call) {
+function containerCalls(call: Call, requestMs: number) {
   return {
     createContainer: async (podSandboxId: string, config: object, sandboxConfig: object) =>
       (await call<{ containerId: string }>("CreateContainer", { podSandboxId, config, sandboxConfig }))
         .containerId,
     startContainer: async (containerId: string) => void (await call("StartContainer", { containerId })),
     stopContainer: async (containerId: string, timeout: number) =>
-      void (await call("StopContainer", { containerId, timeout }, callTimeoutMs + timeout * 1000)),
+      void (await call("StopContainer", { containerId, timeout }, requestMs + timeout * 1000)),
     signalContainer: async (containerId: string, signal: string) => {
       const request = { containerId, verbose: true };
       const { info } = await call<{ info?: Record<string, string> }>("ContainerStatus", request);

@@ -148,7 +148,7 @@ test("one that leaves them to systemd is refused, with the mend", async () => {
 
 test("where nobody listens the mend says what to start", async () => {
   const endpoint = `unix://${join(dir, "nobody.sock")}`;
-  await expect(connectForeignRuntime(endpoint, world, 1)).rejects.toMatchObject({
+  await expect(connectForeignRuntime(endpoint, world, { timeoutMs: 1 })).rejects.toMatchObject({
     message: `the container runtime at ${endpoint} does not answer`,
     mend: expect.stringContaining("systemctl start crio"),
   });

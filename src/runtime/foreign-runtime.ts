@@ -31,14 +31,20 @@ export function socketPathOf(endpoint: string): string {
   return path;
 }
 
+interface ConnectOptions {
+  timeoutMs?: number;
+  /** How long it may take over what takes no long time by its nature. */
+  requestMs?: number | undefined;
+}
+
 /** Waits until the runtime answers, and sees to it that its cgroups are where the kubelet makes those of pods. */
 export async function connectForeignRuntime(
   endpoint: string,
   world: World,
-  timeoutMs = readyTimeoutMs,
+  { timeoutMs = readyTimeoutMs, requestMs }: ConnectOptions = {},
 ): Promise<NodeRuntime> {
   const { clock, log } = forComponent(world, "runtime");
-  const runtime = connectRuntime({ socketPath: socketPathOf(endpoint), clock });
+  const runtime = connectRuntime({ socketPath: socketPathOf(endpoint), clock, requestMs });
   try {
     const deadlineMs = clock.monotonic() + timeoutMs;
     while (!(await Promise.race([isReady(runtime), clock.sleep(askEveryMs).then(() => false)]))) {
@@ -77,7 +83,7 @@ function systemdRefusal(runtimeName: string): UserError {
 /** Ends every pod of the runtime; one that does not answer is left alone. */
 export async function endForeignPods(endpoint: string, world: World, timeoutMs?: number): Promise<void> {
   try {
-    const { runtime, release } = await connectForeignRuntime(endpoint, world, timeoutMs);
+    const { runtime, release } = await connectForeignRuntime(endpoint, world, { timeoutMs });
     await endPods(world, runtime);
     await release();
   } catch (error) {

@@ -19,6 +19,7 @@ interface AgentOptions {
   nodeAddress?: string;
   dataDir: string;
   kubeletConfig?: string;
+  kubeletConfigDir?: string;
   logLevel: LogLevel;
 }
 
@@ -41,7 +42,7 @@ export async function agent(options: AgentOptions): Promise<void> {
   const paths = pathsOf("agent", options.dataDir);
   const [finding] = await preflight(paths.dir);
   if (finding) throw new UserError(finding.problem, finding.mend);
-  if (options.kubeletConfig !== undefined) await keepKubeletConfig(options.kubeletConfig, paths);
+  await keepKubeletConfig({ file: options.kubeletConfig, dropIns: options.kubeletConfigDir }, paths);
   const stop = new Promise<NodeJS.Signals>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);

@@ -12,8 +12,11 @@ interface ServerOptions extends ClusterRequest {
 
 /** What is asked for may differ from what the cluster has. */
 function isChange(options: ServerOptions): boolean {
-  const { simulate, kubeletConfig, schedulerConfig, clusterSigningDuration, backend } = options;
-  return [simulate, kubeletConfig, schedulerConfig, clusterSigningDuration, backend].some(Boolean);
+  const { simulate, kubeletConfig, kubeletConfigDir, schedulerConfig, clusterSigningDuration, backend } =
+    options;
+  return [simulate, kubeletConfig, kubeletConfigDir, schedulerConfig, clusterSigningDuration, backend].some(
+    Boolean,
+  );
 }
 
 export async function server(options: ServerOptions): Promise<void> {

@@ -115,6 +115,7 @@ export class Expectations {
     };
     return {
       transport: client.transport,
+      userAgent: client.userAgent,
       get: client.get.bind(client),
       list: client.list.bind(client),
       watch: client.watch.bind(client),

@@ -33,6 +33,16 @@ const numbers: Check = (config) => [
     invalid(
       `nodeStatusMaxImages (--node-status-max-images) ${config.nodeStatusMaxImages} must be -1 or greater`,
     ),
+  negative(config.eventBurst, "eventBurst", "event-burst"),
+  negative(config.eventQps, "eventRecordQPS", "event-qps"),
+  negative(config.kubeApiBurst, "kubeAPIBurst", "kube-api-burst"),
+  negative(config.kubeApiQps, "kubeAPIQPS", "kube-api-qps"),
+  negative(config.maxOpenFiles, "maxOpenFiles", "max-open-files"),
+  outside(config.oomScoreAdj ?? 0, -1000, 1000) &&
+    invalid(`oomScoreAdj (--oom-score-adj) ${config.oomScoreAdj} must be between -1000 and 1000, inclusive`),
+  !["json", "text"].includes(config.logging.format) && {
+    words: `logging.format: Invalid value: ${quoted(config.logging.format)}: Unsupported log format`,
+  },
   negative(config.maxPods, "maxPods", "max-pods"),
   negative(config.podsPerCore, "podsPerCore", "pods-per-core"),
   negative(config.registryBurst, "registryBurst", "registry-burst"),

@@ -1,5 +1,5 @@
 /** How a value of a configuration file is read, and shown as it would be written. Pure. */
-import { quantityValue } from "#api";
+import { binaryQuantity, quantityValue } from "#api";
 import { formatGoDuration, goDurationMs, messageOf, parseGoDuration } from "#base";
 import { checkAmount, isSignal } from "../eviction/signals.ts";
 
@@ -34,6 +34,9 @@ export function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
 
 /** Upstream's type of most numbers; what makes sense is looked at later, in upstream's words. */
 export const int32 = whole(-(2 ** 31), 2 ** 31 - 1);
+
+/** A number that need not be given. */
+export const optionalInt32: Codec<number | undefined> = int32 as Codec<number | undefined>;
 
 export function oneOf<T extends string>(...choices: T[]) {
   return {
@@ -76,7 +79,7 @@ export const signedDuration = {
 export const bytes = {
   read: (value: unknown): number =>
     quantityValue(typeof value === "number" ? String(value) : text.read(value)),
-  show: String,
+  show: binaryQuantity,
 };
 
 export const texts = {

@@ -6,6 +6,9 @@ import { defaultConfig } from "./settings.ts";
 
 const head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
 
+const read = (content: string, defaults?: object) =>
+  readKubeletConfiguration([{ file: "kubelet.yaml", content }], defaults);
+
 test("reads upstream's fields, and names those that change nothing", () => {
   const text = `${head}maxPods: 50
 evictionHard: {memory.available: 1Gi, nodefs.available: 5%}
@@ -18,7 +21,7 @@ tracing: {}
 enableProfilingHandler: false
 featureGates: {NodeSwap: true}
 `;
-  expect(readKubeletConfiguration(text, "kubelet.yaml")).toEqual({
+  expect(read(text)).toEqual({
     config: {
       maxPods: 50,
       evictionHard: { "memory.available": "1Gi", "nodefs.available": "5%" },
@@ -116,7 +119,7 @@ test.each([
   ],
   [`${head}featureGates: {NodeSwap: maybe}`, "featureGates must be true or false"],
 ])("refuses %j", (text, words) => {
-  const attempt = () => readKubeletConfiguration(text, "kubelet.yaml");
+  const attempt = () => read(text);
   expect(attempt).toThrow(UserError);
   expect(attempt).toThrow(words);
 });
@@ -129,12 +132,12 @@ test.each([
   ["nodeStatusUpdateFrequency: 5s", { nodeStatusMs: 5000, nodeStatusReportMs: 5000 }],
   ["podPidsLimit: -7", { podPidsLimit: -1 }],
 ])("one setting decides over another: %s", (text, config) => {
-  expect(readKubeletConfiguration(head + text, "f").config).toEqual(config);
+  expect(read(head + text).config).toEqual(config);
 });
 
 test("eviction has the distribution's defaults for what is not named, where it is asked for", () => {
   const defaults = { evictionHard: { "nodefs.available": "5%", "imagefs.available": "5%" } };
-  const hard = (text: string) => readKubeletConfiguration(head + text, "f", defaults).config.evictionHard;
+  const hard = (text: string) => read(head + text, defaults).config.evictionHard;
   const given = "evictionHard: {nodefs.available: 1Gi}\n";
   expect(hard(given)).toEqual({ "nodefs.available": "1Gi" });
   expect(hard(`${given}mergeDefaultEvictionSettings: true`)).toEqual({
@@ -164,7 +167,7 @@ streamingConnectionIdleTimeout: 0s
 syncFrequency: 0s
 volumeStatsAggPeriod: 0s
 `;
-  const { config } = readKubeletConfiguration(written, "f");
+  const { config } = read(written);
   expect({ ...defaultConfig, ...config }).toEqual(defaultConfig);
 });
 
@@ -174,7 +177,7 @@ test("what is shown is read as the same", () => {
     kind: "KubeletConfiguration",
     ...kubeletConfigurationOf(defaultConfig),
   });
-  const { config } = readKubeletConfiguration(text, "f");
+  const { config } = read(text);
   expect({ ...defaultConfig, ...config }).toEqual(defaultConfig);
 });
 

@@ -20,14 +20,16 @@ import {
   listOf,
   map,
   mapOf,
+  objectOf,
   oneOf,
+  optionalInt32,
   signedDuration,
   text,
   textAs,
   texts,
   whole,
 } from "./codecs.ts";
-import { defaultConfig, type KubeletConfig } from "./settings.ts";
+import { defaultConfig, type KubeletConfig, type LoggingSettings } from "./settings.ts";
 
 export interface Field<T = unknown> {
   readonly key: keyof KubeletConfig;
@@ -178,7 +180,36 @@ const server: Fields = {
   volumeStatsAggPeriod: defaulted("volumeStatsMs", signedDuration),
 };
 
+const logging: Codec<LoggingSettings> = {
+  read(value) {
+    const { format, verbosity } = objectOf(value);
+    return {
+      format: (format == null ? "" : text.read(format)) || defaultConfig.logging.format,
+      verbosity: verbosity == null ? 0 : whole(0, 2 ** 31).read(verbosity),
+    };
+  },
+  // There is one form.
+  show: ({ verbosity }) => ({ format: "json", verbosity }),
+};
+
+const talk: Fields = {
+  eventBurst: defaulted("eventBurst", int32),
+  eventRecordQPS: field("eventQps", int32),
+  kubeAPIBurst: defaulted("kubeApiBurst", int32),
+  kubeAPIQPS: field("kubeApiQps", int32),
+  logging: field("logging", logging),
+};
+
+const ofProcess: Fields = {
+  maxOpenFiles: defaulted("maxOpenFiles", {
+    ...whole(Number.MIN_SAFE_INTEGER),
+    show: (most) => most || undefined,
+  }),
+  oomScoreAdj: field("oomScoreAdj", optionalInt32),
+};
+
 const machine: Fields = {
+  runtimeRequestTimeout: defaulted("runtimeRequestMs", duration),
   containerRuntimeEndpoint: field("runtimeEndpoint", text),
   failCgroupV1: field("failCgroupV1", flag),
   failSwapOn: field("failSwapOn", flag),
@@ -195,5 +226,7 @@ export const fields: Fields = {
   ...eviction,
   ...shutdown,
   ...server,
+  ...talk,
+  ...ofProcess,
   ...machine,
 };

@@ -5,7 +5,7 @@
  */
 import { parse } from "yaml";
 import { messageOf, UserError } from "#base";
-import { periodGate, problemsOf } from "./checks.ts";
+import { type Problem, periodGate, problemsOf } from "./checks.ts";
 import { objectOf } from "./codecs.ts";
 import { type Field, fields } from "./fields.ts";
 import { fixedFields, isOther } from "./fixed.ts";
@@ -25,7 +25,18 @@ export interface ReadConfiguration {
   unused: readonly string[];
 }
 
+export interface ConfigFile {
+  file: string;
+  content: string;
+}
+
 type Wrong = (problem: string, mend: string) => UserError;
+
+const wrongIn =
+  (file: string): Wrong =>
+  (problem, mend) =>
+    new UserError(`${file}: ${problem}`, mend);
+
 type Given = Record<string, unknown>;
 
 /** What the file says, as it says it. */
@@ -49,13 +60,13 @@ function givenValue({ codec, emptyIsDefault }: Field, given: unknown): unknown {
   return emptyIsDefault && (value === 0 || value === "") ? undefined : value;
 }
 
-function readFields(given: Given, wrong: Wrong): ReadConfiguration {
+function readFields(given: Given, wrong: (name: string) => Wrong): ReadConfiguration {
   const config: Given = {};
   const unused: string[] = [];
   for (const [name, value] of Object.entries(given)) {
     const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
     if (!known) {
-      if (!Object.hasOwn(fixedFields, name)) throw wrong(`unknown field "${name}"`, reference);
+      if (!Object.hasOwn(fixedFields, name)) throw wrong(name)(`unknown field "${name}"`, reference);
       if (isOther(name, value)) unused.push(name);
       continue;
     }
@@ -64,7 +75,7 @@ function readFields(given: Given, wrong: Wrong): ReadConfiguration {
       const read = givenValue(known, value);
       if (read !== undefined) config[known.key] = read;
     } catch (error) {
-      throw wrong(`${name} ${messageOf(error)}`, reference);
+      throw wrong(name)(`${name} ${messageOf(error)}`, reference);
     }
   }
   return { config: config as Partial<KubeletConfig>, unused };
@@ -85,37 +96,65 @@ function settle(config: Partial<KubeletConfig>, defaults: KubeletConfig): Partia
   return settled;
 }
 
+/** As upstream merges them: maps name by name, a null takes away, everything else is replaced. */
+function merge(below: Given, above: Given): Given {
+  const merged = { ...below };
+  for (const [name, value] of Object.entries(above)) {
+    if (value === null) delete merged[name];
+    else merged[name] = isMap(value) ? merge(isMap(merged[name]) ? merged[name] : {}, value) : value;
+  }
+  return merged;
+}
+
+const isMap = (value: unknown): value is Given =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What stands in the file, looks as if it did something, and does nothing. */
+function idleParts(given: Given, { featureGates = {}, logging }: Partial<KubeletConfig>): string[] {
+  const authority = Object(Object(given.authentication).x509).clientCAFile;
+  const idle = Object.keys(featureGates).filter((name) => !gates.has(name));
+  return [
+    ...(authority ? ["authentication.x509.clientCAFile"] : []),
+    ...(logging?.format === "text" ? ["logging.format"] : []),
+    ...idle.map((name) => `featureGates.${name}`),
+  ];
+}
+
+/** What only the file itself tells, and not what is made of it. */
+function givenProblems({ runOnce, maxParallelImagePulls }: Given): string[] {
+  return [
+    ...(runOnce === true
+      ? ["runOnce (--runOnce) true, Runonce mode has been deprecated and should not be set"]
+      : []),
+    ...(maxParallelImagePulls === 0 ? ["maxParallelImagePulls 0 must be a positive number"] : []),
+  ].map((words) => `invalid configuration: ${words}`);
+}
+
 /**
- * Throws `UserError`; `file` is named in it. `defaults` are the distribution's, where they are others than upstream's.
+ * The first file says least: what comes after it holds. `defaults` are the distribution's, where they are others than
+ * upstream's. Throws `UserError`, which names the file.
  */
 export function readKubeletConfiguration(
-  content: string,
-  file: string,
+  files: readonly ConfigFile[],
   defaults: Partial<KubeletConfig> = {},
 ): ReadConfiguration {
-  const wrong = (problem: string, mend: string) => new UserError(`${file}: ${problem}`, mend);
-  const given = contentOf(content, wrong);
+  const said = files.map(({ file, content }) => ({ file, given: contentOf(content, wrongIn(file)) }));
+  const given = said.reduce((below, each) => merge(below, each.given), {} as Given);
+  const wrong = (name: string) =>
+    wrongIn(said.findLast((each) => Object.hasOwn(each.given, name))?.file ?? files[0]?.file ?? "");
   const all = { ...defaultConfig, ...defaults };
-  const { config: read, unused: others } = readFields(given, wrong);
-  const unused = [...others];
+  const { config: read, unused } = readFields(given, wrong);
   const config = settle(read, all);
-  if (given.runOnce === true)
-    throw wrong(
-      "invalid configuration: runOnce (--runOnce) true, Runonce mode has been deprecated and should not be set",
-      "leave runOnce out",
-    );
-  if (given.maxParallelImagePulls === 0)
-    throw wrong("invalid configuration: maxParallelImagePulls 0 must be a positive number", reference);
-  const problems = problemsOf({ ...all, ...config });
+  const problems = [
+    ...givenProblems(given).map((words): Problem => ({ words })),
+    ...problemsOf({ ...all, ...config }),
+  ];
   const [first] = problems;
   if (first) {
-    const words = problems.map((each) => each.words);
-    throw wrong(words.length === 1 ? first.words : `[${words.join(", ")}]`, first.mend ?? reference);
+    const words = problems.length === 1 ? first.words : `[${problems.map((each) => each.words).join(", ")}]`;
+    throw wrongIn(files.map(({ file }) => file).join(" with "))(words, first.mend ?? reference);
   }
-  const authority = Object(Object(given.authentication).x509).clientCAFile;
-  if (authority) unused.push("authentication.x509.clientCAFile");
-  const idle = Object.keys(config.featureGates ?? {}).filter((name) => !gates.has(name));
-  return { config, unused: [...unused, ...idle.map((name) => `featureGates.${name}`)] };
+  return { config, unused: [...unused, ...idleParts(given, config)] };
 }
 
 /** The settings in upstream's form: what `/configz` shows. */

@@ -57,16 +57,8 @@ const alpha = {
 /** Not done yet. */
 const missing = {
   enableSystemLogQuery: nothing,
-  eventBurst: nothing,
-  eventRecordQPS: nothing,
   httpCheckFrequency: nothing,
-  kubeAPIBurst: nothing,
-  kubeAPIQPS: nothing,
-  logging: nothing,
-  maxOpenFiles: nothing,
-  oomScoreAdj: nothing,
   runOnce: false,
-  runtimeRequestTimeout: nothing,
   staticPodURL: nothing,
   staticPodURLHeader: nothing,
   tlsCurvePreferences: nothing,

@@ -168,6 +168,28 @@ export interface ServerSettings extends TlsSettings {
   volumeStatsMs: number;
 }
 
+/** How often the API server is spoken to, of what and how much is told. */
+interface TalkSettings {
+  /** Requests a second but for the node's own state; 0: no limit. */
+  kubeApiQps: number;
+  kubeApiBurst: number;
+  eventQps: number;
+  eventBurst: number;
+  logging: LoggingSettings;
+}
+
+export interface LoggingSettings {
+  readonly format: string;
+  /** From 4 on the kubelet's log has what is for those who look for faults. */
+  readonly verbosity: number;
+}
+
+/** The process that the kubelet is in; undefined and 0: it stays as it is, being other components' as well. */
+interface ProcessSettings {
+  oomScoreAdj: number | undefined;
+  maxOpenFiles: number;
+}
+
 /** The machine as the kubelet wants it. */
 interface MachineSettings {
   /** Unlike upstream's, whose nodes are nobody's own machines, this kubelet starts beside swap. */
@@ -176,6 +198,8 @@ interface MachineSettings {
   failCgroupV1: boolean;
   /** A container runtime that the machine already has; empty: one of our own. */
   runtimeEndpoint: string;
+  /** Of all that a runtime is asked but what takes long by its nature. */
+  runtimeRequestMs: number;
   /** What the kernel's parameters are not set to is an error; otherwise they stay as they are. */
   protectKernelDefaults: boolean;
   featureGates: Readonly<Record<string, boolean>>;
@@ -190,6 +214,8 @@ export interface KubeletConfig
     EvictionSettings,
     ShutdownSettings,
     ServerSettings,
+    TalkSettings,
+    ProcessSettings,
     MachineSettings {}
 
 const images: ImageSettings = {
@@ -306,9 +332,18 @@ export const defaultConfig: KubeletConfig = {
   shutdownGraceCriticalMs: 0,
   shutdownGraceByPriority: [],
   ...server,
+  // Upstream's client has 50 and 100: here the API server looks after itself, by priority and fairness.
+  kubeApiQps: 0,
+  kubeApiBurst: 100,
+  eventQps: 50,
+  eventBurst: 100,
+  logging: { format: "json", verbosity: 0 },
+  oomScoreAdj: undefined,
+  maxOpenFiles: 0,
   failSwapOn: false,
   failCgroupV1: false,
   runtimeEndpoint: "",
+  runtimeRequestMs: 120_000,
   protectKernelDefaults: false,
   featureGates: {},
 };
