@@ -26,7 +26,7 @@ import { keepHouse, removeOrphans } from "./housekeeping.ts";
 import { createImageCollector } from "./image-gc.ts";
 import { ImagePuller } from "./image-puller.ts";
 import { createImageRecords } from "./image-records.ts";
-import { meteredRuntime } from "./metered-runtime.ts";
+import { meteredCgroups, meteredRuntime } from "./metered-runtime.ts";
 import { kubeletMetrics } from "./metrics.ts";
 import { allocatableOf, type Machine, nodeShareOf, readMachine } from "./node-info.ts";
 import { type NodeReporter, nodeReference, startNodeReporter } from "./node-status.ts";
@@ -208,10 +208,11 @@ async function assemble(
     measureMs: config.volumeStatsMs,
   });
   const oomLog = openOomLog();
+  const metrics = kubeletMetrics(world.metrics);
   const context: PodContext = {
     client,
     world,
-    metrics: kubeletMetrics(world.metrics),
+    metrics,
     runtime,
     runtimeName: version.runtimeName,
     reader: stateReader(runtime, oomLog.has),
@@ -221,7 +222,7 @@ async function assemble(
     objects,
     probes,
     statuses: createStatusManager(client, world, (pod) => (isStatic(pod) ? statics.mirrorFor(pod) : pod)),
-    cgroups: createCgroups(),
+    cgroups: meteredCgroups(createCgroups(), metrics, world.clock),
     ...given,
     recorder,
     services: informers.of(services),

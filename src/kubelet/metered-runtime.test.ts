@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { Metrics, VirtualClock } from "#base";
 import { type ContainerRuntime, RuntimeError } from "#contracts";
-import { meteredRuntime } from "./metered-runtime.ts";
+import type { Cgroups } from "./cgroups.ts";
+import { meteredCgroups, meteredRuntime } from "./metered-runtime.ts";
 import { kubeletMetrics } from "./metrics.ts";
 
 test("calls are counted by upstream's names, timed, and answered as they are", async () => {
@@ -29,4 +30,15 @@ test("calls are counted by upstream's names, timed, and answered as they are", a
   ])
     expect(text).toContain(line);
   expect(text).not.toContain("mount_image");
+});
+
+test("cgroups that are made and removed are timed", async () => {
+  const registry = new Metrics();
+  const cgroups = { ensure: async () => {}, remove: async () => true } as unknown as Cgroups;
+  const metered = meteredCgroups(cgroups, kubeletMetrics(registry), new VirtualClock());
+  await metered.ensure("/pods/1", {} as never);
+  expect(await metered.remove("/pods/1")).toBe(true);
+  const text = await registry.text();
+  for (const operation of ["create", "destroy"])
+    expect(text).toContain(`kubelet_cgroup_manager_duration_seconds_count{operation_type="${operation}"} 1`);
 });

@@ -1,9 +1,10 @@
 /**
- * A runtime whose calls are counted and timed, by upstream's names of them.
+ * A runtime whose calls are counted and timed, by upstream's names of them; cgroups too.
  * https://kubernetes.io/docs/reference/instrumentation/metrics/
  */
 import type { Clock } from "#base";
 import type { ContainerRuntime } from "#contracts";
+import type { Cgroups } from "./cgroups.ts";
 import type { KubeletMetrics } from "./metrics.ts";
 
 /** Those that answer later; streams are nobody's to time. */
@@ -82,5 +83,22 @@ function meteredSandboxes(run: Method, metrics: KubeletMetrics, clock: Clock): M
     } finally {
       metrics.sandboxSeconds.observe(label, (clock.monotonic() - startedMs) / 1000);
     }
+  };
+}
+
+/** The same for what pods' limits stand in. */
+export function meteredCgroups(cgroups: Cgroups, metrics: KubeletMetrics, clock: Clock): Cgroups {
+  const timed = async <T>(operation_type: string, work: Promise<T>): Promise<T> => {
+    const startedMs = clock.monotonic();
+    try {
+      return await work;
+    } finally {
+      metrics.cgroupSeconds.observe({ operation_type }, (clock.monotonic() - startedMs) / 1000);
+    }
+  };
+  return {
+    ...cgroups,
+    ensure: (path, figures) => timed("create", cgroups.ensure(path, figures)),
+    remove: (path) => timed("destroy", cgroups.remove(path)),
   };
 }

@@ -94,6 +94,11 @@ function workMetrics(metrics: Metrics) {
       "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
       byOperation,
     ),
+    cgroupSeconds: histogram(
+      "cgroup_manager_duration_seconds",
+      "Duration in seconds for cgroup manager operations. Broken down by method.",
+      byOperation,
+    ),
     evictions: counter("evictions", "Cumulative number of pod evictions by eviction signal", [
       "eviction_signal",
     ]),

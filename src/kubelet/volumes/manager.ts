@@ -8,6 +8,7 @@ import type { Following } from "./following.ts";
 import { createGauges } from "./gauges.ts";
 import { liveObjectsOf, type MountOptions, mountOne, type ObjectVersion } from "./mount-one.ts";
 import { createObjectWatches, keyOfRef } from "./object-watches.ts";
+import { type TimedStorage, timedStorage } from "./storage-metrics.ts";
 import { mountSubPath, removeSubPaths } from "./sub-paths.ts";
 
 export interface VolumeManager {
@@ -59,6 +60,7 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
   const mounted = new Map<string, Mounted>();
   const { isWatching, refreshMs } = options.following;
   const gauges = createGauges(world, options.measureMs);
+  const timed = timedStorage(world);
 
   const isOutdated = ({ objects }: Mounted) =>
     [...objects.values()].some(({ ref, version }) => (watches.versionOf(ref) ?? version) !== version);
@@ -87,7 +89,9 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
     const objectsOfPod = () => volumes.flatMap((v) => liveObjectsOf(plugins, pod, v));
     if (isWatching) watches.follow(pod.metadata.uid, objectsOfPod());
     const results = await Promise.all(
-      due.map(async (v) => [v.name, await mountOne(options, pod, v, paths.has(v.name))] as const),
+      due.map(
+        async (v) => [v.name, await mountOne({ ...options, timed }, pod, v, paths.has(v.name))] as const,
+      ),
     );
     for (const [name, { path, isLive, measure }] of results) {
       paths.set(name, path);
@@ -128,20 +132,25 @@ export function createVolumeManager(options: VolumeManagerOptions): VolumeManage
         world.log.warn({ podUid, error: messageOf(error) }, "parts of volumes could not be unmounted");
         return false;
       }
-      return unmountAll(options, join(options.podDir(podUid), "volumes"));
+      return unmountAll(options, timed, join(options.podDir(podUid), "volumes"));
     },
     stop: watches.stop,
   };
 }
 
 /** Every volume below a pod's folder, whether this kubelet mounted it or one before it. */
-async function unmountAll({ plugins, host, world }: VolumeManagerOptions, root: string): Promise<boolean> {
+async function unmountAll(
+  { plugins, host, world }: VolumeManagerOptions,
+  timed: TimedStorage,
+  root: string,
+): Promise<boolean> {
   let clean = true;
   for (const kind of await readdir(root).catch(() => [])) {
     const plugin = plugins.find((p) => p.directoryName === kind);
     for (const name of await readdir(join(root, kind))) {
       const dir = join(root, kind, name);
-      await (plugin?.unmount(dir, host) ?? host.unmount(dir)).catch((error: unknown) => {
+      const unmount = () => plugin?.unmount(dir, host) ?? host.unmount(dir);
+      await timed("volume_unmount", { directoryName: kind }, unmount).catch((error: unknown) => {
         clean = false;
         world.log.warn({ dir, error: messageOf(error) }, "a volume could not be unmounted");
       });

@@ -19,6 +19,7 @@ import type { MountedRef } from "./object-watches.ts";
 import { behindClaim } from "./persistent-volume-claim.ts";
 import type { CertificateSource } from "./pod-certificates.ts";
 import { pluginFor, refusalOf } from "./registry.ts";
+import type { TimedStorage } from "./storage-metrics.ts";
 import type { TokenSource } from "./tokens.ts";
 import { trustBundleOf } from "./trust-bundles.ts";
 
@@ -97,7 +98,7 @@ async function gather(
 }
 
 export async function mountOne(
-  options: MountOptions,
+  options: MountOptions & { timed: TimedStorage },
   pod: Readonly<corev1.Pod>,
   given: Readonly<corev1.Volume>,
   isMounted: boolean,
@@ -122,7 +123,7 @@ export async function mountOne(
       ...(fsGroup === undefined ? {} : { fsGroup }),
       ...(fsGroupChangePolicy === undefined ? {} : { fsGroupChangePolicy }),
     };
-    const path = await plugin.mount(request, host);
+    const path = await options.timed("volume_mount", plugin, () => plugin.mount(request, host));
     const objects = liveObjectsOf(plugins, pod, volume);
     return {
       path,
