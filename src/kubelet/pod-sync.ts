@@ -150,7 +150,7 @@ export async function syncPod(
   memory: PodMemory,
   signal: AbortSignal,
 ): Promise<number> {
-  const pod = allocate(wanted, memory.resize, memory.others(), context.allocatable(), {
+  const pod = allocate(wanted, memory.resize, memory.others, context.allocatable(), {
     cpu: context.cpus.isStatic,
     memory: context.memory.isStatic,
   });

@@ -11,9 +11,12 @@ import { type Refusal, rejected } from "./admission.ts";
 import { logOwnerOf, unlinkLog } from "./logs/links.ts";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
+
 import { isFinal, isOwnCondition } from "./pod-status.ts";
+
 import { graceSecondsOf, stopPod } from "./pod-stop.ts";
 import { type Eviction, newMemory, observe, type PodMemory, report, syncPod } from "./pod-sync.ts";
+import { asAllocated } from "./resize.ts";
 import { canonical } from "./status-manager.ts";
 
 const failureMinMs = 1000;
@@ -48,6 +51,8 @@ export interface PodStart {
   /** Waited for before anything of the pod is begun. */
   room: Promise<void> | undefined;
   others(): readonly Readonly<corev1.Pod>[];
+  /** Others may have more of the node than before. */
+  onRoom(): void;
   /** Nothing of the pod is left. */
   onDone(): void;
 }
@@ -65,19 +70,21 @@ export class PodWorker {
   #awake = Promise.withResolvers<void>();
   #dirty = true;
   #room: Promise<void> | undefined;
+  readonly #onRoom: () => void;
   #operation: "create" | "update" | "sync" = "create";
   /** Until it has been seen to run; undefined for one that was there before. */
   #seenMs: number | undefined;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(context: PodContext, start: PodStart) {
-    const { pod, inApi, isNew, refusal, room, others, onDone } = start;
+    const { pod, inApi, isNew, refusal, room, others, onRoom, onDone } = start;
     this.#context = context;
     this.#memory = newMemory(others, isNew);
     this.#memory.failure = refusal && rejected(refusal);
     this.#current = pod;
     this.#inApi = inApi;
     this.#room = room;
+    this.#onRoom = onRoom;
     this.#seenMs = isNew ? context.world.clock.monotonic() : undefined;
     this.uid = pod.metadata.uid;
     this.#done = this.#run().finally(() => {
@@ -99,6 +106,16 @@ export class PodWorker {
   get isActive(): boolean {
     const phase = this.#context.statuses.get(this.uid)?.phase ?? this.#current.status?.phase;
     return this.#inApi && !this.#memory.failure && !isFinal(phase);
+  }
+
+  /** The pod with what it was promised, whatever it asks for since. */
+  get allocated(): Readonly<corev1.Pod> {
+    return asAllocated(this.#current, this.#memory.resize);
+  }
+
+  /** It waits until others have less of the node. */
+  get isDeferred(): boolean {
+    return this.#memory.resize.pending?.reason === "Deferred";
   }
 
   /** Resolves when nothing of the pod runs any more, or this worker stops. */
@@ -189,11 +206,13 @@ export class PodWorker {
   async #sync(): Promise<number> {
     const { metrics, statuses, world } = this.#context;
     const startedMs = world.clock.monotonic();
+    const { grants } = this.#memory.resize;
     const label = { operation_type: this.#operation };
     this.#operation = "sync";
     try {
       return await syncPod(this.#context, this.#current, this.#memory, this.#step.signal);
     } finally {
+      if (this.#memory.resize.grants !== grants || isFinal(statuses.get(this.uid)?.phase)) this.#onRoom();
       const nowMs = world.clock.monotonic();
       metrics.workerSeconds.observe(label, (nowMs - startedMs) / 1000);
       if (this.#seenMs !== undefined && statuses.get(this.uid)?.phase === "Running") {

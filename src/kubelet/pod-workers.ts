@@ -65,6 +65,25 @@ function isOn(pod: Readonly<corev1.Pod>, workers: ReadonlyMap<string, PodWorker>
   return workers.get(pod.metadata.uid)?.isActive ?? (isTaken(pod) && !isFinal(pod.status?.phase));
 }
 
+/** The others that take part of the node, with what they were promised. */
+function neighboursOf(
+  pod: Readonly<corev1.Pod>,
+  informer: Informer<corev1.Pod>,
+  workers: ReadonlyMap<string, PodWorker>,
+): Readonly<corev1.Pod>[] {
+  // By name: a static pod is not its mirror's neighbour.
+  const name = fullNameOf(pod);
+  return informer
+    .list()
+    .filter((other) => fullNameOf(other) !== name && isOn(other, workers))
+    .map((other) => workers.get(other.metadata.uid)?.allocated ?? other);
+}
+
+/** Those whose resizes wait for room. */
+function wakeDeferred(workers: ReadonlyMap<string, PodWorker>): void {
+  for (const worker of workers.values()) if (worker.isDeferred) worker.wake();
+}
+
 /** Pods that were taken by an earlier kubelet are not asked again. */
 function admit(
   context: PodContext,
@@ -149,16 +168,17 @@ export function startPodWorkers(
 
   function begin(pod: Readonly<corev1.Pod>, inApi: boolean): void {
     const { uid } = pod.metadata;
-    // By name: a static pod is not its mirror's neighbour.
-    const name = fullNameOf(pod);
-    const others = () =>
-      informer.list().filter((other) => fullNameOf(other) !== name && isOn(other, workers));
+    const others = () => neighboursOf(pod, informer, workers);
     const { refusal, preempts = [] } = inApi ? admit(context, pod, others, node()) : {};
     const room = preempts.length > 0 ? preempt(context, preempts, workers) : undefined;
-    const onDone = () => workers.delete(uid);
+    const onRoom = () => wakeDeferred(workers);
+    const onDone = () => {
+      workers.delete(uid);
+      onRoom();
+    };
     // Nobody else makes anything of pods.
     const isNew = seen !== undefined && !seen.has(uid);
-    const worker = new PodWorker(context, { pod, inApi, isNew, refusal, room, others, onDone });
+    const worker = new PodWorker(context, { pod, inApi, isNew, refusal, room, others, onRoom, onDone });
     workers.set(uid, worker);
   }
 

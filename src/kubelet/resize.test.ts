@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { corev1 } from "#api";
 import type { PodContext } from "./pod-context.ts";
 import { cgroupPathOf } from "./pod-resources.ts";
-import { allocate, giveResources, newResizeMemory, resizeConditions } from "./resize.ts";
+import { allocate, asAllocated, giveResources, newResizeMemory, resizeConditions } from "./resize.ts";
 import { makeContainer, makePod, showContainer, showPod, showSandbox } from "./testing/pods.ts";
 
 const allocatable = { cpu: "2", memory: "4Gi" };
@@ -17,7 +17,7 @@ const cpuOf = (pod: Readonly<corev1.Pod>) => pod.spec.containers[0]!.resources?.
 test("what the node has is given; what it has not yet, or never has, waits", () => {
   const memory = newResizeMemory();
   const others = [asking("1")];
-  const step = (pod: corev1.Pod) => cpuOf(allocate(pod, memory, others, allocatable));
+  const step = (pod: corev1.Pod) => cpuOf(allocate(pod, memory, () => others, allocatable));
   expect(step(asking("500m"))).toBe("500m");
   expect(memory.news).toEqual([]);
   expect(step(asking("1", 2))).toBe("1");
@@ -53,7 +53,7 @@ test("what the node has is given; what it has not yet, or never has, waits", () 
 test("processors of its own cannot become more", () => {
   const memory = newResizeMemory();
   const policies = { cpu: true, memory: true };
-  const step = (pod: corev1.Pod) => allocate(pod, memory, [], allocatable, policies);
+  const step = (pod: corev1.Pod) => allocate(pod, memory, () => [], allocatable, policies);
   step(asking("1", 1, true));
   step(asking("2", 2, true));
   expect(memory.pending).toEqual({
@@ -71,7 +71,7 @@ const whole = (cpu: string, memory: string, generation = 1): corev1.Pod => {
 test("what a pod asks for as a whole is allocated and refused as its containers' is", () => {
   const memory = newResizeMemory();
   const step = (pod: corev1.Pod) =>
-    allocate(pod, memory, [asking("1")], allocatable).spec.resources?.requests?.cpu;
+    allocate(pod, memory, () => [asking("1")], allocatable).spec.resources?.requests?.cpu;
   expect(step(whole("500m", "64Mi"))).toBe("500m");
   expect(memory.started).toBeUndefined();
   expect(step(whole("1", "64Mi", 2))).toBe("1");
@@ -111,7 +111,12 @@ test("a limit of memory below what is used is refused in upstream's words, and g
   const { context, given } = nodeUsing(bytes);
   const state = showPod([showSandbox(0)], [showContainer({ spec: makeContainer("main") })]);
   const step = async (pod: corev1.Pod) =>
-    giveResources(context, allocate(pod, memory, [], allocatable), state, memory);
+    giveResources(
+      context,
+      allocate(pod, memory, () => [], allocatable),
+      state,
+      memory,
+    );
   await step(own("200Mi"));
   await step(own("60Mi", 2));
   expect(given).toEqual([]);
@@ -127,4 +132,18 @@ test("a limit of memory below what is used is refused in upstream's words, and g
   await step(own("60Mi", 2));
   expect(given).toEqual(["main-0"]);
   expect(memory.error).toBeUndefined();
+});
+
+test("to others a pod is what it was promised, however much it asks for", () => {
+  const memory = newResizeMemory();
+  const before = asking("500m");
+  allocate(before, memory, () => [], allocatable);
+  expect(asAllocated(before, memory)).toBe(before);
+  expect(cpuOf(asAllocated(asking("100", 2), memory))).toBe("500m");
+  expect(memory.grants).toBe(0);
+  allocate(asking("100", 2), memory, () => [], allocatable);
+  expect(cpuOf(asAllocated(asking("100", 2), memory))).toBe("500m");
+  allocate(asking("1", 3), memory, () => [], allocatable);
+  expect(cpuOf(asAllocated(asking("1", 3), memory))).toBe("1");
+  expect(memory.grants).toBe(1);
 });

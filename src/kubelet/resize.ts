@@ -34,6 +34,8 @@ export interface ResizeMemory {
   told: string;
   /** What went wrong while it was given. */
   error: string | undefined;
+  /** How often something else was promised than before. */
+  grants: number;
   /** The pod's generation whose resources are being given. */
   started: number | undefined;
   /** What has not been told as events yet. */
@@ -64,6 +66,7 @@ export function newResizeMemory(): ResizeMemory {
     pending: undefined,
     told: "",
     error: undefined,
+    grants: 0,
     started: undefined,
     news: [],
   };
@@ -80,24 +83,22 @@ function resizable(pod: Pod): readonly Readonly<corev1.Container>[] {
 export function allocate(
   pod: Pod,
   memory: ResizeMemory,
-  others: readonly Pod[],
+  others: () => readonly Pod[],
   allocatable: Readonly<Record<string, string>>,
   policies: StaticPolicies = { cpu: false, memory: false },
 ): Pod {
   if (!memory.allocated) {
     memory.allocated = promisedBefore(pod);
     memory.found = new Map(memory.allocated);
-    memory.allocatedWhole = memory.actualWhole =
-      pod.spec.resources && (pod.status?.resources ?? pod.spec.resources);
+    memory.allocatedWhole = memory.actualWhole = promisedWhole(pod);
   }
-  const { allocated, allocatedWhole } = memory;
-  const isWanted =
-    sameJson(allocatedWhole ?? nothing, pod.spec.resources ?? nothing) &&
-    resizable(pod).every((each) => sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing));
+  const { allocated } = memory;
+  const promised = asAllocated(pod, memory);
+  const isWanted = promised === pod;
   const before = memory.pending;
   memory.pending = isWanted
     ? undefined
-    : (fixed(pod, allocated, policies) ?? refusal(pod, others, allocatable));
+    : (fixed(pod, allocated, policies) ?? refusal(pod, others(), allocatable));
   if (memory.pending && !sameJson(memory.pending, before)) {
     const { reason, message } = memory.pending;
     const words = resizeMessage(pod, `Pod resize ${reason}`, message);
@@ -105,6 +106,7 @@ export function allocate(
   }
   if (!memory.pending) {
     if (!isWanted) {
+      memory.grants++;
       memory.started = pod.metadata.generation ?? 0;
       memory.news.push(startedNews(pod));
     }
@@ -112,6 +114,17 @@ export function allocate(
     memory.allocatedWhole = pod.spec.resources;
     return pod;
   }
+  return promised;
+}
+
+/** The pod with what it was promised, whatever it asks for since; itself where that is the same. */
+export function asAllocated(pod: Pod, memory: Pick<ResizeMemory, "allocated" | "allocatedWhole">): Pod {
+  const allocated = memory.allocated ?? promisedBefore(pod);
+  const whole = memory.allocated ? memory.allocatedWhole : promisedWhole(pod);
+  const isAlike =
+    sameJson(whole ?? nothing, pod.spec.resources ?? nothing) &&
+    resizable(pod).every((each) => sameJson(allocated.get(each.name) ?? nothing, each.resources ?? nothing));
+  if (isAlike) return pod;
   const withAllocated = (each: corev1.Container) => ({
     ...each,
     resources: { ...(allocated.get(each.name) ?? each.resources) },
@@ -119,7 +132,7 @@ export function allocate(
   const { containers, initContainers, resources: _, ...rest } = pod.spec;
   const spec = {
     ...rest,
-    ...(allocatedWhole ? { resources: allocatedWhole } : {}),
+    ...(whole ? { resources: whole } : {}),
     containers: containers.map(withAllocated),
     ...(initContainers ? { initContainers: initContainers.map(withAllocated) } : {}),
   } as corev1.PodSpec;
@@ -176,6 +189,10 @@ function promisedBefore(pod: Pod): Map<string, Resources> {
       return [each.name, promised ?? nothing];
     }),
   );
+}
+
+function promisedWhole({ spec, status }: Pod): Resources | undefined {
+  return spec.resources && (status?.resources ?? spec.resources);
 }
 
 function refusal(
