@@ -264,6 +264,7 @@ function reportNode(
     node: () => told.byKey(options.nodeName),
     pressures: context.pressures,
     isShuttingDown: context.isShuttingDown,
+    systemVictims: parts.oomLog.systemVictims,
     devices: context.devices,
     handlers: context.handlers,
     port,

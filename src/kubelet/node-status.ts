@@ -11,6 +11,7 @@ import type { KubeletConfig } from "./config/settings.ts";
 import type { DeviceManager } from "./devices/manager.ts";
 import type { PressureKind } from "./eviction/signals.ts";
 import { allocatableOf, capacityOf, type Machine } from "./node-info.ts";
+import type { OomVictim } from "./oom-log.ts";
 import type { RuntimeHandlers } from "./runtime-handlers.ts";
 import { canonical } from "./status-manager.ts";
 
@@ -33,6 +34,8 @@ export interface NodeOptions {
   /** What the node is short of. */
   pressures(): ReadonlySet<PressureKind>;
   isShuttingDown(): boolean;
+  /** Processes of the machine's own that were killed for want of memory since this was asked last. */
+  systemVictims(): readonly OomVictim[];
   port: number;
   /** Milliseconds since the runtime last listed its pods. */
   sinceRelistMs(): number;
@@ -135,6 +138,11 @@ export function nodeNews(
     news.push({ kind: "Warning", reason: "Rebooted", message });
   }
   return news;
+}
+
+function oomNews({ process, pid }: OomVictim): NodeNews {
+  const message = `System OOM encountered, victim process: ${process}, pid: ${pid}`;
+  return { kind: "Warning", reason: "SystemOOM", message };
 }
 
 /** The largest first, five names each; what the scheduler's image locality reads. -1: all of them. */
@@ -314,6 +322,7 @@ export function startNodeReporter(options: NodeOptions): NodeReporter {
       for (const reason of conditionEvents(old, status.conditions))
         say("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
     }
+    news.push(...options.systemVictims().map(oomNews));
     for (const { kind, reason, message } of news) say(kind, reason, message);
     isUnschedulable = isMarked;
     registered.resolve();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Container, ContainerRuntime, ContainerStatus, PodSandbox, PodSandboxStatus } from "#contracts";
 import { containerNameLabel, podUidLabel } from "./labels.ts";
-import { killedContainerOf } from "./oom-log.ts";
+import { killedContainerOf, systemVictimOf } from "./oom-log.ts";
 import { stateReader } from "./pod-state.ts";
 
 /** A runtime with pods of one container each; counts what it is asked. */
@@ -118,4 +118,13 @@ test("a record of the kernel's log names the container, under cgroups of any dri
   expect(killedContainerOf(record(`/k.slice/k-pod1.slice/cri-containerd-${id}.scope`))).toBe(id);
   expect(killedContainerOf(record("/k/pod1"))).toBeUndefined();
   expect(killedContainerOf(`4,1,1,-;dd invoked oom-killer: task_memcg=/k/${id},`)).toBeUndefined();
+});
+
+test("what the kernel kills of the machine's own is told apart from containers, and from what was before", () => {
+  const record = (group: string) =>
+    `6,1234,5000000,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=${group},task=node, v=1,pid=77,uid=0`;
+  expect(systemVictimOf(record("/"), 4_000_000)).toEqual({ process: "node, v=1", pid: 77 });
+  expect(systemVictimOf(record("/"), 6_000_000)).toBeUndefined();
+  expect(systemVictimOf(record("/kubepods/podx/abc"), 0)).toBeUndefined();
+  expect(systemVictimOf("6,1,5000000,-;something else", 0)).toBeUndefined();
 });
