@@ -396,6 +396,24 @@ function metered(options: KubeletOptions, world: World): KubeletOptions {
   return { ...options, runtime: meteredRuntime(options.runtime, metrics, world.clock) };
 }
 
+function staticPodsOf(
+  { nodeName, client, dataDir }: KubeletOptions,
+  config: KubeletConfig,
+  world: World,
+  node: () => Readonly<corev1.Node> | undefined,
+): StaticPods {
+  return createStaticPods({
+    path: config.staticPodPath,
+    checkMs: config.fileCheckMs,
+    source: { url: config.staticPodUrl, headers: config.staticPodUrlHeaders, checkMs: config.httpCheckMs },
+    sourceFile: join(dataDir, "static-pods-of-url"),
+    nodeName,
+    client,
+    world,
+    node,
+  });
+}
+
 export async function startKubelet(given: KubeletOptions): Promise<Kubelet> {
   const config = configOf(given);
   const world = worldFor(given.world, config);
@@ -405,14 +423,7 @@ export async function startKubelet(given: KubeletOptions): Promise<Kubelet> {
   const informers = createInformers(options.client, world);
   const nodeInformer = informers.of(nodes, { fieldSelector: `metadata.name=${options.nodeName}` });
   const node = () => nodeInformer.byKey(options.nodeName);
-  const statics = createStaticPods({
-    path: config.staticPodPath,
-    checkMs: config.fileCheckMs,
-    nodeName: options.nodeName,
-    client: options.client,
-    world,
-    node,
-  });
+  const statics = staticPodsOf(options, config, world, node);
   const parts = await assemble(options, config, world, informers, statics);
   const { context } = parts;
   const podInformer = informers.of(pods, { fieldSelector: `spec.nodeName=${options.nodeName}` });

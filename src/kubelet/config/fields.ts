@@ -74,6 +74,10 @@ const userIds = checked(whole(65_536, 2 ** 31), (count) => {
   if (count % 65_536 !== 0) throw new Error("must be a multiple of 65536");
 });
 
+const webAddress = checked(text, (url) => {
+  if (url && !/^https?:\/\/[^/]/.test(url)) throw new Error("must be an address such as https://HOST/PATH");
+});
+
 const pods: Fields = {
   allowedUnsafeSysctls: field("allowedUnsafeSysctls", sysctls),
   clusterDNS: field("clusterDns", texts),
@@ -86,7 +90,11 @@ const pods: Fields = {
   fileCheckFrequency: defaulted("fileCheckMs", duration),
   resolvConf: field("resolvConf", text),
   seccompDefault: field("seccompDefault", flag),
+  httpCheckFrequency: defaulted("httpCheckMs", duration),
   staticPodPath: field("staticPodPath", text),
+  staticPodURL: field("staticPodUrl", webAddress),
+  // Upstream shows no headers either: there may be a token among them.
+  staticPodURLHeader: field("staticPodUrlHeaders", { ...mapOf(texts), show: () => undefined }),
   syncFrequency: defaulted("syncMs", duration),
   userNamespaces: field("userIdsPerPod", inside("idsPerPod", userIds)),
 };

@@ -54,15 +54,8 @@ const alpha = {
   qosReserved: nothing,
 };
 
-/** Not done yet. */
-const missing = {
-  enableSystemLogQuery: nothing,
-  httpCheckFrequency: nothing,
-  runOnce: false,
-  staticPodURL: nothing,
-  staticPodURLHeader: nothing,
-  tlsCurvePreferences: nothing,
-};
+/** What nobody can have here: a journal to query, a kubelet that ends by itself, curves in an order of one's own. */
+const refused = { enableSystemLogQuery: false, runOnce: false, tlsCurvePreferences: nothing };
 
 export const fixedFields: Readonly<Record<string, unknown>> = {
   ...made,
@@ -70,7 +63,7 @@ export const fixedFields: Readonly<Record<string, unknown>> = {
   ...network,
   ...process,
   ...alpha,
-  ...missing,
+  ...refused,
 };
 
 const isEmpty = (value: unknown) => [null, "", 0, "0s"].includes(value as never);

@@ -42,6 +42,10 @@ interface PodSettings {
   /** A folder with pods of this node alone, or one file; empty: none. */
   staticPodPath: string;
   fileCheckMs: number;
+  /** Who is asked for more of them, how, and how often; empty: nobody. */
+  staticPodUrl: string;
+  staticPodUrlHeaders: Readonly<Record<string, readonly string[]>>;
+  httpCheckMs: number;
   /** How long a pod, and what its volumes show, may stay unlooked at. */
   syncMs: number;
   /** How the kubelet hears of new contents of ConfigMaps and Secrets. */
@@ -290,6 +294,9 @@ const pods: PodSettings = {
   clusterDomain: "",
   staticPodPath: "",
   fileCheckMs: 20_000,
+  staticPodUrl: "",
+  staticPodUrlHeaders: {},
+  httpCheckMs: 20_000,
   syncMs: 60_000,
   changeDetection: "Watch",
   crashBackoffMaxMs: 300_000,

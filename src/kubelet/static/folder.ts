@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { corev1 } from "#api";
 import { codeOf, messageOf, type World } from "#base";
 import { fullNameOf, staticPodOf } from "./manifest.ts";
+import type { UrlManifests } from "./url.ts";
 
 const fileMaxBytes = 1024 * 1024;
 const filesMax = 1000;
@@ -14,8 +15,15 @@ export interface Manifests {
   pods(): Map<string, corev1.Pod>;
 }
 
-export function createManifests(options: { path: string; nodeName: string; world: World }): Manifests {
-  const { path, nodeName, world } = options;
+export interface ManifestsOptions {
+  path: string;
+  nodeName: string;
+  world: World;
+  /** What is asked for beside the files. */
+  fromUrl?: Pick<UrlManifests, "load" | "pods">;
+}
+
+export function createManifests({ path, nodeName, world, fromUrl }: ManifestsOptions): Manifests {
   const files = new Map<string, { stamp: string; pod: corev1.Pod | undefined }>();
 
   async function read(file: string): Promise<corev1.Pod | undefined> {
@@ -29,6 +37,7 @@ export function createManifests(options: { path: string; nodeName: string; world
 
   return {
     async load() {
+      await fromUrl?.load();
       if (!path) return;
       const stamps = await stampsOf(path);
       for (const file of files.keys()) if (!stamps.has(file)) files.delete(file);
@@ -39,6 +48,8 @@ export function createManifests(options: { path: string; nodeName: string; world
       const found = new Map<string, corev1.Pod>();
       for (const { pod } of files.values())
         if (pod && !found.has(fullNameOf(pod))) found.set(fullNameOf(pod), pod);
+      for (const pod of fromUrl?.pods() ?? [])
+        if (!found.has(fullNameOf(pod))) found.set(fullNameOf(pod), pod);
       return found;
     },
   };

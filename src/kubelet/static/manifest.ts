@@ -53,18 +53,20 @@ function podOf(content: string): corev1.Pod {
 }
 
 export interface ManifestPlace {
-  file: string;
+  file?: string;
+  /** In place of a file. */
+  url?: string;
   nodeName: string;
   nowMs: number;
 }
 
 /** Throws `ManifestError`. */
-export function staticPodOf(content: string, { file, nodeName, nowMs }: ManifestPlace): corev1.Pod {
+export function staticPodOf(content: string, { file, url, nodeName, nowMs }: ManifestPlace): corev1.Pod {
   try {
     const given = podOf(content);
     const { name, namespace = "default", labels, annotations } = given.metadata;
     const hash = createHash("md5")
-      .update(JSON.stringify([`host:${nodeName}`, `file:${file}`, given]))
+      .update(JSON.stringify([`host:${nodeName}`, url === undefined ? `file:${file}` : `url:${url}`, given]))
       .digest("hex");
     const uid = given.metadata.uid || hash;
     const pod: corev1.Pod = {
@@ -78,7 +80,7 @@ export function staticPodOf(content: string, { file, nodeName, nowMs }: Manifest
           ...annotations,
           [hashAnnotation]: hash,
           [seenAnnotation]: formatTime(nowMs),
-          [sourceAnnotation]: "file",
+          [sourceAnnotation]: url === undefined ? "file" : "http",
         },
         uid,
         resourceVersion: "",

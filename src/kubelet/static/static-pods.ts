@@ -8,6 +8,7 @@ import { messageOf, type World } from "#base";
 import type { Client } from "#client";
 import { createManifests } from "./folder.ts";
 import { fullNameOf, hashOf, mirrorAnnotation, mirrorOf } from "./manifest.ts";
+import { createUrlManifests, type UrlSource } from "./url.ts";
 
 /** Who runs them. */
 export interface StaticRunner {
@@ -34,6 +35,9 @@ export interface StaticPods {
 export interface StaticPodsOptions {
   path: string;
   checkMs: number;
+  /** A web server that tells of more, and the file that keeps what it told. */
+  source: UrlSource;
+  sourceFile: string;
   nodeName: string;
   client: Client;
   world: World;
@@ -55,7 +59,8 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
   const { client, world } = options;
   const { clock, log } = world;
   const ending = new AbortController();
-  const manifests = createManifests(options);
+  const fromUrl = createUrlManifests(options.source, { ...options, file: options.sourceFile });
+  const manifests = createManifests({ ...options, fromUrl });
   const running = new Map<string, corev1.Pod>();
   const mirrors = new Map<string, Readonly<corev1.Pod>>();
   let runner: StaticRunner | undefined;
@@ -126,6 +131,7 @@ export function createStaticPods(options: StaticPodsOptions): StaticPods {
     mirrorFor: (pod) => mirrors.get(fullNameOf(pod)),
     async stop() {
       ending.abort();
+      fromUrl.stop();
       await looping;
     },
   };
