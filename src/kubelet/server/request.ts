@@ -21,6 +21,11 @@ export interface Serving {
   workers: PodWorkers;
 }
 
+export interface StreamServing extends Serving {
+  /** A stream is closed on which the runtime neither said nor was told anything for so long. */
+  idleMs: number;
+}
+
 export interface PodTarget {
   pod: Readonly<corev1.Pod>;
   state: ObservedPod;

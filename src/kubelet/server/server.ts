@@ -58,8 +58,8 @@ function createSecureServer(options: KubeletServerOptions, pair: ServingPair): S
     await access.check(request, socket, pathOf(request));
     const url = urlOf(request);
     checkDebugging(debugging, url);
-    socket.setTimeout(Math.min(settings.streamingIdleMs, timerMaxMs), () => socket.destroy());
-    await serveStream(options, request, socket, head, url);
+    const idleMs = Math.min(settings.streamingIdleMs, timerMaxMs);
+    await serveStream({ ...options, idleMs }, request, socket, head, url);
   }
 
   const server: Server = createServer(

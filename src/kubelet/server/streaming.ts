@@ -21,6 +21,7 @@ import {
   type PodTarget,
   pathParts,
   type Serving,
+  type StreamServing,
 } from "./request.ts";
 import { upgradeToSpdy } from "./runtime-upgrade.ts";
 import { SpdyConnection } from "./spdy/connection.ts";
@@ -32,6 +33,7 @@ interface Upgrade {
   head: Buffer;
   /** Aborts when the client has gone. */
   gone: AbortSignal;
+  idleMs: number;
 }
 
 /** How the runtime serves a stream: where, and for exec and attach which streams. */
@@ -148,10 +150,15 @@ function join(client: Duplex, runtime: Duplex): void {
   if (client.destroyed) clientGone();
 }
 
+/** On the runtime's side: what a client says to keep its own side open is not heard there. */
+function closeWhenIdle(runtime: Duplex, idleMs: number): void {
+  if (runtime instanceof Socket) runtime.setTimeout(idleMs, () => runtime.destroy());
+}
+
 const hopHeaders = new Set(["host", "authorization"]);
 
 /** The handshake and the bytes as they are. */
-async function joinRaw({ request, socket, head }: Upgrade, target: URL): Promise<void> {
+async function joinRaw({ request, socket, head, idleMs }: Upgrade, target: URL): Promise<void> {
   const upstream = connect({ host: target.hostname.replace(/^\[|\]$/g, ""), port: Number(target.port) });
   await new Promise<void>((resolve, reject) => {
     upstream.once("connect", resolve);
@@ -165,6 +172,7 @@ async function joinRaw({ request, socket, head }: Upgrade, target: URL): Promise
     if (value && !hopHeaders.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
   }
   upstream.setNoDelay(true);
+  closeWhenIdle(upstream, idleMs);
   upstream.write(`${lines.join("\r\n")}\r\n\r\n`);
   if (head.length > 0) upstream.write(head);
   join(socket, upstream);
@@ -176,7 +184,7 @@ function portChannels(request: IncomingMessage): string[] {
 
 async function translate(
   serving: Serving,
-  { request, socket, head, gone }: Upgrade,
+  { request, socket, head, gone, idleMs }: Upgrade,
   { url, isExec }: RuntimeStream,
   streams: StreamOptions,
 ): Promise<void> {
@@ -185,6 +193,7 @@ async function translate(
   const protocol = chooseProtocol(offered);
   if (!protocol) throw unknownProtocols(offered);
   const connection = await upgradeToSpdy(url, commandProtocol, gone);
+  closeWhenIdle(connection, idleMs);
   const client = acceptWebSocket(request, socket, head, protocol.name);
   if (!client) {
     connection.destroy();
@@ -196,9 +205,10 @@ async function translate(
 }
 
 /** SPDY inside the messages of a WebSocket, taken out and passed on. */
-async function tunnel({ request, socket, head, gone }: Upgrade, url: URL): Promise<void> {
+async function tunnel({ request, socket, head, gone, idleMs }: Upgrade, url: URL): Promise<void> {
   checkHandshake(request);
   const connection = await upgradeToSpdy(url, portForwardProtocol, gone);
+  closeWhenIdle(connection, idleMs);
   const client = acceptWebSocket(request, socket, head, tunnelProtocol);
   if (!client) {
     connection.destroy();
@@ -213,7 +223,7 @@ function unknownProtocols(offered: readonly string[]): HttpError {
 }
 
 export async function serveStream(
-  serving: Serving,
+  serving: StreamServing,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
@@ -222,7 +232,7 @@ export async function serveStream(
   const left = new AbortController();
   socket.once("close", () => left.abort());
   if (socket instanceof Socket) socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
-  const upgrade = { request, socket, head, gone: left.signal };
+  const upgrade = { request, socket, head, gone: left.signal, idleMs: serving.idleMs };
   const runtime = await runtimeStream(serving, url);
   const { url: target, streams } = runtime;
   if (!isWebSocket(request)) return joinRaw(upgrade, target);
