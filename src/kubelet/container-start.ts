@@ -18,7 +18,7 @@ import { containerHash } from "./labels.ts";
 import { runHook } from "./lifecycle.ts";
 import { linkLog, logOwnerOf } from "./logs/links.ts";
 import { containerField, ephemeralContainersOf } from "./pod-containers.ts";
-import { type PodContext, sayOf } from "./pod-context.ts";
+import { figuresFor, type PodContext, sayOf } from "./pod-context.ts";
 import { containerDevices, containerMounts } from "./pod-files.ts";
 import { containerResources } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedPod } from "./pod-state.ts";
@@ -237,7 +237,7 @@ async function create(context: PodContext, input: StartInput, image: Image): Pro
     annotations: grant.annotations,
     restartCount: restartCountOf(input),
     resources: {
-      ...containerResources(pod, container, context.figures),
+      ...containerResources(pod, container, figuresFor(context, pod, container.name)),
       ...(cpuset ? { cpusetCpus: cpuset } : {}),
       ...(memset ? { cpusetMems: memset } : {}),
     },

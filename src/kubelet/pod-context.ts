@@ -110,6 +110,21 @@ export function kubeletPaths(dataDir: string, logDir: string): KubeletPaths {
   };
 }
 
+/**
+ * Who has processors to himself is not held to a share of their time, nor is a pod of which any container has.
+ * https://kubernetes.io/docs/tasks/administer-cluster/cpu-management-policies/#cpu-quota-for-containers-with-exclusive-cpus
+ */
+export function figuresFor(
+  { figures, cpus }: { figures: NodeFigures; cpus: Pick<CpuManager, "exclusive"> },
+  { metadata, spec }: Readonly<corev1.Pod>,
+  ...only: readonly string[]
+): NodeFigures {
+  const all = () => [...spec.containers, ...(spec.initContainers ?? [])].map(({ name }) => name);
+  const names = only.length > 0 ? only : all();
+  const hasSome = names.some((name) => cpus.exclusive(metadata.uid, name).length > 0);
+  return hasSome ? { ...figures, cfsPeriodUs: 0 } : figures;
+}
+
 /** The reference to one container of a pod, as events name it. */
 export function containerReference(pod: Readonly<corev1.Pod>, container: string): corev1.ObjectReference {
   const { namespace = "", name, uid, resourceVersion } = pod.metadata;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { sharesToWeight } from "./cgroups.ts";
+import { figuresFor } from "./pod-context.ts";
 import {
   cgroupPathOf,
   containerResources,
@@ -55,6 +56,15 @@ test("limits of CPU hold in the period that is set, or not at all", () => {
   expect(containerResources(guaranteed, main, free)).not.toHaveProperty("cpuQuota");
   expect(containerResources(guaranteed, main, free)).not.toHaveProperty("cpuPeriod");
   expect(podCgroup(guaranteed, 0, free)).toMatchObject({ cpuPeriodUs: 100_000, cpuQuotaUs: 0 });
+});
+
+test("who has processors to himself is not held to a share of their time", () => {
+  const two = makePod({ containers: [makeContainer("main"), makeContainer("other")] });
+  const cpus = { exclusive: (_: string, name: string) => (name === "main" ? [2] : []) };
+  const of = (...names: string[]) => figuresFor({ figures: node, cpus }, two, ...names).cfsPeriodUs;
+  expect([of("main"), of("other"), of()]).toEqual([0, 100_000, 0]);
+  const shared = { figures: node, cpus: { exclusive: () => [] } };
+  expect(figuresFor(shared, two)).toBe(node);
 });
 
 test("a pod's group lies by its class, limited only when every container is", () => {

@@ -88,6 +88,7 @@ function nodeUsing(bytes: Readonly<Record<string, number>>) {
   const context = {
     cgroupRoot: "/k",
     podPidsLimit: 0,
+    cpus: { exclusive: () => [] },
     figures: {
       memoryBytes: 2 ** 32,
       hugePageSizes: [],

@@ -5,7 +5,7 @@
 import { type corev1, podAmounts, qosClassOf, quantityMilliValue, quantityValue, sameJson } from "#api";
 import { messageOf } from "#base";
 import type { EventKind } from "#client";
-import type { PodContext } from "./pod-context.ts";
+import { figuresFor, type PodContext } from "./pod-context.ts";
 import { cgroupPathOf, containerResources, type PodCgroup, podCgroup } from "./pod-resources.ts";
 import { isRunning, latestContainer, type ObservedContainer, type ObservedPod } from "./pod-state.ts";
 
@@ -257,7 +257,7 @@ function changes(context: PodContext, pod: Pod, state: ObservedPod, memory: Resi
   return resizable(pod).flatMap((spec) => {
     const container = latestContainer(state, spec.name);
     if (!container || !isRunning(container)) return [];
-    const figures = containerResources(pod, spec, context.figures);
+    const figures = containerResources(pod, spec, figuresFor(context, pod, spec.name));
     const text = JSON.stringify(figures);
     const before = memory.given.get(container.id);
     const known = before ?? firstGiven(context, pod, spec, memory, container.id);
@@ -280,7 +280,7 @@ function firstGiven(
   memory.found.delete(spec.name);
   memory.actual.set(id, resources ?? nothing);
   const made = { ...spec, ...(resources ? { resources } : {}) } as corev1.Container;
-  return JSON.stringify(containerResources(pod, made, context.figures));
+  return JSON.stringify(containerResources(pod, made, figuresFor(context, pod, spec.name)));
 }
 
 /**
@@ -294,7 +294,7 @@ export async function giveResources(
   memory: ResizeMemory,
 ): Promise<void> {
   const wanted = changes(context, pod, state, memory);
-  const figures = podCgroup(pod, context.podPidsLimit, context.figures);
+  const figures = podCgroup(pod, context.podPidsLimit, figuresFor(context, pod));
   const before = memory.group ?? figures;
   memory.group = before;
   forget(state, memory);

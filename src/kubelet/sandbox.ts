@@ -6,7 +6,7 @@ import type { corev1 } from "#api";
 import { failpoint } from "#base";
 import { type PodSandboxConfig, rpcWords, type UserNamespace } from "#contracts";
 import { sandboxConfig } from "./cri-config.ts";
-import type { PodContext } from "./pod-context.ts";
+import { figuresFor, type PodContext } from "./pod-context.ts";
 import { ensurePodFolders } from "./pod-files.ts";
 import { dnsConfigOf, dnsOmissions, domainNameOf } from "./pod-network-config.ts";
 import { cgroupPathOf, podCgroup } from "./pod-resources.ts";
@@ -66,7 +66,7 @@ export async function createSandbox(
 ): Promise<string | undefined> {
   for (const words of dnsOmissions) context.recorder.record(pod, "Warning", "DNSConfigForming", words);
   try {
-    const figures = podCgroup(pod, context.podPidsLimit, context.figures);
+    const figures = podCgroup(pod, context.podPidsLimit, figuresFor(context, pod));
     await Promise.all([
       ensurePodFolders(context, pod),
       context.cgroups.ensure(cgroupPathOf(context.cgroupRoot, pod), figures),

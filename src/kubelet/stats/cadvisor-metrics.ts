@@ -54,8 +54,10 @@ interface Row {
   labels?: Labels;
 }
 
+/** The kernel's own. */
+const usualPeriodUs = 100_000;
+
 const seconds = (ns: number) => ns / 1e9;
-const periodUs = 100_000;
 
 /** What the specification gives a container, in thousandths of a processor. */
 const cpuOf = ({ container, pod }: Group, which: "requests" | "limits") =>
@@ -150,12 +152,6 @@ const rows: readonly Row[] = [
     value: ({ usage }) => usage.memory.limitBytes,
   },
   {
-    name: "container_spec_cpu_period",
-    help: "CPU period of the container.",
-    type: "gauge",
-    value: (group) => (group.container ? periodUs : undefined),
-  },
-  {
     name: "container_spec_cpu_shares",
     help: "CPU share of the container.",
     type: "gauge",
@@ -163,17 +159,28 @@ const rows: readonly Row[] = [
       group.container ? cpuShares(cpuOf(group, "requests") || (cpuOf(group, "limits") ?? 0)) : undefined,
   },
   {
-    name: "container_spec_cpu_quota",
-    help: "CPU quota of the container.",
-    type: "gauge",
-    value: (group) => cpuQuota(cpuOf(group, "limits") ?? 0) || undefined,
-  },
-  {
     name: "container_fs_usage_bytes",
     help: "Number of bytes that are consumed by the container on this filesystem.",
     type: "gauge",
     value: ({ container }) => container?.rootfs?.usedBytes,
     labels: { device: "" },
+  },
+];
+
+/** The time that limits of CPU hold in; 0: they do not hold. */
+const timeRows = (cfsPeriodUs: number): readonly Row[] => [
+  {
+    name: "container_spec_cpu_period",
+    help: "CPU period of the container.",
+    type: "gauge",
+    value: (group) => (group.container ? cfsPeriodUs || usualPeriodUs : undefined),
+  },
+  {
+    name: "container_spec_cpu_quota",
+    help: "CPU quota of the container.",
+    type: "gauge",
+    value: (group) =>
+      cfsPeriodUs > 0 ? cpuQuota(cpuOf(group, "limits") ?? 0, cfsPeriodUs) || undefined : undefined,
   },
 ];
 
@@ -248,9 +255,9 @@ function networkFamilies(usage: NodeUsage): Family[] {
   }));
 }
 
-export function cadvisorMetrics(usage: NodeUsage, machine: { cpus: number }): string {
+export function cadvisorMetrics(usage: NodeUsage, machine: { cpus: number; cfsPeriodUs: number }): string {
   const groups = groupsOf(usage);
-  const families = [...rows, ...pressureRows()].map(
+  const families = [...rows, ...timeRows(machine.cfsPeriodUs), ...pressureRows()].map(
     ({ name, help, type, value, labels }): Family => ({
       name,
       help,

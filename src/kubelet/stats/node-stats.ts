@@ -60,7 +60,8 @@ export function createNodeStats({ context, pods, diskPath, cpus }: NodeStatsOpti
       }
     },
     claims: () => volumeMetrics(active().flatMap((pod) => claimsOf(context, pod))),
-    cadvisor: async () => cadvisorMetrics(await look(true), { cpus }),
+    cadvisor: async () =>
+      cadvisorMetrics(await look(true), { cpus, cfsPeriodUs: context.figures.cfsPeriodUs }),
   };
 }
 

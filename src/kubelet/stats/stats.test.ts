@@ -158,13 +158,21 @@ test("metrics have upstream's names and labels", () => {
     ]),
   );
   expect(resourceMetrics(undefined)).toContain("resource_scrape_error 1");
-  expect(cadvisorMetrics(usageAt(10_000, 2e9), { cpus: 2 }).split("\n")).toEqual(
+  expect(cadvisorMetrics(usageAt(10_000, 2e9), { cpus: 2, cfsPeriodUs: 100_000 }).split("\n")).toEqual(
     expect.arrayContaining([
       'container_spec_cpu_quota{container="main",id="/pods/poduid-1/c1",image="web:1",name="c1",namespace="default",pod="web"} 50000 10000',
       'container_network_receive_bytes_total{container="",id="/pods/poduid-1",image="",interface="eth0",name="",namespace="default",pod="web"} 1 10000',
       "machine_cpu_cores 2",
     ]),
   );
+  const cpuTime = (cfsPeriodUs: number) =>
+    cadvisorMetrics(usageAt(10_000, 2e9), { cpus: 2, cfsPeriodUs })
+      .split("\n")
+      .flatMap(
+        (each) => /^container_spec_cpu_(period|quota)\{.* (\d+) 10000$/.exec(each)?.slice(1).join(" ") ?? [],
+      );
+  expect(cpuTime(20_000)).toEqual(["period 20000", "quota 10000"]);
+  expect(cpuTime(0)).toEqual(["period 100000"]);
 });
 
 const stalls = (total: number) => ({ total, avg10: 1.5, avg60: 0, avg300: 0.25 });
@@ -208,8 +216,8 @@ test("pressure is shown of nodes, pods and containers where the kernel tells, an
       io: { psi: pressure.io },
     });
   expect(JSON.stringify(parts(usage))).not.toContain("psi");
-  const metrics = cadvisorMetrics(told, { cpus: 1 });
+  const metrics = cadvisorMetrics(told, { cpus: 1, cfsPeriodUs: 100_000 });
   expect(metrics).toMatch(/container_pressure_cpu_waiting_seconds_total\{container="main".*\} 2 /);
   expect(metrics).toMatch(/container_pressure_io_stalled_seconds_total\{container="".*\} 3 /);
-  expect(cadvisorMetrics(usage, { cpus: 1 })).not.toMatch(/pressure\w+\{/);
+  expect(cadvisorMetrics(usage, { cpus: 1, cfsPeriodUs: 100_000 })).not.toMatch(/pressure\w+\{/);
 });
