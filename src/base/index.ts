@@ -1,5 +1,5 @@
 export { type Clock, systemClock, type Timer, VirtualClock } from "./clock.ts";
-export { optimizeAfterLastingWork } from "./compilers.ts";
+export { optimizeAfterLastingWork, optimizeFromNowOn } from "./compilers.ts";
 export { type Daemon, type DaemonOptions, findDaemon, startDaemon, stopDaemon } from "./daemon.ts";
 export { formatGoDuration, goDurationMs, parseGoDuration } from "./durations.ts";
 export { assert, BugError, codeOf, messageOf, UserError, unreachable } from "./errors.ts";
