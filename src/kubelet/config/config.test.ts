@@ -20,6 +20,8 @@ cgroupDriver: systemd
 tracing: {}
 enableProfilingHandler: false
 featureGates: {NodeSwap: true}
+logging: {format: text}
+enforceNodeAllocatable: [pods, system-reserved]
 `;
   expect(read(text)).toEqual({
     config: {
@@ -29,9 +31,17 @@ featureGates: {NodeSwap: true}
       evictionPressureTransitionMs: 90_000,
       crashBackoffMaxMs: 20_000,
       featureGates: { NodeSwap: true },
+      logging: { format: "text", verbosity: 0 },
+      enforceNodeAllocatable: ["pods", "system-reserved"],
       staticPodPath: "/etc/kubernetes/manifests",
     },
-    unused: ["cgroupDriver", "tracing", "featureGates.NodeSwap"],
+    unused: [
+      "cgroupDriver",
+      "tracing",
+      "enforceNodeAllocatable.system-reserved",
+      "logging.format",
+      "featureGates.NodeSwap",
+    ],
   });
 });
 

@@ -110,10 +110,14 @@ const isMap = (value: unknown): value is Given =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** What stands in the file, looks as if it did something, and does nothing. */
-function idleParts(given: Given, { featureGates = {}, logging }: Partial<KubeletConfig>): string[] {
+function idleParts(given: Given, config: Partial<KubeletConfig>): string[] {
+  const { featureGates = {}, logging, enforceNodeAllocatable = [] } = config;
   const authority = Object(Object(given.authentication).x509).clientCAFile;
   const idle = Object.keys(featureGates).filter((name) => !gates.has(name));
+  // The groups of others than pods are nobody's here.
+  const others = enforceNodeAllocatable.filter((name) => name !== "pods" && name !== "none");
   return [
+    ...others.map((name) => `enforceNodeAllocatable.${name}`),
     ...(authority ? ["authentication.x509.clientCAFile"] : []),
     ...(logging?.format === "text" ? ["logging.format"] : []),
     ...idle.map((name) => `featureGates.${name}`),
