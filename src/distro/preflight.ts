@@ -22,14 +22,17 @@ const programs: Record<string, string> = {
   ip: "iproute2",
 };
 
+/** Those of a container runtime of our own. */
+const runtimePackages: ReadonlySet<string> = new Set(["containerd", "runc"]);
+
 const cniPlugins = ["ptp", "host-local", "loopback"];
 
 /** Less than this and the first image pull fills the disk. */
 const diskMinBytes = 1024 * 1024 * 1024;
 const inotifyInstancesMin = 128;
 
-/** Everything that keeps real containers from running here; empty when all is well. */
-export async function preflight(dataDir: string): Promise<Finding[]> {
+/** Everything that keeps real containers from running here; empty when all is well. `hasRuntime`: the machine brings one. */
+export async function preflight(dataDir: string, hasRuntime = false): Promise<Finding[]> {
   if (process.platform !== "linux") {
     return [
       { problem: `containers cannot run on ${process.platform}`, mend: "use Linux, or: knarr up --simulate" },
@@ -43,12 +46,15 @@ export async function preflight(dataDir: string): Promise<Finding[]> {
       },
     ];
   }
-  return [...missingPackages(), ...(await kernelFindings()), ...(await diskFindings(dataDir))];
+  return [...missingPackages(hasRuntime), ...(await kernelFindings()), ...(await diskFindings(dataDir))];
 }
 
-function missingPackages(): Finding[] {
+function missingPackages(hasRuntime: boolean): Finding[] {
   const packages = new Set<string>();
-  for (const [program, name] of Object.entries(programs)) if (!findProgram(program)) packages.add(name);
+  for (const [program, name] of Object.entries(programs)) {
+    if (hasRuntime && runtimePackages.has(name)) continue;
+    if (!findProgram(program)) packages.add(name);
+  }
   const haveCni = cniBinDirs.some((dir) => cniPlugins.every((plugin) => existsSync(`${dir}/${plugin}`)));
   if (!haveCni) packages.add("containernetworking-plugins");
   if (packages.size === 0) return [];

@@ -22,6 +22,7 @@ import {
   preflight,
   readConfig,
   runningInstance,
+  runtimeEndpointOf,
   stopLocalNodes,
   writeConfig,
 } from "#distro";
@@ -52,7 +53,7 @@ export async function up(options: UpOptions): Promise<void> {
     return printNextSteps(config);
   }
   const startMs = clock.monotonic();
-  if (!options.simulate) await prepareMachine(paths, options.install);
+  if (!options.simulate) await prepareMachine(paths, options);
   if (options.backend === "wireguard" && options.install) await installForWireguard();
   const config = await prepareCluster(options);
   const server = await step(clock, "starting the control plane", "control plane", () =>
@@ -154,13 +155,21 @@ function printNextSteps(config: ClusterConfig): void {
 }
 
 /** Looks at the machine, installs what is missing if that is allowed, and says the mend for all else at once. */
-async function prepareMachine(paths: ClusterPaths, mayInstall: boolean): Promise<void> {
-  let findings = await preflight(paths.dir);
+async function prepareMachine(
+  paths: ClusterPaths,
+  { install: mayInstall, kubeletConfig, kubeletConfigDir }: UpOptions,
+): Promise<void> {
+  const given = {
+    kubeletConfig: kubeletConfig ?? paths.kubeletConfig,
+    kubeletDropIns: kubeletConfigDir ?? paths.kubeletDropIns,
+  };
+  const hasRuntime = (await runtimeEndpointOf({ ...paths, ...given })) !== undefined;
+  let findings = await preflight(paths.dir, hasRuntime);
   const packages = findings.flatMap((finding) => finding.packages ?? []);
   if (packages.length > 0 && mayInstall) {
     const list = packages.join(", ");
     await step(clock, `installing ${list}`, `installed ${list}`, () => installPackages(packages));
-    findings = await preflight(paths.dir);
+    findings = await preflight(paths.dir, hasRuntime);
   }
   if (mayInstall) await installExtras();
   if (findings.length === 0) return;
