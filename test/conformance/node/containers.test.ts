@@ -307,12 +307,13 @@ async function server(given: Given): Promise<{ name: string; ip: string }> {
   const container = shell(
     given.image,
     "mkdir -p /www && cd /www && touch echo && exec httpd -f -vv -p 8080 -h /www",
-    { ports: [{ containerPort: 8080 }] },
+    // A hook has one try: the server has to listen before.
+    { ports: [{ containerPort: 8080 }], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } },
   );
   const name = await createPod(given, { name: "server", spec: { containers: [container] } });
   const pod = await podsOf(given).until(
     name,
-    ({ status }) => status?.phase === "Running" && Boolean(status.podIP),
+    ({ status }) => status?.containerStatuses?.[0]?.ready === true && Boolean(status.podIP),
   );
   return { name, ip: pod.status?.podIP ?? "" };
 }
