@@ -1,5 +1,5 @@
 /**
- * Debian 12 as its installer leaves it: cgroups of version 2 alone, systemd, AppArmor, swap, huge pages, servers of disks, and
+ * Debian 12 (13 with MACHINE_RELEASE=trixie) as its installer leaves it: cgroups of version 2 alone, systemd, AppArmor, swap, huge pages, servers of disks, and
  * a plug that can be pulled. What tests beside this one cannot have on the machine that they run on.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -32,7 +32,7 @@ WantedBy=multi-user.target
 `;
 
 beforeAll(async () => {
-  machine = await Machine.boot("bookworm");
+  machine = await Machine.boot(process.env.MACHINE_RELEASE === "trixie" ? "trixie" : "bookworm");
   await machine.sh("fallocate -l 512M /swap; chmod 600 /swap; mkswap -q /swap; swapon /swap");
   await machine.sh("echo /swap none swap sw 0 0 >> /etc/fstab; sysctl -q vm.nr_hugepages=32");
   await machine.write("/root/kubelet.yaml", kubeletSettings);
