@@ -324,6 +324,7 @@ async function afterStart(context: PodContext, input: StartInput, containerId: s
   const { pod, container } = input;
   const handler = container.lifecycle?.postStart;
   if (!handler) return;
+  const say = sayOf(context, pod, container.name);
   const hook = runHook({
     handler,
     container,
@@ -333,10 +334,10 @@ async function afterStart(context: PodContext, input: StartInput, containerId: s
     world: context.world,
     signal: input.signal,
     timeoutMs: hookTimeoutMs,
+    say,
   });
   const failure = await abortable(hook, input.signal);
   if (failure === undefined) return;
-  const say = sayOf(context, pod, container.name);
   say("Warning", "FailedPostStartHook", "PostStartHook failed");
   say("Normal", "Killing", "FailedPostStartHook");
   // A deletion does not wait for this grace period: it has its own.

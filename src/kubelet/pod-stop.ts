@@ -97,6 +97,7 @@ export async function stopContainer(
       world: context.world,
       signal: AbortSignal.any([signal, late.signal]),
       timeoutMs: graceSeconds * 1000,
+      say,
     });
     timer.cancel();
     if (failure !== undefined) say("Warning", "FailedPreStopHook", "PreStopHook failed");
