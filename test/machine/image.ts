@@ -28,15 +28,7 @@ export interface MachineImage {
 const packages = [
   ...["linux-image-cloud-amd64", "systemd-sysv", "dbus", "libpam-systemd", "apparmor", "kmod", "procps"],
   ...["iproute2", "openssh-server", "ca-certificates", "e2fsprogs", "busybox-static", "libatomic1"],
-  ...[
-    "containerd",
-    "runc",
-    "crun",
-      "containernetworking-plugins",
-    "nftables",
-    "conntrack",
-    "haproxy",
-  ],
+  ...["containerd", "runc", "crun", "containernetworking-plugins", "nftables", "conntrack", "haproxy"],
   ...["nfs-kernel-server", "nfs-common", "tgt", "open-iscsi", "wireguard-tools"],
 ];
 

@@ -25,6 +25,8 @@ const leaseNamespace = "kube-node-lease";
 const graceMs = 40_000;
 /** How often a node that is ill is looked at: how the others are decides what becomes of its pods. */
 const monitorMs = 5_000;
+/** A node that is older was told of by the controller that ran before this one. */
+const newMs = 10_000;
 /** No node is named so. */
 const zonesKey = "zones/";
 
@@ -98,7 +100,8 @@ function observe(context: ControllerContext, key: string): NodeState | undefined
     context.memory.delete(key);
     return undefined;
   }
-  const isNew = !context.memory.has(key);
+  const ageMs = context.world.clock.now() - Date.parse(node.metadata.creationTimestamp ?? "");
+  const isNew = !context.memory.has(key) && ageMs < newMs;
   const lease = informers.of(leases).get(leaseNamespace, key);
   const seenMs = lastSign(context, key, node, lease);
   const turnMs = isHealthy(context, node) ? 0 : turnOf(context, node);
