@@ -10,7 +10,10 @@ ensurePackages();
 ensureBuild(node);
 // What stays running is to be small: docs/decisions/0015-memory.md.
 const command = process.argv[2];
-const flags = command === "agent" ? ["--max-semi-space-size=1", "--max-opt=2", "--no-maglev", "--optimize-for-size", "--no-sparkplug"] : [];
+const flags =
+  command === "agent"
+    ? ["--max-semi-space-size=1", "--max-opt=2", "--no-maglev", "--optimize-for-size", "--no-sparkplug"]
+    : [];
 const env = { ...process.env, KNARR_COMMAND: isClone ? "./knarr" : "knarr" };
 if (command === "server") env.MALLOC_ARENA_MAX = "2";
 if (command === "agent") {

@@ -39,7 +39,13 @@ export async function startLocalNodes(config: ClusterConfig, paths: ClusterPaths
 }
 
 /** As the launcher starts an agent, see docs/decisions/0015-memory.md. */
-export const agentFlags = ["--max-semi-space-size=1", "--max-opt=2", "--no-maglev", "--optimize-for-size", "--no-sparkplug"];
+export const agentFlags = [
+  "--max-semi-space-size=1",
+  "--max-opt=2",
+  "--no-maglev",
+  "--optimize-for-size",
+  "--no-sparkplug",
+];
 const agentEnv = { MALLOC_ARENA_MAX: "1", NODE_EXTRA_CA_CERTS: undefined };
 
 async function startOne(
