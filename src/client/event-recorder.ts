@@ -4,7 +4,7 @@
  * https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go
  */
 import { type corev1, type Draft, events, formatTime, isStatus, type KubernetesObject } from "#api";
-import { Channel, messageOf, type Rate, type World } from "#base";
+import { Channel, messageOf, Rate, type World } from "#base";
 import type { Client } from "./contract.ts";
 
 export type EventKind = "Normal" | "Warning";
@@ -102,7 +102,7 @@ class Recorder implements EventRecorder {
   readonly #queue = new Channel<Recorded>(queueMax);
   readonly #written = new RecentMap<Written>();
   readonly #similar = new RecentMap<{ messages: Set<string>; sinceMs: number }>();
-  readonly #budgets = new RecentMap<{ tokens: number; atMs: number }>();
+  readonly #budgets = new RecentMap<Rate>();
   readonly #loop: Promise<void>;
   readonly #ending = new AbortController();
   #unsent = 0;
@@ -151,14 +151,9 @@ class Recorder implements EventRecorder {
 
   #withinBudget(subject: corev1.ObjectReference): boolean {
     const key = JSON.stringify([subject.kind, subject.namespace, subject.name, subject.uid]);
-    const nowMs = this.#options.world.clock.monotonic();
-    const budget = this.#budgets.get(key) ?? { tokens: burst, atMs: nowMs };
-    budget.tokens = Math.min(burst, budget.tokens + (nowMs - budget.atMs) / refillMs);
-    budget.atMs = nowMs;
-    const allowed = budget.tokens >= 1;
-    if (allowed) budget.tokens -= 1;
+    const budget = this.#budgets.get(key) ?? new Rate(this.#options.world.clock, 1000 / refillMs, burst);
     this.#budgets.set(key, budget);
-    return allowed;
+    return budget.tryTake();
   }
 
   /** The key under which equal events meet; too many similar ones meet without their message. */

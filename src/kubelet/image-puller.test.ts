@@ -178,26 +178,27 @@ test("every login is tried, and all that they were told is said", async () => {
   await expect(pull(logins("a", "a"))).rejects.toThrow(/^a is not known$/);
 });
 
+/** Pulls that the runtime refuses in these words, and what the events say. */
+function refusedPull(code: string, words: string) {
+  const runtime = {
+    imageStatus: async () => undefined,
+    pullImage: async () => {
+      throw new RuntimeError(code, words);
+    },
+  } as unknown as ContainerRuntime;
+  const clock = new VirtualClock();
+  const puller = new ImagePuller({ runtime, clock, parallelMax: 1, records: openRecords });
+  const said: string[] = [];
+  const pull = () =>
+    puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, message) =>
+      said.push(message),
+    );
+  return { pull, said };
+}
+
 test("a refused pull is told in the runtime's words, with a code that says something", async () => {
   const told = async (code: string) => {
-    const runtime = {
-      imageStatus: async () => undefined,
-      pullImage: async () => {
-        throw new RuntimeError(code, 'failed to resolve reference "docker.io/library/web:2"');
-      },
-    } as unknown as ContainerRuntime;
-    const clock = new VirtualClock();
-    const puller = new ImagePuller({
-      runtime,
-      clock,
-      parallelMax: 1,
-      records: openRecords,
-    });
-    const said: string[] = [];
-    const pull = () =>
-      puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, message) =>
-        said.push(message),
-      );
+    const { pull, said } = refusedPull(code, 'failed to resolve reference "docker.io/library/web:2"');
     const waiting = [];
     for (let i = 0; i < 2; i++) waiting.push(await pull().catch((error: Error) => error.message));
     return { waiting, event: said[1] };
@@ -228,24 +229,7 @@ test.each([
     "image pull failed for web:2 because the signature validation failed: Source image rejected",
   ],
 ])("the runtime says %s", async (words, reason, message) => {
-  const runtime = {
-    imageStatus: async () => undefined,
-    pullImage: async () => {
-      throw new RuntimeError("UNKNOWN", words);
-    },
-  } as unknown as ContainerRuntime;
-  const clock = new VirtualClock();
-  const puller = new ImagePuller({
-    runtime,
-    clock,
-    parallelMax: 1,
-    records: openRecords,
-  });
-  const said: string[] = [];
-  const pull = () =>
-    puller.ensure(makePod(), makeContainer("main", { image: "web:2" }), [], (_kind, _reason, told) =>
-      said.push(told),
-    );
+  const { pull, said } = refusedPull("UNKNOWN", words);
   await expect(pull()).rejects.toMatchObject({ reason, message });
   expect(said).toEqual(['Pulling image "web:2"', `Failed to pull image "web:2": ${words}`]);
   const held = `Back-off pulling image "web:2": ${reason}: ${message}`;

@@ -53,7 +53,7 @@ export interface NodeState {
   node: Node;
   pods: readonly Readonly<corev1.Pod>[];
   seenMs: number;
-  /** This process sees it for the first time. */
+  /** It came while this controller ran, and is seen for the first time. */
   isNew: boolean;
   /** When its pods may be driven away at the earliest; undefined: they stay, for no node of the cluster is fine. */
   turnMs: number | undefined;

@@ -2,12 +2,12 @@
  * Static pods that a web server tells of: `staticPodURL` answers one Pod or a list of them, as YAML or JSON.
  * https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/#pods-created-via-http
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { parse } from "yaml";
 import type { corev1 } from "#api";
-import { messageOf, type World } from "#base";
+import { messageOf, type World, writeDurably } from "#base";
 import { ManifestError, staticPodOf } from "./manifest.ts";
 
 export interface UrlSource {
@@ -50,7 +50,7 @@ export function createUrlManifests(
   async function ask(): Promise<void> {
     try {
       const isNews = take(await fetchText(source, ending.signal));
-      if (isNews) await writeFile(file, last ?? "", { mode: 0o600 });
+      if (isNews) await writeDurably(file, last ?? "");
       problem = "";
     } catch (error) {
       const words = messageOf(error);
